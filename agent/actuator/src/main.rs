@@ -1,0 +1,2 @@
+//! The actuator.
+fn main() {}

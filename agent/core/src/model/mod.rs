@@ -1,0 +1,35 @@
+//! The ground floor: the words that every other room speaks.
+//!
+//! Data only, with the checks that keep a value in its range. Nothing here reads, waits or decides.
+
+pub mod audit;
+pub mod change;
+pub mod decision;
+pub mod evidence;
+pub mod finding;
+pub mod id;
+pub mod incident;
+pub mod metric;
+pub mod plan;
+pub mod remediation;
+pub mod target;
+pub mod time;
+pub mod unit;
+
+pub use audit::{AuditEntry, AuditKind};
+pub use change::{Change, Deployment, DeploymentState};
+pub use decision::{Approval, Decision, Mode, Reason, Verdict};
+pub use evidence::{Evidence, Value};
+pub use finding::{Class, Confidence, Detection, Finding, FindingState, Method, Presence, Severity};
+pub use id::{
+    AuditId, CauseId, ChangeId, DecisionId, DeploymentId, FindingId, IdSource, IncidentId, PlanId, RemediationId, RunId,
+};
+pub use incident::{Incident, IncidentState, Suspect, TimelineEntry};
+pub use metric::{Attributes, MetricKind, SampleBatch, SeriesId, SeriesKey};
+pub use plan::{Action, Plan, PlanBody, PlanDigest, ReclaimEntry, Risk, Step, Undo};
+pub use remediation::{
+    Effect, Remediation, RemediationState, StepRecord, StepState, Verification, VerificationVerdict,
+};
+pub use target::{FileState, Target, UnitState};
+pub use time::Timestamp;
+pub use unit::{ByteSize, Interval, Ratio};

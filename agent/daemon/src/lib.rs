@@ -1,0 +1,21 @@
+//! Holdfast: everything that touches the world, and the wiring.
+//!
+//! `app` is the only file that knows every room. Data goes one way:
+//! collect and ingest, store, detect, correlate, plan, decide, act, verify, audit, export and api.
+
+pub mod act;
+pub mod api;
+pub mod app;
+pub mod cli;
+pub mod collect;
+pub mod config;
+pub mod engine;
+pub mod event_loop;
+pub mod export;
+pub mod host;
+pub mod ingest;
+pub mod pipeline;
+pub mod request;
+pub mod service;
+pub mod store;
+pub mod telemetry;
