@@ -1,1 +1,133 @@
-//! Room in the making.
+//! What this machine measures of itself, once a second.
+//!
+//! One file per collector; in each, reading and parsing are two functions and the parser is pure. Names follow the
+//! OpenTelemetry semantic conventions 1.44; what they don't name begins with `holdfast.`.
+//! A collector opens a file once per reading and starts no process. It must never act, and never block on a network
+//! file system. Absence (an old kernel, no swap) is a value and gives no sample: never zero, never an error.
+//! A failure or a panic of one collector is counted in its report and ends none of the others.
+
+mod config;
+mod cpu;
+mod disk;
+mod filesystem;
+mod keyed;
+mod load;
+mod memory;
+mod network;
+mod pressure;
+mod processes;
+mod runner;
+mod self_process;
+pub mod sink;
+mod uptime;
+
+#[cfg(test)]
+mod fixtures;
+
+pub use config::CollectConfig;
+pub use runner::{CollectorReport, Collectors};
+
+use std::time::Duration;
+
+use crate::host::FsRoot;
+
+/// What one run of a collector came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reading {
+    /// Samples were put in the sink.
+    Taken,
+    /// Some samples were put; the rest failed, and counts as a failure.
+    Partial {
+        /// What failed.
+        why: String,
+    },
+    /// This host doesn't have what would be read.
+    Absent {
+        /// For people: the file that is missing, and what would bring it.
+        why: String,
+    },
+}
+
+/// Why a collector has no samples this time.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectError {
+    /// Reading failed for another reason than absence.
+    #[error("cannot read `{path}`")]
+    Read {
+        /// As the machine names it.
+        path: String,
+        /// Cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The kernel wrote what the parser doesn't know.
+    #[error("cannot parse `{path}`: {fault}")]
+    Parse {
+        /// As the machine names it.
+        path: &'static str,
+        /// Line and reason.
+        fault: ParseFault,
+    },
+}
+
+/// A line that the parser doesn't understand.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {reason}: `{text}`")]
+pub struct ParseFault {
+    /// Counted from 1; 0 means the whole text.
+    pub line: usize,
+    /// What is wrong.
+    pub reason: &'static str,
+    /// The line, at most 120 characters of it.
+    pub text: String,
+}
+
+impl ParseFault {
+    pub(crate) fn at(index: usize, text: &str, reason: &'static str) -> Self {
+        Self { line: index + 1, reason, text: text.chars().take(120).collect() }
+    }
+    pub(crate) fn whole(reason: &'static str) -> Self {
+        Self { line: 0, reason, text: String::new() }
+    }
+    pub(crate) fn of(self, path: &'static str) -> CollectError {
+        CollectError::Parse { path, fault: self }
+    }
+}
+
+/// What a collector is given for one run.
+pub(crate) struct Context<'a> {
+    pub(crate) fs: &'a FsRoot,
+    /// Reused between collectors; what is in it before a run means nothing.
+    pub(crate) text: &'a mut String,
+    pub(crate) sink: &'a mut sink::Sink,
+}
+
+impl Context<'_> {
+    /// Reads into `self.text`; a missing file is `Ok(false)`.
+    pub(crate) fn read(&mut self, path: &str) -> Result<bool, CollectError> {
+        match self.fs.read(path, self.text) {
+            Ok(()) => Ok(true),
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            // Pressure files exist and refuse to be read when the kernel was started with psi=0.
+            Err(source) if source.raw_os_error() == Some(rustix::io::Errno::OPNOTSUPP.raw_os_error()) => Ok(false),
+            Err(source) => Err(CollectError::Read { path: path.to_owned(), source }),
+        }
+    }
+}
+
+/// One part of the host.
+pub(crate) trait Collector: Send {
+    /// Short and stable: `cpu`, `filesystem`.
+    fn name(&self) -> &'static str;
+    /// Time between two runs; the loop's own period is the least.
+    fn every(&self) -> Duration;
+    /// One run. On an error the samples that were put meanwhile are dropped.
+    fn collect(&mut self, context: &mut Context<'_>) -> Result<Reading, CollectError>;
+}
+
+/// Whole number of a field.
+pub(crate) fn number(index: usize, line: &str, field: Option<&str>) -> Result<u64, ParseFault> {
+    field
+        .and_then(|f| f.parse().ok())
+        .ok_or_else(|| ParseFault::at(index, line, "a field is missing or no whole number"))
+}

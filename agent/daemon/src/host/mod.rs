@@ -1,1 +1,12 @@
-//! Room in the making.
+//! The seam to the world: clocks, the root of the file system, randomness.
+//!
+//! Everything else takes these as arguments, so that a fixture tree and a fake clock can stand in for a machine.
+//! Nothing here interprets what it reads.
+
+mod clock;
+mod fs_root;
+mod random;
+
+pub use clock::{Clock, FakeClock, SystemClock};
+pub use fs_root::FsRoot;
+pub use random::OsRandom;

@@ -1,0 +1,88 @@
+//! Where collectors put their samples, and how a series gets its number.
+//!
+//! A collector keeps the number of each of its series ([`Cached`]), so a steady second neither builds a key nor asks the registry.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use holdfast_core::model::{MetricKind, SampleBatch, SeriesId, SeriesKey, Timestamp};
+
+/// Gives series their numbers; the store's registry does.
+pub trait Intern: Send + Sync {
+    /// The number of this series, and whether it was given just now.
+    fn intern(&self, key: &SeriesKey) -> (SeriesId, bool);
+}
+
+/// The number of a series, once it is known.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Cached(Option<SeriesId>);
+
+/// Builds a key; for the first sample of a series only.
+pub(crate) fn key(metric: &str, unit: &str, kind: MetricKind, attributes: &[(&str, &str)]) -> SeriesKey {
+    SeriesKey {
+        metric: metric.to_owned(),
+        unit: unit.to_owned(),
+        kind,
+        attributes: attributes.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+    }
+}
+
+/// Shorthand for [`key`] of a level.
+pub(crate) fn gauge(metric: &str, unit: &str, attributes: &[(&str, &str)]) -> SeriesKey {
+    key(metric, unit, MetricKind::Gauge, attributes)
+}
+
+/// Shorthand for [`key`] of a cumulative sum.
+pub(crate) fn counter(metric: &str, unit: &str, attributes: &[(&str, &str)]) -> SeriesKey {
+    key(metric, unit, MetricKind::Counter, attributes)
+}
+
+/// Collects the samples of one moment.
+pub struct Sink {
+    registry: Arc<dyn Intern>,
+    announced: HashSet<SeriesId>,
+    new_series: Vec<(SeriesId, Arc<SeriesKey>)>,
+    samples: Vec<(SeriesId, f64)>,
+    last_count: usize,
+}
+
+impl Sink {
+    pub(crate) fn new(registry: Arc<dyn Intern>) -> Self {
+        Self { registry, announced: HashSet::new(), new_series: Vec::new(), samples: Vec::new(), last_count: 0 }
+    }
+
+    /// One sample; `key` is asked only while the series has no number. A value that isn't finite is no sample.
+    pub(crate) fn put(&mut self, series: &mut Cached, value: f64, key: impl FnOnce() -> SeriesKey) {
+        let id = if let Some(id) = series.0 {
+            id
+        } else {
+            let key = key();
+            let (id, _) = self.registry.intern(&key);
+            if self.announced.insert(id) {
+                self.new_series.push((id, Arc::new(key)));
+            }
+            series.0 = Some(id);
+            id
+        };
+        if value.is_finite() {
+            self.samples.push((id, value));
+        }
+    }
+
+    /// Samples so far; the mark for [`Sink::back_to`].
+    pub(crate) fn mark(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// Drops the samples put since `mark`: half a reading is none.
+    pub(crate) fn back_to(&mut self, mark: usize) {
+        self.samples.truncate(mark);
+    }
+
+    pub(crate) fn take(&mut self, at: Timestamp) -> SampleBatch {
+        let samples = std::mem::take(&mut self.samples);
+        self.last_count = samples.len();
+        self.samples.reserve(self.last_count);
+        SampleBatch { at, new_series: std::mem::take(&mut self.new_series), samples }
+    }
+}
