@@ -269,6 +269,25 @@ mod tests {
     }
 
     #[test]
+    fn every_number_survives_being_stored_as_text() {
+        let key = AuditKey::new([7; 32]);
+        let mut verifier = Verifier::new(&key);
+        for n in 1..200 {
+            let body = serde_json::json!({ "a": std::f64::consts::PI / f64::from(n), "b": 0.1 + 0.2 * f64::from(n), "c": 1e-310 });
+            let draft = Draft {
+                at: Timestamp::from_secs(1),
+                kind: AuditKind::Finding,
+                actor: "a".into(),
+                subject: "s".into(),
+                body,
+            };
+            let entry = seal(verifier.head(), draft, &key);
+            let stored: AuditEntry = serde_json::from_str(&serde_json::to_string(&entry).unwrap()).unwrap();
+            assert_eq!(verifier.next(&stored), Ok(()));
+        }
+    }
+
+    #[test]
     fn the_first_altered_entry_is_named() {
         let key = AuditKey::new([7; 32]);
         let mut entries = chain(&key, 5);

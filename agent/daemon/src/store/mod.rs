@@ -1,1 +1,26 @@
-//! Room in the making.
+//! What the agent remembers: two SQLite databases and a directory of file contents.
+//!
+//! - `telemetry.db` ([`TelemetryDb`]): samples and changes. High churn; survives `kill -9`; a damaged file is set aside and
+//!   the agent runs on with an empty one. It is also the queue of every exporter: an export cursor is a position in it.
+//! - `state.db` ([`StateDb`]): findings, incidents, remediations, decisions, baselines and the audit chain. What was
+//!   acknowledged survives power loss. A damaged file is never set aside: the agent says so and stops.
+//! - `blobs/` ([`Blobs`]): accepted contents of files, named by their SHA-256.
+//!
+//! One writer each, readers beside it. Nothing here reads a clock: time comes with the data. Absence is a value
+//! (`None`, an empty list), never an error; every loss is counted.
+
+mod error;
+mod sqlite;
+mod state;
+mod telemetry;
+
+pub use error::StoreError;
+pub use state::{
+    AUDIT_HEADS_FILE, AuditRow, BaselineFile, Blobs, ChainReport, Completeness, DecisionFilter, DeploymentFilter,
+    FindingFilter, IncidentFilter, Integrity, PluginStateWrite, RemediationFilter, Revised, StateDb, StateReader,
+    Writes, load_or_create_audit_key, read_anchors, verify_chain,
+};
+pub use telemetry::{
+    Agg, ChangeFilter, ExportCursor, ExportSeries, ExportSlice, Gap, Query, SeriesFilter, SeriesPoints, SeriesRegistry,
+    StoreEvent, TelemetryDb, TelemetryOptions, TelemetryReader, TelemetryStats,
+};

@@ -1,0 +1,135 @@
+//! Series and their numbers: shared by collectors, the writer and the readers.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use holdfast_core::model::{Attributes, MetricKind, SeriesId, SeriesKey};
+
+use crate::collect::sink::Intern;
+
+/// Gives each series a number that stays the same for the life of the database.
+///
+/// Bounded: from `series_max` on, every further series shares one number, that of `holdfast.store.series_overflow`.
+#[derive(Debug)]
+pub struct SeriesRegistry {
+    inner: RwLock<Inner>,
+    series_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    keys: HashMap<SeriesId, Arc<SeriesKey>>,
+    ids: HashMap<Arc<SeriesKey>, SeriesId>,
+    by_metric: HashMap<String, Vec<SeriesId>>,
+    /// In the order of their arrival since the database was opened: what the writer has yet to store.
+    fresh: Vec<SeriesId>,
+    next: u32,
+    refused: u64,
+    overflow: Option<SeriesId>,
+}
+
+impl Inner {
+    fn add(&mut self, id: SeriesId, key: Arc<SeriesKey>) {
+        self.by_metric.entry(key.metric.clone()).or_default().push(id);
+        self.ids.insert(Arc::clone(&key), id);
+        self.keys.insert(id, key);
+        self.next = self.next.max(id.0.saturating_add(1));
+    }
+
+    fn add_fresh(&mut self, key: Arc<SeriesKey>) -> SeriesId {
+        let id = SeriesId(self.next.max(1));
+        self.add(id, key);
+        self.fresh.push(id);
+        id
+    }
+}
+
+impl Intern for SeriesRegistry {
+    fn intern(&self, key: &SeriesKey) -> (SeriesId, bool) {
+        Self::intern(self, key)
+    }
+}
+
+impl SeriesRegistry {
+    pub(super) fn new(series_max: usize, stored: Vec<(SeriesId, SeriesKey)>) -> Self {
+        let mut inner = Inner::default();
+        for (id, key) in stored {
+            inner.add(id, Arc::new(key));
+        }
+        Self { inner: RwLock::new(inner), series_max }
+    }
+
+    /// The series' number, and whether this call gave it.
+    pub fn intern(&self, key: &SeriesKey) -> (SeriesId, bool) {
+        if let Some(id) = self.inner.read().unwrap_or_else(PoisonError::into_inner).ids.get(key) {
+            return (*id, false);
+        }
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(id) = inner.ids.get(key) {
+            return (*id, false);
+        }
+        if inner.keys.len() < self.series_max {
+            return (inner.add_fresh(Arc::new(key.clone())), true);
+        }
+        inner.refused += 1;
+        if let Some(id) = inner.overflow {
+            return (id, false);
+        }
+        let overflow = SeriesKey {
+            metric: "holdfast.store.series_overflow".to_owned(),
+            unit: "1".to_owned(),
+            kind: MetricKind::Gauge,
+            attributes: Attributes::new(),
+        };
+        let id = inner.ids.get(&overflow).copied().unwrap_or_else(|| inner.add_fresh(Arc::new(overflow)));
+        inner.overflow = Some(id);
+        (id, true)
+    }
+
+    /// What a number stands for.
+    pub fn key(&self, id: SeriesId) -> Option<Arc<SeriesKey>> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner).keys.get(&id).cloned()
+    }
+
+    /// Series known.
+    pub fn len(&self) -> usize {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner).keys.len()
+    }
+
+    /// Whether no series is known.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Readings that found no number left.
+    pub(super) fn refused(&self) -> u64 {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner).refused
+    }
+
+    /// Series of one metric, or all of them, by number.
+    pub(super) fn select(&self, metric: Option<&str>) -> Vec<(SeriesId, Arc<SeriesKey>)> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        let with_key = |id: &SeriesId| inner.keys.get(id).map(|key| (*id, Arc::clone(key)));
+        let mut found: Vec<_> = match metric {
+            Some(metric) => inner.by_metric.get(metric).into_iter().flatten().filter_map(with_key).collect(),
+            None => inner.keys.keys().filter_map(with_key).collect(),
+        };
+        found.sort_by_key(|(id, _)| *id);
+        found
+    }
+
+    /// Fresh series from number `from` of their order on.
+    pub(super) fn fresh(&self, from: usize) -> Vec<(SeriesId, Arc<SeriesKey>)> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        let fresh = inner.fresh.get(from..).unwrap_or_default();
+        fresh.iter().filter_map(|id| inner.keys.get(id).map(|key| (*id, Arc::clone(key)))).collect()
+    }
+
+    /// After the database was started over: every series is fresh again.
+    pub(super) fn all_fresh(&self) {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<SeriesId> = inner.keys.keys().copied().collect();
+        all.sort();
+        inner.fresh = all;
+    }
+}

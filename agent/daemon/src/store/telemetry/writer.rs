@@ -1,0 +1,443 @@
+//! The one thread that writes `telemetry.db`.
+//!
+//! What fails to be written waits, within bounds, and is tried again with the next message or a second later; what does
+//! not fit any more is a counted loss, and a row of the gap ledger once writing works again.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::Duration;
+
+use holdfast_core::model::{Change, MetricKind, SampleBatch, SeriesId, SeriesKey, Timestamp};
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use super::super::error::{Context, StoreError};
+use super::super::sqlite::Pool;
+use super::disk::Disk;
+use super::row::Row;
+use super::seal::{self, TICKS_MAX};
+use super::{Gap, Message, Record, SeriesRegistry, Shared, StoreEvent, TelemetryOptions};
+use crate::telemetry::Chain;
+
+/// Records that may wait in memory while writing fails: some minutes of ticks and a burst of changes.
+const WAITING_MAX: usize = 600;
+/// Records written in one transaction.
+const TRANSACTION_MAX: usize = 256;
+/// Pause before a failed write is tried again without a new message.
+const RETRY: Duration = Duration::from_secs(1);
+/// Rows between two key rows: what reading a stretch from its middle costs at most.
+const KEY_EVERY: u32 = 64;
+
+/// What the next row is written against.
+#[derive(Debug, Default)]
+struct Tail {
+    next_seq: i64,
+    /// The row before, when the next one may lean on it.
+    before: Option<Row>,
+    since_key: u32,
+    /// Rows in `newest`, and the moment of the first.
+    ticks: u32,
+    oldest_newest_at: Option<i64>,
+    /// Last value and its moment of each counter, to see it start again.
+    counters: HashMap<u32, (f64, i64)>,
+}
+
+type Done = SyncSender<Result<(), StoreError>>;
+
+pub(super) struct Writer {
+    /// `None` while no file can be opened.
+    disk: Option<Disk>,
+    options: TelemetryOptions,
+    registry: Arc<SeriesRegistry>,
+    shared: Arc<Shared>,
+    pool: Pool,
+    tail: Tail,
+    /// Fresh series that are stored.
+    stored_series: usize,
+    waiting: VecDeque<Record>,
+    failing: bool,
+    lost_before: u64,
+    dropped: u64,
+    now: Timestamp,
+}
+
+impl Writer {
+    pub(super) fn new(
+        disk: Disk,
+        options: TelemetryOptions,
+        registry: Arc<SeriesRegistry>,
+        shared: Arc<Shared>,
+        pool: Pool,
+    ) -> Self {
+        let now = options.opened_at;
+        Self {
+            disk: Some(disk),
+            options,
+            registry,
+            shared,
+            pool,
+            tail: Tail::default(),
+            stored_series: 0,
+            waiting: VecDeque::new(),
+            failing: false,
+            lost_before: 0,
+            dropped: 0,
+            now,
+        }
+    }
+
+    pub(super) fn run(mut self, messages: &Receiver<Message>) {
+        let loaded = self.load();
+        self.settle(loaded);
+        self.measure();
+        let mut closing: Option<Done> = None;
+        while closing.is_none() {
+            let first = if self.waiting.is_empty() {
+                match messages.recv() {
+                    Ok(message) => Some(message),
+                    Err(_) => break,
+                }
+            } else {
+                match messages.recv_timeout(RETRY) {
+                    Ok(message) => Some(message),
+                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
+            };
+            let mut flushes: Vec<Done> = Vec::new();
+            for message in first.into_iter().chain(messages.try_iter().take(TRANSACTION_MAX - 1)) {
+                match message {
+                    Message::Write(record) => self.waiting.push_back(record),
+                    Message::Flush(done) => flushes.push(done),
+                    Message::Close(done) => closing = Some(done),
+                }
+            }
+            let result = self.write();
+            for done in flushes {
+                let _ = done.send(
+                    result
+                        .as_ref()
+                        .map(|()| ())
+                        .map_err(|why| StoreError::io("write", self.pool.path(), std::io::Error::other(why.clone()))),
+                );
+            }
+            if let Some(done) = &closing {
+                let _ = done
+                    .send(result.map_err(|why| StoreError::io("write", self.pool.path(), std::io::Error::other(why))));
+            }
+        }
+        self.lose(self.waiting.len());
+    }
+
+    /// Writes what waits; the error is for whoever flushes, everything else about it is done here.
+    fn write(&mut self) -> Result<(), String> {
+        if self.shared.damaged.swap(false, Ordering::Relaxed) {
+            let verdict = self.disk()?.quick_check();
+            self.settle(verdict);
+        }
+        while !self.waiting.is_empty() {
+            let batch: Vec<Record> = self.waiting.drain(..self.waiting.len().min(TRANSACTION_MAX)).collect();
+            let written = self.write_some(&batch);
+            if let Err(error) = written {
+                for record in batch.into_iter().rev() {
+                    self.waiting.push_front(record);
+                }
+                let why = Chain(&error).to_string();
+                let again = self.settle(Err(error));
+                self.bound();
+                self.measure();
+                if again {
+                    continue;
+                }
+                return Err(why);
+            }
+            self.works();
+        }
+        let kept = self.keep_house();
+        self.settle(kept);
+        self.measure();
+        Ok(())
+    }
+
+    fn disk(&mut self) -> Result<&mut Disk, String> {
+        if self.disk.is_none() {
+            let opened = Disk::open(self.pool.path(), &self.options, &self.shared);
+            self.disk = Some(opened.map_err(|error| Chain(&error).to_string())?.0);
+        }
+        self.disk.as_mut().ok_or_else(|| "the database is not open".to_owned())
+    }
+
+    /// Deals with a failure. True when trying again at once makes sense: room was made, or a fresh file is in place.
+    fn settle(&mut self, result: Result<(), StoreError>) -> bool {
+        let Err(error) = result else { return false };
+        if error.is_corrupt()
+            && let Some(disk) = self.disk.take()
+        {
+            match disk.start_over(&self.options, self.now, &error, &self.shared) {
+                Ok(fresh) => {
+                    self.disk = Some(fresh);
+                    self.registry.all_fresh();
+                    self.stored_series = 0;
+                    // The numbers go on, so that no exporter takes new ticks for old ones.
+                    self.tail = Tail { next_seq: self.tail.next_seq, ..Tail::default() };
+                    self.pool.renew();
+                    return true;
+                }
+                Err(error) => self.fails(&error),
+            }
+            return false;
+        }
+        if matches!(error, StoreError::Full { .. })
+            && let Some(disk) = self.disk.as_mut()
+            && disk.make_room().unwrap_or(false)
+        {
+            return true;
+        }
+        self.fails(&error);
+        if let Err(error) = self.load() {
+            tracing::debug!(error = %Chain(&error), "Telemetry tail not read.");
+        }
+        false
+    }
+
+    fn fails(&mut self, error: &StoreError) {
+        let why = match error.hint() {
+            Some(hint) => format!("{}; {hint}", Chain(error)),
+            None => Chain(error).to_string(),
+        };
+        self.shared.stats(|stats| stats.failing = Some(why.clone()));
+        if !self.failing {
+            self.failing = true;
+            self.lost_before = self.shared.lost.load(Ordering::Relaxed);
+            self.shared.event(StoreEvent::WritingFails { why });
+        }
+    }
+
+    fn works(&mut self) {
+        if self.failing {
+            self.failing = false;
+            let lost = self.shared.lost.load(Ordering::Relaxed).saturating_sub(self.lost_before);
+            self.shared.stats(|stats| stats.failing = None);
+            self.shared.event(StoreEvent::WritingWorks { lost });
+            if self.dropped > 0 {
+                let reason = "waited too long for the database to become writable".to_owned();
+                let gap = Gap { at: self.now, stream: "store".to_owned(), count: self.dropped, reason };
+                self.dropped = 0;
+                self.waiting.push_back(Record::Gap(gap));
+            }
+        }
+    }
+
+    fn bound(&mut self) {
+        if let Some(excess) = self.waiting.len().checked_sub(WAITING_MAX) {
+            self.lose(excess);
+        }
+    }
+
+    fn lose(&mut self, records: usize) {
+        let weight: u64 = self.waiting.drain(..records).map(|record| record.weight()).sum();
+        self.dropped += weight;
+        self.shared.lost.fetch_add(weight, Ordering::Relaxed);
+    }
+
+    fn measure(&mut self) {
+        let (bytes, waiting) = (self.disk.as_ref().map_or(0, Disk::bytes), self.waiting.len() as u64);
+        self.shared.stats(|stats| (stats.bytes, stats.waiting) = (bytes, waiting));
+    }
+
+    /// Reads what the next row leans on.
+    fn load(&mut self) -> Result<(), StoreError> {
+        let Some(disk) = &self.disk else { return Ok(()) };
+        let mut tail = Tail::default();
+        let kinds = Counters::of(&self.registry);
+        seal::newest(&disk.db, &disk.path, |seq, at, row| {
+            tail.next_seq = seq + 1;
+            tail.ticks += 1;
+            tail.oldest_newest_at.get_or_insert(at);
+            kinds.note(&mut tail.counters, row, at);
+        })?;
+        let what = "read the position of the newest samples";
+        let one = |sql: &str| disk.db.query_row(sql, [], |row| row.get::<_, Option<i64>>(0)).during(what, &disk.path);
+        let after = [
+            one("SELECT max(last_seq) FROM segment")?,
+            // Whatever was exported was there, even when retention has deleted it since.
+            one("SELECT max(position) FROM export_cursor WHERE stream = 'metrics'")?,
+        ];
+        let after = after.into_iter().flatten().max().unwrap_or(0);
+        tail.next_seq = tail.next_seq.max(after + 1).max(self.tail.next_seq).max(1);
+        if tail.counters.is_empty() {
+            for (id, value, at) in last_sealed(disk)? {
+                if kinds.contains(id) {
+                    tail.counters.insert(id, (value, at));
+                }
+            }
+        }
+        let held = one("SELECT sum(samples) FROM segment")?.unwrap_or(0);
+        let oldest = [one("SELECT min(first_at) FROM segment")?, tail.oldest_newest_at];
+        let newest = [one("SELECT max(last_at) FROM segment")?, one("SELECT max(at) FROM newest")?];
+        self.shared.stats(|stats| {
+            stats.samples_held = u64::try_from(held).unwrap_or(0);
+            stats.oldest = oldest.into_iter().flatten().min().map(Timestamp::from_ns);
+            stats.newest = newest.into_iter().flatten().max().map(Timestamp::from_ns);
+        });
+        self.tail = tail;
+        Ok(())
+    }
+
+    fn write_some(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        let disk = match self.disk() {
+            Ok(_) => self.disk.as_mut().ok_or(StoreError::Closed)?,
+            Err(why) => return Err(StoreError::io("open", self.pool.path(), std::io::Error::other(why))),
+        };
+        let path = disk.path.clone();
+        let transaction = disk.db.transaction().during("write samples", &path)?;
+        let now = records.iter().rev().find_map(|r| if let Record::Batch(b) = r { Some(b.at) } else { None });
+        let now = now.unwrap_or(self.now);
+        let fresh = self.registry.fresh(self.stored_series);
+        let first_at = records.iter().find_map(|r| if let Record::Batch(b) = r { Some(b.at) } else { None });
+        write_series(&transaction, &fresh, first_at.unwrap_or(now)).during("write series", &path)?;
+        let kinds = Counters::of(&self.registry);
+        let (mut samples, mut first, mut last) = (0, None, None);
+        for record in records {
+            match record {
+                Record::Batch(batch) => {
+                    write_tick(&transaction, &mut self.tail, batch, &kinds).during("write samples", &path)?;
+                    samples += batch.samples.len() as u64;
+                    first.get_or_insert(batch.at);
+                    last = Some(batch.at);
+                }
+                Record::Change(change) => write_change(&transaction, change, &path)?,
+                Record::Cursor { destination, stream, position } => {
+                    let sql = "INSERT OR REPLACE INTO export_cursor (destination, stream, position) VALUES (?,?,?)";
+                    transaction
+                        .execute(sql, params![destination, stream, *position as i64])
+                        .during("write an export cursor", &path)?;
+                }
+                Record::Gap(gap) => {
+                    let sql = "INSERT INTO gap (at, stream, count, reason) VALUES (?,?,?,?)";
+                    transaction
+                        .execute(sql, params![gap.at.ns(), gap.stream, gap.count as i64, gap.reason])
+                        .during("write a gap", &path)?;
+                }
+            }
+        }
+        transaction.commit().during("write samples", &path)?;
+        self.stored_series += fresh.len();
+        self.now = now;
+        self.shared.stats(|stats| {
+            stats.samples_stored += samples;
+            stats.samples_held += samples;
+            stats.oldest = stats.oldest.or(first);
+            stats.newest = stats.newest.max(last);
+        });
+        Ok(())
+    }
+
+    /// Seals when it is time, and deletes what is too old or too much.
+    fn keep_house(&mut self) -> Result<(), StoreError> {
+        let due = self.tail.ticks >= self.options.seal_ticks.clamp(2, TICKS_MAX)
+            || self
+                .tail
+                .oldest_newest_at
+                .is_some_and(|at| self.now.since(Timestamp::from_ns(at)) >= self.options.seal_after);
+        let Some(disk) = self.disk.as_mut().filter(|_| due) else { return Ok(()) };
+        disk.seal()?;
+        (self.tail.ticks, self.tail.oldest_newest_at, self.tail.before) = (0, None, None);
+        disk.expire(self.now, self.options.retention)?;
+        disk.make_room()?;
+        self.load()
+    }
+}
+
+/// Which series are counters.
+struct Counters(Vec<bool>);
+
+impl Counters {
+    fn of(registry: &SeriesRegistry) -> Self {
+        let series = registry.select(None);
+        let mut kinds = vec![false; series.last().map_or(0, |(id, _)| id.0 as usize + 1)];
+        for (id, key) in series {
+            if let Some(kind) = kinds.get_mut(id.0 as usize) {
+                *kind = key.kind == MetricKind::Counter;
+            }
+        }
+        Self(kinds)
+    }
+    fn contains(&self, id: u32) -> bool {
+        self.0.get(id as usize).copied().unwrap_or(false)
+    }
+    fn note(&self, counters: &mut HashMap<u32, (f64, i64)>, row: &Row, at: i64) {
+        for (id, value) in row.samples().filter(|(id, _)| self.contains(*id)) {
+            counters.insert(id, (value, at));
+        }
+    }
+}
+
+fn write_series(db: &Transaction<'_>, fresh: &[(SeriesId, Arc<SeriesKey>)], at: Timestamp) -> rusqlite::Result<()> {
+    if fresh.is_empty() {
+        return Ok(());
+    }
+    let mut insert = db.prepare(
+        "INSERT OR REPLACE INTO series (id, metric, unit, kind, attributes, first_at, last_at) VALUES (?,?,?,?,?,?,?)",
+    )?;
+    for (id, key) in fresh {
+        let kind = if key.kind == MetricKind::Counter { "counter" } else { "gauge" };
+        let attributes = serde_json::json!(key.attributes).to_string();
+        insert.execute(params![id.0, key.metric, key.unit, kind, attributes, at.ns(), at.ns()])?;
+    }
+    Ok(())
+}
+
+fn write_tick(db: &Transaction<'_>, tail: &mut Tail, batch: &SampleBatch, kinds: &Counters) -> rusqlite::Result<()> {
+    let at = batch.at.ns();
+    let row = Row::new(batch.samples.iter().map(|(id, value)| (id.0, *value)));
+    let before = tail.before.as_ref().filter(|_| tail.since_key < KEY_EVERY);
+    let data = row.encode(before);
+    tail.since_key = if before.is_some() { tail.since_key + 1 } else { 0 };
+    db.execute("INSERT INTO newest (seq, at, data) VALUES (?,?,?)", params![tail.next_seq, at, data])?;
+    for (id, value) in row.samples().filter(|(id, _)| kinds.contains(*id)) {
+        if let Some((former, former_at)) = tail.counters.insert(id, (value, at))
+            && value < former
+        {
+            db.execute("INSERT OR IGNORE INTO counter_reset (series, at) VALUES (?,?)", params![id, former_at])?;
+        }
+    }
+    tail.next_seq += 1;
+    tail.ticks += 1;
+    tail.oldest_newest_at.get_or_insert(at);
+    tail.before = Some(row);
+    Ok(())
+}
+
+fn write_change(db: &Transaction<'_>, change: &Change, path: &std::path::Path) -> Result<(), StoreError> {
+    let id = change.id.as_str();
+    let body = serde_json::to_string(change).map_err(|source| StoreError::Document {
+        what: "change",
+        id: id.to_owned(),
+        source,
+    })?;
+    let deployment = change.deployment.as_ref().map(|d| d.as_str());
+    let sql = "INSERT OR IGNORE INTO change (id, at, kind, target, deployment, body) VALUES (?,?,?,?,?,?)";
+    db.execute(sql, params![id, change.at.ns(), change.kind, change.target.to_string(), deployment, body])
+        .map(drop)
+        .during("write a change", path)
+}
+
+/// The last value of each series in the last segment.
+fn last_sealed(disk: &Disk) -> Result<Vec<(u32, f64, i64)>, StoreError> {
+    let last = disk
+        .db
+        .query_row("SELECT id FROM segment ORDER BY id DESC LIMIT 1", [], |row| row.get(0))
+        .optional()
+        .during("read the last samples", &disk.path)?;
+    let Some(id) = last else { return Ok(Vec::new()) };
+    let segment = super::reader::Segment::load(&disk.db, &disk.path, id)?;
+    let mut found = Vec::new();
+    for (series, points) in segment.all(&disk.db, &disk.path)? {
+        if let Some((at, value)) = points.last() {
+            found.push((series, *value, *at));
+        }
+    }
+    Ok(found)
+}
