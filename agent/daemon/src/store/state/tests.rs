@@ -43,7 +43,7 @@ fn draft(n: i64) -> Draft {
         actor: "agent".into(),
         subject: format!("dec_{n}"),
         // Numbers whose shortest text is easily misread by one bit.
-        body: serde_json::json!({ "n": n, "score": 0.1 + 0.2 * n as f64, "tiny": 1.0e-310, "pi": 3.141592653589793 / (n + 1) as f64 }),
+        body: serde_json::json!({ "n": n, "score": 0.1 + 0.2 * n as f64, "tiny": 1.0e-310, "pi": std::f64::consts::PI / (n + 1) as f64 }),
     }
 }
 

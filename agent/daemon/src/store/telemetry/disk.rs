@@ -155,19 +155,16 @@ impl Disk {
             .query_row("SELECT id FROM segment ORDER BY id LIMIT 1", [], |row| row.get(0))
             .optional()
             .during(what, &self.path)?;
-        let deleted = match oldest {
-            Some(segment) => {
-                let until: i64 = transaction
-                    .query_row("SELECT last_at FROM segment WHERE id = ?", [segment], |row| row.get(0))
-                    .during(what, &self.path)?;
-                delete_segment(&transaction, segment).during(what, &self.path)?;
-                transaction.execute("DELETE FROM change WHERE at < ?", [until]).during(what, &self.path)?;
-                true
-            }
-            None => {
-                let sql = "DELETE FROM change WHERE number IN (SELECT number FROM change ORDER BY at LIMIT 1000)";
-                transaction.execute(sql, []).during(what, &self.path)? > 0
-            }
+        let deleted = if let Some(segment) = oldest {
+            let until: i64 = transaction
+                .query_row("SELECT last_at FROM segment WHERE id = ?", [segment], |row| row.get(0))
+                .during(what, &self.path)?;
+            delete_segment(&transaction, segment).during(what, &self.path)?;
+            transaction.execute("DELETE FROM change WHERE at < ?", [until]).during(what, &self.path)?;
+            true
+        } else {
+            let sql = "DELETE FROM change WHERE number IN (SELECT number FROM change ORDER BY at LIMIT 1000)";
+            transaction.execute(sql, []).during(what, &self.path)? > 0
         };
         transaction.commit().during(what, &self.path)?;
         Ok(deleted)

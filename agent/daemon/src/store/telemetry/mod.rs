@@ -28,6 +28,8 @@ use holdfast_core::model::{Change, SampleBatch, Timestamp};
 
 use super::error::StoreError;
 use super::sqlite::Pool;
+use crate::telemetry::Event;
+use crate::telemetry::events::{QueueFull, StoreFailed, StoreSetAside};
 
 pub use export::{ExportCursor, ExportSeries, ExportSlice, Gap};
 pub use query::Agg;
@@ -63,10 +65,10 @@ impl Default for TelemetryOptions {
     fn default() -> Self {
         Self {
             opened_at: Timestamp::from_ns(0),
-            retention: Duration::from_secs(30 * 86_400),
+            retention: Duration::from_hours(30 * 24),
             size_max_bytes: 2 << 30,
             seal_ticks: 600,
-            seal_after: Duration::from_secs(1_800),
+            seal_after: Duration::from_mins(30),
             series_max: 20_000,
         }
     }
@@ -138,9 +140,9 @@ impl Shared {
     fn event(&self, event: StoreEvent) {
         match &event {
             StoreEvent::CorruptSetAside { path, why } => {
-                tracing::error!(path = %path.display(), error = %why, "Damaged telemetry database set aside.");
+                StoreSetAside { path, error: why }.emit();
             }
-            StoreEvent::WritingFails { why } => tracing::warn!(error = %why, "Telemetry cannot be written."),
+            StoreEvent::WritingFails { why } => StoreFailed { error: why }.emit(),
             StoreEvent::WritingWorks { lost } => tracing::info!(lost, "Telemetry is written again."),
         }
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
@@ -241,6 +243,7 @@ impl TelemetryDb {
             self.0.queue.try_send(Message::Write(record))
         {
             self.0.shared.lost.fetch_add(record.weight(), Ordering::Relaxed);
+            QueueFull { queue: "telemetry.db", lost: record.weight() }.emit();
         }
     }
 

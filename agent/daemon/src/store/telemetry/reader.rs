@@ -23,7 +23,7 @@ const POINTS_MAX: usize = 1_000_000;
 /// Points a series without a limit.
 const LIMIT_DEFAULT: usize = 10_000;
 /// A rate's first step looks back for the sample before it, at least this far.
-const LOOK_BACK: Duration = Duration::from_secs(120);
+const LOOK_BACK: Duration = Duration::from_mins(2);
 
 /// Which series.
 #[derive(Debug, Clone, Default)]
@@ -245,6 +245,9 @@ fn segments(db: &Connection, path: &Path, from: i64, until: i64) -> Result<Vec<i
     rows.collect::<rusqlite::Result<_>>().during("read samples", path)
 }
 
+/// (moment, value), in the order of writing.
+type Points = Vec<(i64, f64)>;
+
 /// One sealed stretch, its columns still in the database.
 #[derive(Debug)]
 pub(super) struct Segment {
@@ -296,7 +299,7 @@ impl Segment {
     }
 
     /// Every series with its points, by series.
-    pub(super) fn all(&self, db: &Connection, path: &Path) -> Result<Vec<(u32, Vec<(i64, f64)>)>, StoreError> {
+    pub(super) fn all(&self, db: &Connection, path: &Path) -> Result<Vec<(u32, Points)>, StoreError> {
         let mut found = Vec::new();
         for place in self.places(path)? {
             let bytes = self.bytes(db, path, place)?;
@@ -314,7 +317,7 @@ impl Segment {
         path: &Path,
         from: i64,
         to: i64,
-    ) -> Result<Vec<(u32, Vec<(i64, f64)>)>, StoreError> {
+    ) -> Result<Vec<(u32, Points)>, StoreError> {
         let wanted = (from - self.first_seq).max(0) as usize..=(to - self.first_seq).max(0) as usize;
         let mut found = Vec::new();
         for place in self.places(path)? {

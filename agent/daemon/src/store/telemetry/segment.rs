@@ -3,6 +3,8 @@
 //! Every series shares the segment's timeline. A column is one byte for its form, the runs of ticks it has values for
 //! (left out when that is all of them), and the values: one constant, or `pco` over whole numbers or over floats.
 
+use std::collections::BTreeMap;
+
 use pco::ChunkConfig;
 use pco::standalone::{simple_compress, simple_decompress};
 
@@ -33,10 +35,13 @@ pub(super) struct Place {
     pub(super) len: usize,
 }
 
+/// Consecutive ticks as (first, count).
+type Runs = Vec<(usize, usize)>;
+
 /// One series' values: runs of consecutive ticks as (first, count), and the values of all runs.
 #[derive(Debug, PartialEq)]
 pub(super) struct Column {
-    runs: Vec<(usize, usize)>,
+    runs: Runs,
     values: Vec<f64>,
 }
 
@@ -54,8 +59,7 @@ fn config() -> ChunkConfig {
 /// Compresses ticks; `None` when `pco` refuses, which valid input never makes it do.
 pub(super) fn seal(ticks: &[(i64, Row)]) -> Option<Sealed> {
     let times: Vec<i64> = ticks.iter().map(|(at, _)| *at).collect();
-    let mut columns: std::collections::BTreeMap<u32, (Vec<(usize, usize)>, Vec<f64>)> =
-        std::collections::BTreeMap::new();
+    let mut columns: BTreeMap<u32, (Runs, Vec<f64>)> = BTreeMap::new();
     for (tick, (_, row)) in ticks.iter().enumerate() {
         for (id, value) in row.samples() {
             let (runs, values) = columns.entry(id).or_insert_with(|| (Vec::new(), Vec::with_capacity(ticks.len())));

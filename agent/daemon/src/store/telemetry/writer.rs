@@ -114,20 +114,16 @@ impl Writer {
                 }
             }
             let result = self.write();
-            for done in flushes {
-                let _ = done.send(
-                    result
-                        .as_ref()
-                        .map(|()| ())
-                        .map_err(|why| StoreError::io("write", self.pool.path(), std::io::Error::other(why.clone()))),
-                );
-            }
-            if let Some(done) = &closing {
-                let _ = done
-                    .send(result.map_err(|why| StoreError::io("write", self.pool.path(), std::io::Error::other(why))));
+            for done in flushes.into_iter().chain(closing.clone()) {
+                let answer = result.clone().map_err(|why| self.unwritten(why));
+                let _ = done.send(answer);
             }
         }
         self.lose(self.waiting.len());
+    }
+
+    fn unwritten(&self, why: String) -> StoreError {
+        StoreError::io("write", self.pool.path(), std::io::Error::other(why))
     }
 
     /// Writes what waits; the error is for whoever flushes, everything else about it is done here.
@@ -288,7 +284,7 @@ impl Writer {
     fn write_some(&mut self, records: &[Record]) -> Result<(), StoreError> {
         let disk = match self.disk() {
             Ok(_) => self.disk.as_mut().ok_or(StoreError::Closed)?,
-            Err(why) => return Err(StoreError::io("open", self.pool.path(), std::io::Error::other(why))),
+            Err(why) => return Err(self.unwritten(why)),
         };
         let path = disk.path.clone();
         let transaction = disk.db.transaction().during("write samples", &path)?;
@@ -417,7 +413,7 @@ fn write_change(db: &Transaction<'_>, change: &Change, path: &std::path::Path) -
         id: id.to_owned(),
         source,
     })?;
-    let deployment = change.deployment.as_ref().map(|d| d.as_str());
+    let deployment = change.deployment.as_ref().map(holdfast_core::model::DeploymentId::as_str);
     let sql = "INSERT OR IGNORE INTO change (id, at, kind, target, deployment, body) VALUES (?,?,?,?,?,?)";
     db.execute(sql, params![id, change.at.ns(), change.kind, change.target.to_string(), deployment, body])
         .map(drop)
