@@ -57,13 +57,7 @@ impl StateDb {
         // An agent that is gone for a second must not leave a WAL larger than this behind (bytes).
         let mut db = sqlite::open_writer(&path, "PRAGMA journal_size_limit = 8388608", "FULL")?;
         sqlite::migrate(&mut db, &path, schema::MIGRATIONS)?;
-        let head = db
-            .query_row("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1", [], |row| {
-                Ok(Head { seq: row.get::<_, i64>(0)? as u64, hash: row.get(1)? })
-            })
-            .optional()
-            .during("read the audit head", &path)?
-            .unwrap_or_else(Head::empty);
+        let head = stored_head(&db, &path)?;
         let anchored = read_anchors(dir)?.iter().map(|a| a.seq).max().unwrap_or(0);
         let pool = Pool::new(path.clone());
         Ok(Self { db, dir: dir.to_owned(), path, key, head, anchored, pool, _lock: lock })
@@ -71,6 +65,17 @@ impl StateDb {
 
     /// Writes everything or nothing, durably, and gives back the audit entries as they were chained.
     pub fn commit(&mut self, writes: Writes) -> Result<Vec<AuditEntry>, StoreError> {
+        let result = self.try_commit(writes);
+        if result.is_err()
+            && let Ok(head) = stored_head(&self.db, &self.path)
+        {
+            // Whatever became of the failed commit, the next one continues the chain as it lies on disk.
+            self.head = head;
+        }
+        result
+    }
+
+    fn try_commit(&mut self, writes: Writes) -> Result<Vec<AuditEntry>, StoreError> {
         let path = &self.path;
         let transaction = self.db.transaction().during("begin a transaction", path)?;
         let drafts = writes.apply(&transaction, path)?;
@@ -104,6 +109,16 @@ impl StateDb {
     pub fn reader(&self) -> StateReader {
         StateReader::new(self.pool.clone())
     }
+}
+
+fn stored_head(db: &Connection, path: &Path) -> Result<Head, StoreError> {
+    let newest = db
+        .query_row("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1", [], |row| {
+            Ok(Head { seq: row.get::<_, i64>(0)? as u64, hash: row.get(1)? })
+        })
+        .optional()
+        .during("read the audit head", path)?;
+    Ok(newest.unwrap_or_else(Head::empty))
 }
 
 fn chain(

@@ -8,7 +8,7 @@ use holdfast_core::model::{
     AuditEntry, Decision, DecisionId, Deployment, DeploymentId, Finding, FindingId, Incident, IncidentId, Remediation,
     RemediationId, RemediationState, Timestamp,
 };
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+use rusqlite::{Connection, Row, ToSql, params};
 use serde::de::DeserializeOwned;
 
 use super::super::error::{Context, StoreError};
@@ -361,15 +361,7 @@ impl StateReader {
     /// The end of the chain.
     pub fn audit_head(&self) -> Result<Head, StoreError> {
         let path = self.pool.path();
-        self.pool.read("read the audit head", |db| {
-            let found = db
-                .query_row("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1", [], |row| {
-                    Ok(Head { seq: row.get::<_, i64>(0)? as u64, hash: row.get(1)? })
-                })
-                .optional()
-                .during("read the audit head", path)?;
-            Ok(found.unwrap_or_else(Head::empty))
-        })
+        self.pool.read("read the audit head", |db| super::stored_head(db, path))
     }
 
     fn revised<T: DeserializeOwned>(

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::super::error::{Context, StoreError};
 use super::super::sqlite;
+use super::reader::Segment;
 use super::{SeriesRegistry, Shared, StoreEvent, TelemetryOptions, schema, seal};
 use crate::telemetry::Chain;
 
@@ -37,7 +38,10 @@ impl Disk {
         options: &TelemetryOptions,
         shared: &Shared,
     ) -> Result<(Self, SeriesRegistry), StoreError> {
-        let opened = Self::open_once(path, options).and_then(|disk| Ok((disk.series()?, disk)));
+        let opened = Self::open_once(path, options).and_then(|disk| {
+            disk.forget_series()?;
+            Ok((disk.series()?, disk))
+        });
         let (series, disk) = match opened {
             Err(error) if error.is_corrupt() => {
                 set_aside(path, options.opened_at, &error, shared)?;
@@ -86,6 +90,22 @@ impl Disk {
     pub(super) fn bytes(&self) -> u64 {
         let size = |path: &Path| fs::metadata(path).map_or(0, |m| m.len());
         size(&self.path) + size(&beside(&self.path, "-wal"))
+    }
+
+    /// Forgets series that nothing in the database belongs to any more: only before their numbers are handed out.
+    fn forget_series(&self) -> Result<(), StoreError> {
+        let what = "forget series";
+        let mut used = std::collections::BTreeSet::new();
+        seal::newest(&self.db, &self.path, |_, _, row| used.extend(row.ids.iter().copied()))?;
+        let sql = "SELECT id FROM series WHERE last_at < (SELECT min(first_at) FROM segment)";
+        let mut statement = self.db.prepare(sql).during(what, &self.path)?;
+        let rows = statement.query_map([], |row| row.get(0)).during(what, &self.path)?;
+        let gone: Vec<u32> = rows.collect::<rusqlite::Result<_>>().during(what, &self.path)?;
+        for id in gone.into_iter().filter(|id| !used.contains(id)) {
+            self.db.execute("DELETE FROM series WHERE id = ?", [id]).during(what, &self.path)?;
+            self.db.execute("DELETE FROM counter_reset WHERE series = ?", [id]).during(what, &self.path)?;
+        }
+        Ok(())
     }
 
     fn series(&self) -> Result<Vec<(SeriesId, SeriesKey)>, StoreError> {
@@ -182,16 +202,33 @@ impl Disk {
             .during("hold the database to its size", &self.path)
     }
 
-    /// Looks at every page: only after a reader came upon damage.
-    pub(super) fn quick_check(&self) -> Result<(), StoreError> {
+    /// Looks at every page: only after a reader came upon damage. Gives the number of samples that had to be dropped.
+    pub(super) fn check(&self) -> Result<u64, StoreError> {
         let what = "check the database";
         let verdict: String =
             self.db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).during(what, &self.path)?;
-        if verdict == "ok" {
-            seal::newest(&self.db, &self.path, |_, _, _| {})
-        } else {
-            Err(seal::damaged("pages", &self.path, 0))
+        if verdict != "ok" {
+            return Err(seal::damaged("pages", &self.path, 0));
         }
+        seal::newest(&self.db, &self.path, |_, _, _| {})?;
+        self.drop_damaged_segments()
+    }
+
+    /// A segment whose columns do not decode costs itself, not the database. Gives the number of samples lost.
+    fn drop_damaged_segments(&self) -> Result<u64, StoreError> {
+        let what = "check the database";
+        let mut statement = self.db.prepare("SELECT id, samples FROM segment").during(what, &self.path)?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).during(what, &self.path)?;
+        let segments: Vec<(i64, i64)> = rows.collect::<rusqlite::Result<_>>().during(what, &self.path)?;
+        let mut lost = 0;
+        for (id, samples) in segments {
+            let decoded = Segment::load(&self.db, &self.path, id).and_then(|s| s.all(&self.db, &self.path));
+            if decoded.is_err() {
+                delete_segment(&self.db, id).during(what, &self.path)?;
+                lost += u64::try_from(samples).unwrap_or(0);
+            }
+        }
+        Ok(lost)
     }
 
     fn vacuum(&self, pages: u64) -> Result<(), StoreError> {

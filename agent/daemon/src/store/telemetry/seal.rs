@@ -55,24 +55,23 @@ impl Disk {
         let transaction = self.db.transaction().during("seal samples", &path)?;
         let mut ticks: Vec<Tick> = Vec::new();
         newest(&transaction, &path, |seq, at, row| ticks.push(Tick { seq, at, row: row.clone() }))?;
-        let (Some(first), Some(last)) = (ticks.first().map(|t| t.seq), ticks.last().map(|t| t.seq)) else {
-            return Ok(0);
-        };
-        write_segment(&transaction, &path, first, last, ticks)?;
+        let Some(last) = ticks.last().map(|t| t.seq) else { return Ok(0) };
+        // A segment's ticks are numbered without a gap; normally there is none.
+        for stretch in ticks.chunk_by(|a, b| a.seq + 1 == b.seq) {
+            write_segment(&transaction, &path, stretch)?;
+        }
         transaction.execute("DELETE FROM newest WHERE seq <= ?", [last]).during("seal samples", &path)?;
         transaction.commit().during("seal samples", &path)?;
-        Ok((last - first + 1) as usize)
+        Ok(ticks.len())
     }
 }
 
-fn write_segment(
-    db: &Transaction<'_>,
-    path: &std::path::Path,
-    first_seq: i64,
-    last_seq: i64,
-    ticks: Vec<Tick>,
-) -> Result<(), StoreError> {
-    let ticks: Vec<(i64, Row)> = ticks.into_iter().map(|t| (t.at, t.row)).collect();
+fn write_segment(db: &Transaction<'_>, path: &std::path::Path, stretch: &[Tick]) -> Result<(), StoreError> {
+    let (Some(Tick { seq: first_seq, .. }), Some(Tick { seq: last_seq, .. })) = (stretch.first(), stretch.last())
+    else {
+        return Ok(());
+    };
+    let ticks: Vec<(i64, Row)> = stretch.iter().map(|t| (t.at, t.row.clone())).collect();
     let sealed = segment::seal(&ticks).ok_or_else(|| StoreError::Encoding {
         what: "samples",
         path: path.to_owned(),
@@ -99,6 +98,10 @@ fn write_segment(
         let mut page = db.prepare("INSERT INTO page (id, data) VALUES (?, ?)")?;
         for (index, data) in sealed.columns.chunks(PAGE_DATA_BYTES).enumerate() {
             page.execute(params![(id << 20) + index as i64, data])?;
+        }
+        let mut seen = db.prepare("UPDATE series SET last_at = ? WHERE id = ?")?;
+        for place in segment::directory(&sealed.directory).unwrap_or_default() {
+            seen.execute(params![last_at, place.series])?;
         }
         Ok(())
     };

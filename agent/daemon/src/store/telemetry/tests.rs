@@ -72,7 +72,7 @@ fn samples_and_series_survive_a_restart() {
     let db = TelemetryDb::open(dir.path(), small()).unwrap();
     assert_eq!(db.registry().intern(&wanted), (id, false));
     (13..15).for_each(|s| tick(&db, s, &[(id, 1.0)]));
-    assert_eq!(raw(&db, "load").len(), 15);
+    assert_eq!((raw(&db, "load").len(), db.stats().samples_held), (15, 15));
 }
 
 #[test]
@@ -124,6 +124,98 @@ fn damage_found_while_running_starts_over_with_the_same_series() {
 }
 
 #[test]
+fn a_damaged_segment_costs_itself_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = TelemetryDb::open(dir.path(), small()).unwrap();
+    let (id, _) = db.registry().intern(&key("load", MetricKind::Gauge, "a"));
+    (0..25).for_each(|s| tick(&db, s, &[(id, f64::from(s as i32) * 0.3)]));
+    let other = rusqlite::Connection::open(dir.path().join(FILE)).unwrap();
+    other.execute("UPDATE page SET data = zeroblob(1) WHERE id = 1 << 20", []).unwrap();
+    assert!(db.reader().query(&Query::raw("load", at(0), at(30))).is_err());
+    tick(&db, 25, &[(id, 1.0)]);
+    let kept: Vec<i64> = raw(&db, "load").into_iter().map(|(s, _)| s).collect();
+    assert_eq!(kept, (10..26).collect::<Vec<_>>());
+    let stats = db.stats();
+    assert_eq!((stats.lost, stats.set_aside, stats.samples_held), (10, 0, 16));
+    assert_eq!(db.reader().gaps(at(0), 9).unwrap()[0].count, 10);
+}
+
+#[test]
+fn series_without_data_are_forgotten_at_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = TelemetryOptions { retention: Duration::from_secs(20), ..small() };
+    let db = TelemetryDb::open(dir.path(), options.clone()).unwrap();
+    let gone = db.registry().intern(&key("gone", MetricKind::Gauge, "a")).0;
+    let kept = db.registry().intern(&key("kept", MetricKind::Gauge, "a")).0;
+    (0..10).for_each(|s| tick(&db, s, &[(gone, 1.0), (kept, 1.0)]));
+    (10..65).for_each(|s| tick(&db, s, &[(kept, 1.0)]));
+    let late = db.registry().intern(&key("late", MetricKind::Gauge, "a")).0;
+    tick(&db, 65, &[(late, 1.0)]);
+    db.close().unwrap();
+    let db = TelemetryDb::open(dir.path(), options).unwrap();
+    let names: Vec<String> =
+        db.reader().list_series(&SeriesFilter::default()).into_iter().map(|(_, k)| k.metric.clone()).collect();
+    assert_eq!(names, ["kept", "late"]);
+}
+
+#[test]
+fn a_transaction_that_fails_halfway_leaves_no_trace() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = TelemetryDb::open(dir.path(), small()).unwrap();
+    let (id, _) = db.registry().intern(&key("load", MetricKind::Counter, "a"));
+    (0..3).for_each(|s| tick(&db, s, &[(id, s as f64)]));
+    let other = rusqlite::Connection::open(dir.path().join(FILE)).unwrap();
+    other.execute_batch("CREATE TRIGGER late BEFORE INSERT ON change BEGIN SELECT RAISE(ABORT, 'late'); END").unwrap();
+    db.write_batch(Arc::new(SampleBatch { at: at(3), new_series: vec![], samples: vec![(id, 9.0)] }));
+    db.write_change(change(3, "file.modified"));
+    while db.flush().is_ok() {}
+    other.execute_batch("DROP TRIGGER late").unwrap();
+    (4..25).for_each(|s| tick(&db, s, &[(id, s as f64 * 3.0)]));
+    assert_eq!(raw(&db, "load").len(), 25);
+    let slice = db.reader().export_after(ExportCursor(0), 1).unwrap();
+    assert_eq!(slice.next_cursor, ExportCursor(1));
+    let all: u64 = (0..25).map(|n| db.reader().export_after(ExportCursor(n), 1).unwrap().samples).sum();
+    assert_eq!(all, 25, "every tick has its own number and none is left out");
+}
+
+/// Runs itself as a child that writes and says so, and is killed in the middle: what it said must be there.
+#[test]
+fn acknowledged_samples_survive_kill_9() {
+    const VARIABLE: &str = "HOLDFAST_TELEMETRY_CHILD_DIR";
+    if let Ok(dir) = std::env::var(VARIABLE) {
+        let db = TelemetryDb::open(Path::new(&dir), small()).unwrap();
+        let (id, _) = db.registry().intern(&key("load", MetricKind::Gauge, "a"));
+        for second in 0.. {
+            tick(&db, second, &[(id, second as f64)]);
+            println!("acknowledged {}", second + 1);
+        }
+    }
+    let dir = tempfile::tempdir().unwrap();
+    #[expect(clippy::disallowed_methods, reason = "the test's own child")]
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "store::telemetry::tests::acknowledged_samples_survive_kill_9", "--nocapture"])
+        .env(VARIABLE, dir.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    let mut acknowledged = 0;
+    for line in lines.map_while(Result::ok) {
+        if let Some((_, n)) = line.split_once("acknowledged ") {
+            acknowledged = n.trim().parse().unwrap();
+        }
+        if acknowledged == 137 {
+            child.kill().unwrap();
+        }
+    }
+    child.wait().unwrap();
+    let db = TelemetryDb::open(dir.path(), small()).unwrap();
+    let found = raw(&db, "load");
+    assert!(acknowledged >= 137 && found.len() >= acknowledged, "{} of {acknowledged}", found.len());
+    assert!(found.iter().enumerate().all(|(n, (s, v))| *s == n as i64 && *v == n as f64), "{found:?}");
+}
+
+#[test]
 fn old_segments_are_deleted_by_age() {
     let dir = tempfile::tempdir().unwrap();
     let options = TelemetryOptions { retention: Duration::from_secs(30), ..small() };
@@ -162,6 +254,9 @@ fn the_database_never_exceeds_its_cap() {
     let stats = db.stats();
     assert!(stats.samples_held > 200_000 && stats.samples_held < 600_000, "{stats:?}");
     assert_eq!((stats.lost, stats.failing, stats.newest), (0, None, Some(at(4_999))));
+    let one = Query { where_: vec![("device".into(), "7".into())], ..Query::raw("noise", at(0), at(5_000)) };
+    let points = db.reader().query(&one).unwrap().remove(0).points;
+    assert!(points.windows(2).all(|w| w[1].0 == w[0].0.plus(Duration::from_secs(1))), "no tick is missing");
 }
 
 #[test]

@@ -129,13 +129,26 @@ impl Writer {
     /// Writes what waits; the error is for whoever flushes, everything else about it is done here.
     fn write(&mut self) -> Result<(), String> {
         if self.shared.damaged.swap(false, Ordering::Relaxed) {
-            let verdict = self.disk()?.quick_check();
+            let verdict = self.disk()?.check();
+            if let Ok(lost @ 1..) = verdict {
+                self.shared.lost.fetch_add(lost, Ordering::Relaxed);
+                let reason = "a sealed stretch was damaged and dropped".to_owned();
+                let gap = Gap { at: self.now, stream: "store".to_owned(), count: lost, reason };
+                self.waiting.push_back(Record::Gap(gap));
+            }
+            let verdict = verdict.and_then(|_| self.load());
             self.settle(verdict);
         }
         while !self.waiting.is_empty() {
             let batch: Vec<Record> = self.waiting.drain(..self.waiting.len().min(TRANSACTION_MAX)).collect();
+            let next_seq = self.tail.next_seq;
             let written = self.write_some(&batch);
             if let Err(error) = written {
+                // Nothing may lean on rows of the transaction that failed.
+                self.tail = Tail { next_seq, ..Tail::default() };
+                if let Err(error) = self.load() {
+                    tracing::debug!(error = %Chain(&error), "Telemetry tail not read.");
+                }
                 for record in batch.into_iter().rev() {
                     self.waiting.push_front(record);
                 }
@@ -178,7 +191,7 @@ impl Writer {
                     // The numbers go on, so that no exporter takes new ticks for old ones.
                     self.tail = Tail { next_seq: self.tail.next_seq, ..Tail::default() };
                     self.pool.renew();
-                    return true;
+                    return self.load().is_ok();
                 }
                 Err(error) => self.fails(&error),
             }
@@ -191,9 +204,6 @@ impl Writer {
             return true;
         }
         self.fails(&error);
-        if let Err(error) = self.load() {
-            tracing::debug!(error = %Chain(&error), "Telemetry tail not read.");
-        }
         false
     }
 
@@ -245,11 +255,12 @@ impl Writer {
     /// Reads what the next row leans on.
     fn load(&mut self) -> Result<(), StoreError> {
         let Some(disk) = &self.disk else { return Ok(()) };
-        let mut tail = Tail::default();
+        let (mut tail, mut unsealed) = (Tail::default(), 0);
         let kinds = Counters::of(&self.registry);
         seal::newest(&disk.db, &disk.path, |seq, at, row| {
             tail.next_seq = seq + 1;
             tail.ticks += 1;
+            unsealed += row.len() as u64;
             tail.oldest_newest_at.get_or_insert(at);
             kinds.note(&mut tail.counters, row, at);
         })?;
@@ -263,6 +274,9 @@ impl Writer {
         let after = after.into_iter().flatten().max().unwrap_or(0);
         tail.next_seq = tail.next_seq.max(after + 1).max(self.tail.next_seq).max(1);
         if tail.counters.is_empty() {
+            tail.counters = std::mem::take(&mut self.tail.counters);
+        }
+        if tail.counters.is_empty() {
             for (id, value, at) in last_sealed(disk)? {
                 if kinds.contains(id) {
                     tail.counters.insert(id, (value, at));
@@ -273,7 +287,7 @@ impl Writer {
         let oldest = [one("SELECT min(first_at) FROM segment")?, tail.oldest_newest_at];
         let newest = [one("SELECT max(last_at) FROM segment")?, one("SELECT max(at) FROM newest")?];
         self.shared.stats(|stats| {
-            stats.samples_held = u64::try_from(held).unwrap_or(0);
+            stats.samples_held = u64::try_from(held).unwrap_or(0) + unsealed;
             stats.oldest = oldest.into_iter().flatten().min().map(Timestamp::from_ns);
             stats.newest = newest.into_iter().flatten().max().map(Timestamp::from_ns);
         });
