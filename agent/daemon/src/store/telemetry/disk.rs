@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::super::error::{Context, StoreError};
 use super::super::sqlite;
-use super::reader::Segment;
+use super::stored::Segments;
 use super::{SeriesRegistry, Shared, StoreEvent, TelemetryOptions, schema, seal};
 use crate::telemetry::Chain;
 
@@ -221,9 +221,10 @@ impl Disk {
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).during(what, &self.path)?;
         let segments: Vec<(i64, i64)> = rows.collect::<rusqlite::Result<_>>().during(what, &self.path)?;
         let mut lost = 0;
+        let mut sealed = Segments::new(&self.db, &self.path)?;
         for (id, samples) in segments {
-            let decoded = Segment::load(&self.db, &self.path, id).and_then(|s| s.all(&self.db, &self.path));
-            if decoded.is_err() {
+            let decoded = sealed.load(id).and_then(|s| sealed.stretch(&s, s.first_seq, s.last_seq));
+            if decoded.is_err_and(|error| error.is_corrupt()) {
                 delete_segment(&self.db, id).during(what, &self.path)?;
                 lost += u64::try_from(samples).unwrap_or(0);
             }

@@ -9,8 +9,9 @@ use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
 use super::super::error::{Context, StoreError};
-use super::reader::{Segment, TelemetryReader};
+use super::reader::TelemetryReader;
 use super::seal;
+use super::stored::Segments;
 
 /// A position: the number of the last tick that was dealt with. The default is before the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -41,8 +42,6 @@ pub struct ExportSlice {
     pub skipped_ticks: u64,
     /// Moment of the slice's last tick.
     pub last_at: Option<Timestamp>,
-    /// Moment of the newest tick in the store.
-    pub newest_at: Option<Timestamp>,
 }
 
 /// A row of the gap ledger: data that were not stored or not delivered.
@@ -76,14 +75,6 @@ impl TelemetryReader {
             slice.next_cursor = ExportCursor(last_seq as u64);
             slice.skipped_ticks = (first_seq - after - 1).max(0) as u64;
             slice.last_at = Some(Timestamp::from_ns(last_at));
-            let newest = db
-                .query_row(
-                    "SELECT max(at) FROM (SELECT max(at) at FROM newest UNION ALL SELECT max(last_at) FROM segment)",
-                    [],
-                    |row| row.get::<_, Option<i64>>(0),
-                )
-                .during("read samples to export", path)?;
-            slice.newest_at = newest.map(Timestamp::from_ns);
             for (id, points) in points {
                 slice.samples += points.len() as u64;
                 let Some(key) = self.registry.key(SeriesId(id)) else { continue };
@@ -149,12 +140,13 @@ fn sealed(
         .optional()
         .during("read samples to export", path)?;
     let Some((id, samples)) = found else { return Ok(None) };
-    let segment = Segment::load(db, path, id)?;
+    let mut segments = Segments::new(db, path)?;
+    let segment = segments.load(id)?;
     let ticks = segment.times.len().max(1);
     let each = (usize::try_from(samples).unwrap_or(0) / ticks).max(1);
     let first_seq = segment.first_seq.max(after + 1);
     let last_seq = (first_seq + (max_samples / each).max(1) as i64 - 1).min(segment.last_seq);
-    points.extend(segment.stretch(db, path, first_seq, last_seq)?);
+    points.extend(segments.stretch(&segment, first_seq, last_seq)?);
     let last_at = segment.times.get((last_seq - segment.first_seq) as usize).copied().unwrap_or(0);
     Ok(Some(Taken { first_seq, last_seq, last_at }))
 }

@@ -13,6 +13,7 @@ mod row;
 mod schema;
 mod seal;
 mod segment;
+mod stored;
 mod varint;
 mod writer;
 

@@ -74,6 +74,8 @@ pub(super) struct Gather {
     since: i64,
     limit: usize,
     former: Option<(i64, f64)>,
+    /// The bucket that is being filled: samples come mostly in order.
+    current: Option<(i64, Bucket)>,
     buckets: BTreeMap<i64, Bucket>,
     raw: std::collections::VecDeque<(i64, f64)>,
     truncated: bool,
@@ -89,6 +91,7 @@ impl Gather {
             since,
             limit: limit.max(1),
             former: None,
+            current: None,
             buckets: BTreeMap::new(),
             raw: std::collections::VecDeque::new(),
             truncated: false,
@@ -117,8 +120,13 @@ impl Gather {
             }
             return;
         };
-        let fresh = Bucket { min: f64::INFINITY, max: f64::NEG_INFINITY, last_at: i64::MIN, ..Bucket::default() };
-        let bucket = self.buckets.entry(at.div_euclid(step) * step).or_insert(fresh);
+        let start = at.div_euclid(step) * step;
+        if self.current.as_ref().is_none_or(|(open, _)| *open != start) {
+            self.shelve();
+            let fresh = Bucket { min: f64::INFINITY, max: f64::NEG_INFINITY, last_at: i64::MIN, ..Bucket::default() };
+            self.current = Some((start, self.buckets.remove(&start).unwrap_or(fresh)));
+        }
+        let Some((_, bucket)) = self.current.as_mut() else { return };
         bucket.count += 1;
         bucket.sum += value;
         bucket.min = bucket.min.min(value);
@@ -133,6 +141,11 @@ impl Gather {
         if self.agg.quantile().is_some() {
             bucket.values.push(value);
         }
+    }
+
+    /// Puts the bucket that was being filled to the others.
+    fn shelve(&mut self) {
+        self.buckets.extend(self.current.take());
         if self.buckets.len() > self.limit {
             self.buckets.pop_first();
             self.truncated = true;
@@ -140,7 +153,8 @@ impl Gather {
     }
 
     /// The points, oldest first, and whether older ones were left out. A step without samples has no point.
-    pub(super) fn points(self) -> (Vec<(Timestamp, f64)>, bool) {
+    pub(super) fn points(mut self) -> (Vec<(Timestamp, f64)>, bool) {
+        self.shelve();
         let Self { agg, step_ns, buckets, raw, truncated, .. } = self;
         let mut points: Vec<(Timestamp, f64)> = if step_ns.is_none() {
             raw.into_iter().map(|(at, value)| (Timestamp::from_ns(at), value)).collect()

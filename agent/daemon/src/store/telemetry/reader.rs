@@ -1,19 +1,18 @@
 //! Reading `telemetry.db` beside its writer: sealed columns and newest rows as one.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use holdfast_core::model::{Change, SeriesId, SeriesKey, Timestamp};
-use rusqlite::{Connection, OptionalExtension, ToSql, params};
+use rusqlite::{Connection, ToSql};
 
 use super::super::error::{Context, StoreError};
 use super::super::sqlite::Pool;
 use super::query::{Agg, Gather};
-use super::seal::{self, PAGE_DATA_BYTES, TICKS_MAX, damaged};
-use super::segment::{self, Place};
+use super::seal;
+use super::stored::Segments;
 use super::{SeriesRegistry, Shared};
 
 /// Series that one query answers for.
@@ -168,25 +167,18 @@ impl TelemetryReader {
         let within = |at: i64| at >= from && at <= until;
         self.read("read samples", |db| {
             let path = self.pool.path();
-            for id in segments(db, path, from, until)? {
-                let segment = Segment::load(db, path, id)?;
-                let places = segment.places(path)?;
-                for place in places {
+            let mut segments = Segments::new(db, path)?;
+            for id in segments.overlapping(from, until)? {
+                let segment = segments.load(id)?;
+                for place in segment.places(path)? {
                     let Some(gather) = gathers.get_mut(&place.series) else { continue };
-                    let bytes = segment.bytes(db, path, place)?;
-                    let column =
-                        segment::column(&bytes, segment.times.len()).ok_or_else(|| damaged("segment", path, id))?;
+                    let column = segments.column(&segment, place)?;
                     for (tick, value) in column.points() {
                         if let Some(at) = segment.times.get(tick).filter(|at| within(**at)) {
                             gather.add(*at, value);
                         }
                     }
                 }
-            }
-            let newest: Option<i64> =
-                db.query_row("SELECT max(at) FROM newest", [], |row| row.get(0)).during("read samples", path)?;
-            if newest.is_none_or(|newest| newest < from) {
-                return Ok(());
             }
             seal::newest(db, path, |_, at, row| {
                 if within(at) {
@@ -235,103 +227,5 @@ impl TelemetryReader {
             found.reverse();
             Ok(found)
         })
-    }
-}
-
-fn segments(db: &Connection, path: &Path, from: i64, until: i64) -> Result<Vec<i64>, StoreError> {
-    let sql = "SELECT id FROM segment WHERE last_at >= ? AND first_at <= ? ORDER BY id";
-    let mut statement = db.prepare(sql).during("read samples", path)?;
-    let rows = statement.query_map([from, until], |row| row.get(0)).during("read samples", path)?;
-    rows.collect::<rusqlite::Result<_>>().during("read samples", path)
-}
-
-/// (moment, value), in the order of writing.
-type Points = Vec<(i64, f64)>;
-
-/// One sealed stretch, its columns still in the database.
-#[derive(Debug)]
-pub(super) struct Segment {
-    id: i64,
-    pub(super) first_seq: i64,
-    pub(super) last_seq: i64,
-    pub(super) times: Vec<i64>,
-    directory: Vec<u8>,
-}
-
-impl Segment {
-    pub(super) fn load(db: &Connection, path: &Path, id: i64) -> Result<Self, StoreError> {
-        let sql = "SELECT first_seq, last_seq, ticks, timeline, directory FROM segment WHERE id = ?";
-        let found = db
-            .query_row(sql, [id], |row| {
-                let (first_seq, last_seq, ticks): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-                Ok((first_seq, last_seq, ticks, row.get::<_, Vec<u8>>(3)?, row.get::<_, Vec<u8>>(4)?))
-            })
-            .optional()
-            .during("read samples", path)?;
-        let (first_seq, last_seq, ticks, timeline, directory) = found.ok_or_else(|| damaged("segment", path, id))?;
-        let ticks = usize::try_from(ticks).ok().filter(|n| *n <= 2 * TICKS_MAX as usize);
-        let times = ticks
-            .filter(|n| usize::try_from(last_seq - first_seq + 1) == Ok(*n))
-            .and_then(|n| segment::timeline(&timeline, n))
-            .ok_or_else(|| damaged("segment", path, id))?;
-        Ok(Self { id, first_seq, last_seq, times, directory })
-    }
-
-    pub(super) fn places(&self, path: &Path) -> Result<Vec<Place>, StoreError> {
-        segment::directory(&self.directory).ok_or_else(|| damaged("segment", path, self.id))
-    }
-
-    /// The bytes of one column, from the pages that they lie in.
-    fn bytes(&self, db: &Connection, path: &Path, place: Place) -> Result<Vec<u8>, StoreError> {
-        let first = place.start / PAGE_DATA_BYTES;
-        let last = (place.start + place.len).saturating_sub(1) / PAGE_DATA_BYTES;
-        let sql = "SELECT data FROM page WHERE id BETWEEN ? AND ? ORDER BY id";
-        let mut statement = db.prepare(sql).during("read samples", path)?;
-        let base = self.id << 20;
-        let mut rows =
-            statement.query(params![base + first as i64, base + last as i64]).during("read samples", path)?;
-        let mut bytes = Vec::with_capacity((last - first + 1) * PAGE_DATA_BYTES);
-        while let Some(row) = rows.next().during("read samples", path)? {
-            bytes.extend_from_slice(row.get_ref(0).and_then(|v| Ok(v.as_blob()?)).during("read samples", path)?);
-        }
-        let skip = place.start - first * PAGE_DATA_BYTES;
-        bytes.get(skip..skip + place.len).map(<[u8]>::to_vec).ok_or_else(|| damaged("segment", path, self.id))
-    }
-
-    /// Every series with its points, by series.
-    pub(super) fn all(&self, db: &Connection, path: &Path) -> Result<Vec<(u32, Points)>, StoreError> {
-        let mut found = Vec::new();
-        for place in self.places(path)? {
-            let bytes = self.bytes(db, path, place)?;
-            let column = segment::column(&bytes, self.times.len()).ok_or_else(|| damaged("segment", path, self.id))?;
-            let points = column.points().filter_map(|(tick, value)| self.times.get(tick).map(|at| (*at, value)));
-            found.push((place.series, points.collect()));
-        }
-        Ok(found)
-    }
-
-    /// Like [`Self::all`], for the ticks numbered `from..=to` only.
-    pub(super) fn stretch(
-        &self,
-        db: &Connection,
-        path: &Path,
-        from: i64,
-        to: i64,
-    ) -> Result<Vec<(u32, Points)>, StoreError> {
-        let wanted = (from - self.first_seq).max(0) as usize..=(to - self.first_seq).max(0) as usize;
-        let mut found = Vec::new();
-        for place in self.places(path)? {
-            let bytes = self.bytes(db, path, place)?;
-            let column = segment::column(&bytes, self.times.len()).ok_or_else(|| damaged("segment", path, self.id))?;
-            let points: Vec<(i64, f64)> = column
-                .points()
-                .filter(|(tick, _)| wanted.contains(tick))
-                .filter_map(|(tick, value)| self.times.get(tick).map(|at| (*at, value)))
-                .collect();
-            if !points.is_empty() {
-                found.push((place.series, points));
-            }
-        }
-        Ok(found)
     }
 }

@@ -7,7 +7,8 @@ pub(super) const MIGRATIONS: &[&str] = &[V1];
 pub(super) const BEFORE: &str =
     "PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_size_limit = 2097152";
 
-/// `newest`: one row a tick, numbered without a gap. `segment` and `page`: sealed ticks by series, compressed; a segment's
+/// `newest`: one row a tick, numbered without a gap. Slots are used again after sealing, in place: a tick then costs one
+/// page of the log, where deleting and inserting would shuffle free pages. Rows up to `sealed_until` do not count any more. `segment` and `page`: sealed ticks by series, compressed; a segment's
 /// columns lie one after the other in its pages, each of which fills one page of the file.
 const V1: &str = "
 CREATE TABLE series (
@@ -15,7 +16,10 @@ CREATE TABLE series (
   first_at INTEGER NOT NULL, last_at INTEGER NOT NULL) STRICT;
 CREATE TABLE counter_reset (series INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (series, at)) STRICT, WITHOUT ROWID;
 
-CREATE TABLE newest (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, data BLOB NOT NULL) STRICT;
+CREATE TABLE newest (
+  slot INTEGER PRIMARY KEY, seq INTEGER NOT NULL, at INTEGER NOT NULL, data BLOB NOT NULL) STRICT;
+CREATE TABLE sealed_until (seq INTEGER NOT NULL) STRICT;
+INSERT INTO sealed_until (seq) VALUES (0);
 CREATE TABLE segment (
   id INTEGER PRIMARY KEY, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL, first_at INTEGER NOT NULL,
   last_at INTEGER NOT NULL, ticks INTEGER NOT NULL, samples INTEGER NOT NULL, timeline BLOB NOT NULL,

@@ -27,10 +27,15 @@ pub(super) fn newest(
     mut visit: impl FnMut(i64, i64, &Row),
 ) -> Result<(), StoreError> {
     let what = "read the newest samples";
-    let mut statement = db.prepare("SELECT seq, at, data FROM newest ORDER BY seq").during(what, disk)?;
+    // Live rows are the first slots; behind the first one that is sealed lie only former rows.
+    let sql = "SELECT seq, at, data, seq > (SELECT seq FROM sealed_until) FROM newest ORDER BY slot";
+    let mut statement = db.prepare(sql).during(what, disk)?;
     let mut rows = statement.query([]).during(what, disk)?;
     let mut before: Option<Row> = None;
     while let Some(found) = rows.next().during(what, disk)? {
+        if !found.get::<_, bool>(3).during(what, disk)? {
+            break;
+        }
         let seq: i64 = found.get(0).during(what, disk)?;
         let at: i64 = found.get(1).during(what, disk)?;
         let data = found.get_ref(2).and_then(|v| Ok(v.as_blob()?)).during(what, disk)?;
@@ -60,7 +65,7 @@ impl Disk {
         for stretch in ticks.chunk_by(|a, b| a.seq + 1 == b.seq) {
             write_segment(&transaction, &path, stretch)?;
         }
-        transaction.execute("DELETE FROM newest WHERE seq <= ?", [last]).during("seal samples", &path)?;
+        transaction.execute("UPDATE sealed_until SET seq = ?", [last]).during("seal samples", &path)?;
         transaction.commit().during("seal samples", &path)?;
         Ok(ticks.len())
     }

@@ -124,6 +124,24 @@ fn damage_found_while_running_starts_over_with_the_same_series() {
 }
 
 #[test]
+fn numbers_go_on_after_everything_has_expired() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = TelemetryOptions { retention: Duration::from_secs(1), ..small() };
+    let db = TelemetryDb::open(dir.path(), options.clone()).unwrap();
+    let (id, _) = db.registry().intern(&key("load", MetricKind::Gauge, "a"));
+    (0..30).for_each(|s| tick(&db, s, &[(id, 1.0)]));
+    db.close().unwrap();
+    drop(db);
+    let other = rusqlite::Connection::open(dir.path().join(FILE)).unwrap();
+    other.execute_batch("DELETE FROM segment; DELETE FROM page").unwrap();
+    let db = TelemetryDb::open(dir.path(), options).unwrap();
+    let (id, _) = db.registry().intern(&key("load", MetricKind::Gauge, "a"));
+    tick(&db, 40, &[(id, 2.0)]);
+    assert_eq!(raw(&db, "load"), [(40, 2.0)]);
+    assert_eq!(db.reader().export_after(ExportCursor(30), 9).unwrap().next_cursor, ExportCursor(31));
+}
+
+#[test]
 fn a_damaged_segment_costs_itself_only() {
     let dir = tempfile::tempdir().unwrap();
     let db = TelemetryDb::open(dir.path(), small()).unwrap();

@@ -17,6 +17,7 @@ use super::super::sqlite::Pool;
 use super::disk::Disk;
 use super::row::Row;
 use super::seal::{self, TICKS_MAX};
+use super::stored::Segments;
 use super::{Gap, Message, Record, SeriesRegistry, Shared, StoreEvent, TelemetryOptions};
 use crate::telemetry::Chain;
 
@@ -53,6 +54,7 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     pool: Pool,
     tail: Tail,
+    kinds: Counters,
     /// Fresh series that are stored.
     stored_series: usize,
     waiting: VecDeque<Record>,
@@ -78,6 +80,7 @@ impl Writer {
             shared,
             pool,
             tail: Tail::default(),
+            kinds: Counters::default(),
             stored_series: 0,
             waiting: VecDeque::new(),
             failing: false,
@@ -255,12 +258,14 @@ impl Writer {
     /// Reads what the next row leans on.
     fn load(&mut self) -> Result<(), StoreError> {
         let Some(disk) = &self.disk else { return Ok(()) };
-        let (mut tail, mut unsealed) = (Tail::default(), 0);
-        let kinds = Counters::of(&self.registry);
+        let (mut tail, mut unsealed, mut newest_at) = (Tail::default(), 0, None);
+        self.kinds.renew(&self.registry);
+        let kinds = &self.kinds;
         seal::newest(&disk.db, &disk.path, |seq, at, row| {
             tail.next_seq = seq + 1;
             tail.ticks += 1;
             unsealed += row.len() as u64;
+            newest_at = newest_at.max(Some(at));
             tail.oldest_newest_at.get_or_insert(at);
             kinds.note(&mut tail.counters, row, at);
         })?;
@@ -268,6 +273,7 @@ impl Writer {
         let one = |sql: &str| disk.db.query_row(sql, [], |row| row.get::<_, Option<i64>>(0)).during(what, &disk.path);
         let after = [
             one("SELECT max(last_seq) FROM segment")?,
+            one("SELECT max(seq) FROM sealed_until")?,
             // Whatever was exported was there, even when retention has deleted it since.
             one("SELECT max(position) FROM export_cursor WHERE stream = 'metrics'")?,
         ];
@@ -285,7 +291,7 @@ impl Writer {
         }
         let held = one("SELECT sum(samples) FROM segment")?.unwrap_or(0);
         let oldest = [one("SELECT min(first_at) FROM segment")?, tail.oldest_newest_at];
-        let newest = [one("SELECT max(last_at) FROM segment")?, one("SELECT max(at) FROM newest")?];
+        let newest = [one("SELECT max(last_at) FROM segment")?, newest_at];
         self.shared.stats(|stats| {
             stats.samples_held = u64::try_from(held).unwrap_or(0) + unsealed;
             stats.oldest = oldest.into_iter().flatten().min().map(Timestamp::from_ns);
@@ -307,12 +313,13 @@ impl Writer {
         let fresh = self.registry.fresh(self.stored_series);
         let first_at = records.iter().find_map(|r| if let Record::Batch(b) = r { Some(b.at) } else { None });
         write_series(&transaction, &fresh, first_at.unwrap_or(now)).during("write series", &path)?;
-        let kinds = Counters::of(&self.registry);
+        self.kinds.renew(&self.registry);
+        let kinds = &self.kinds;
         let (mut samples, mut first, mut last) = (0, None, None);
         for record in records {
             match record {
                 Record::Batch(batch) => {
-                    write_tick(&transaction, &mut self.tail, batch, &kinds).during("write samples", &path)?;
+                    write_tick(&transaction, &mut self.tail, batch, kinds).during("write samples", &path)?;
                     samples += batch.samples.len() as u64;
                     first.get_or_insert(batch.at);
                     last = Some(batch.at);
@@ -361,21 +368,30 @@ impl Writer {
 }
 
 /// Which series are counters.
-struct Counters(Vec<bool>);
+#[derive(Debug, Default)]
+struct Counters {
+    of: usize,
+    kinds: Vec<bool>,
+}
 
 impl Counters {
-    fn of(registry: &SeriesRegistry) -> Self {
+    /// Brought up to date; costs something only when there are new series.
+    fn renew(&mut self, registry: &SeriesRegistry) {
+        if self.of == registry.len() {
+            return;
+        }
         let series = registry.select(None);
+        let count = series.len();
         let mut kinds = vec![false; series.last().map_or(0, |(id, _)| id.0 as usize + 1)];
         for (id, key) in series {
             if let Some(kind) = kinds.get_mut(id.0 as usize) {
                 *kind = key.kind == MetricKind::Counter;
             }
         }
-        Self(kinds)
+        *self = Self { of: count, kinds };
     }
     fn contains(&self, id: u32) -> bool {
-        self.0.get(id as usize).copied().unwrap_or(false)
+        self.kinds.get(id as usize).copied().unwrap_or(false)
     }
     fn note(&self, counters: &mut HashMap<u32, (f64, i64)>, row: &Row, at: i64) {
         for (id, value) in row.samples().filter(|(id, _)| self.contains(*id)) {
@@ -405,7 +421,8 @@ fn write_tick(db: &Transaction<'_>, tail: &mut Tail, batch: &SampleBatch, kinds:
     let before = tail.before.as_ref().filter(|_| tail.since_key < KEY_EVERY);
     let data = row.encode(before);
     tail.since_key = if before.is_some() { tail.since_key + 1 } else { 0 };
-    db.execute("INSERT INTO newest (seq, at, data) VALUES (?,?,?)", params![tail.next_seq, at, data])?;
+    let sql = "INSERT OR REPLACE INTO newest (slot, seq, at, data) VALUES (?,?,?,?)";
+    db.execute(sql, params![tail.ticks, tail.next_seq, at, data])?;
     for (id, value) in row.samples().filter(|(id, _)| kinds.contains(*id)) {
         if let Some((former, former_at)) = tail.counters.insert(id, (value, at))
             && value < former
@@ -442,9 +459,10 @@ fn last_sealed(disk: &Disk) -> Result<Vec<(u32, f64, i64)>, StoreError> {
         .optional()
         .during("read the last samples", &disk.path)?;
     let Some(id) = last else { return Ok(Vec::new()) };
-    let segment = super::reader::Segment::load(&disk.db, &disk.path, id)?;
+    let mut segments = Segments::new(&disk.db, &disk.path)?;
+    let segment = segments.load(id)?;
     let mut found = Vec::new();
-    for (series, points) in segment.all(&disk.db, &disk.path)? {
+    for (series, points) in segments.stretch(&segment, segment.first_seq, segment.last_seq)? {
         if let Some((at, value)) = points.last() {
             found.push((series, *value, *at));
         }
