@@ -116,7 +116,10 @@ impl ActuatorClient {
     }
 
     /// Private, because it asks for no authorization.
-    #[cfg_attr(not(test), expect(dead_code, reason = "its caller takes an authorized plan, which policy is about to define"))]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "its caller takes an authorized plan, which policy is about to define")
+    )]
     async fn execute(
         &self,
         action: &Action,

@@ -15,12 +15,7 @@ use super::ActError;
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Asks and waits, at most `deadline` once connected.
-pub(super) async fn ask(
-    socket: &Path,
-    request: &Request,
-    blob: &[u8],
-    deadline: Duration,
-) -> Result<Answer, ActError> {
+pub(super) async fn ask(socket: &Path, request: &Request, blob: &[u8], deadline: Duration) -> Result<Answer, ActError> {
     let unreachable = |why: String| ActError::Unreachable { socket: socket.display().to_string(), why };
     let mut line = serde_json::to_vec(request).map_err(|e| ActError::Usage(e.to_string()))?;
     line.push(b'\n');

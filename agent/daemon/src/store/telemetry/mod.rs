@@ -14,6 +14,7 @@ mod schema;
 mod seal;
 mod segment;
 mod stored;
+mod tail;
 mod varint;
 mod writer;
 

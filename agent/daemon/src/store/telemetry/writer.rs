@@ -3,21 +3,20 @@
 //! What fails to be written waits, within bounds, and is tried again with the next message or a second later; what does
 //! not fit any more is a counted loss, and a row of the gap ledger once writing works again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
-use holdfast_core::model::{Change, MetricKind, SampleBatch, SeriesId, SeriesKey, Timestamp};
-use rusqlite::{OptionalExtension, Transaction, params};
+use holdfast_core::model::Timestamp;
+use rusqlite::params;
 
 use super::super::error::{Context, StoreError};
 use super::super::sqlite::Pool;
 use super::disk::Disk;
-use super::row::Row;
 use super::seal::{self, TICKS_MAX};
-use super::stored::Segments;
+use super::tail::{Counters, Tail, last_sealed, write_change, write_series, write_tick};
 use super::{Gap, Message, Record, SeriesRegistry, Shared, StoreEvent, TelemetryOptions};
 use crate::telemetry::Chain;
 
@@ -27,22 +26,6 @@ const WAITING_MAX: usize = 600;
 const TRANSACTION_MAX: usize = 256;
 /// Pause before a failed write is tried again without a new message.
 const RETRY: Duration = Duration::from_secs(1);
-/// Rows between two key rows: what reading a stretch from its middle costs at most.
-const KEY_EVERY: u32 = 64;
-
-/// What the next row is written against.
-#[derive(Debug, Default)]
-struct Tail {
-    next_seq: i64,
-    /// The row before, when the next one may lean on it.
-    before: Option<Row>,
-    since_key: u32,
-    /// Rows in `newest`, and the moment of the first.
-    ticks: u32,
-    oldest_newest_at: Option<i64>,
-    /// Last value and its moment of each counter, to see it start again.
-    counters: HashMap<u32, (f64, i64)>,
-}
 
 type Done = SyncSender<Result<(), StoreError>>;
 
@@ -365,107 +348,4 @@ impl Writer {
         disk.make_room()?;
         self.load()
     }
-}
-
-/// Which series are counters.
-#[derive(Debug, Default)]
-struct Counters {
-    of: usize,
-    kinds: Vec<bool>,
-}
-
-impl Counters {
-    /// Brought up to date; costs something only when there are new series.
-    fn renew(&mut self, registry: &SeriesRegistry) {
-        if self.of == registry.len() {
-            return;
-        }
-        let series = registry.select(None);
-        let count = series.len();
-        let mut kinds = vec![false; series.last().map_or(0, |(id, _)| id.0 as usize + 1)];
-        for (id, key) in series {
-            if let Some(kind) = kinds.get_mut(id.0 as usize) {
-                *kind = key.kind == MetricKind::Counter;
-            }
-        }
-        *self = Self { of: count, kinds };
-    }
-    fn contains(&self, id: u32) -> bool {
-        self.kinds.get(id as usize).copied().unwrap_or(false)
-    }
-    fn note(&self, counters: &mut HashMap<u32, (f64, i64)>, row: &Row, at: i64) {
-        for (id, value) in row.samples().filter(|(id, _)| self.contains(*id)) {
-            counters.insert(id, (value, at));
-        }
-    }
-}
-
-fn write_series(db: &Transaction<'_>, fresh: &[(SeriesId, Arc<SeriesKey>)], at: Timestamp) -> rusqlite::Result<()> {
-    if fresh.is_empty() {
-        return Ok(());
-    }
-    let mut insert = db.prepare(
-        "INSERT OR REPLACE INTO series (id, metric, unit, kind, attributes, first_at, last_at) VALUES (?,?,?,?,?,?,?)",
-    )?;
-    for (id, key) in fresh {
-        let kind = if key.kind == MetricKind::Counter { "counter" } else { "gauge" };
-        let attributes = serde_json::json!(key.attributes).to_string();
-        insert.execute(params![id.0, key.metric, key.unit, kind, attributes, at.ns(), at.ns()])?;
-    }
-    Ok(())
-}
-
-fn write_tick(db: &Transaction<'_>, tail: &mut Tail, batch: &SampleBatch, kinds: &Counters) -> rusqlite::Result<()> {
-    let at = batch.at.ns();
-    let row = Row::new(batch.samples.iter().map(|(id, value)| (id.0, *value)));
-    let before = tail.before.as_ref().filter(|_| tail.since_key < KEY_EVERY);
-    let data = row.encode(before);
-    tail.since_key = if before.is_some() { tail.since_key + 1 } else { 0 };
-    let sql = "INSERT OR REPLACE INTO newest (slot, seq, at, data) VALUES (?,?,?,?)";
-    db.execute(sql, params![tail.ticks, tail.next_seq, at, data])?;
-    for (id, value) in row.samples().filter(|(id, _)| kinds.contains(*id)) {
-        if let Some((former, former_at)) = tail.counters.insert(id, (value, at))
-            && value < former
-        {
-            db.execute("INSERT OR IGNORE INTO counter_reset (series, at) VALUES (?,?)", params![id, former_at])?;
-        }
-    }
-    tail.next_seq += 1;
-    tail.ticks += 1;
-    tail.oldest_newest_at.get_or_insert(at);
-    tail.before = Some(row);
-    Ok(())
-}
-
-fn write_change(db: &Transaction<'_>, change: &Change, path: &std::path::Path) -> Result<(), StoreError> {
-    let id = change.id.as_str();
-    let body = serde_json::to_string(change).map_err(|source| StoreError::Document {
-        what: "change",
-        id: id.to_owned(),
-        source,
-    })?;
-    let deployment = change.deployment.as_ref().map(holdfast_core::model::DeploymentId::as_str);
-    let sql = "INSERT OR IGNORE INTO change (id, at, kind, target, deployment, body) VALUES (?,?,?,?,?,?)";
-    db.execute(sql, params![id, change.at.ns(), change.kind, change.target.to_string(), deployment, body])
-        .map(drop)
-        .during("write a change", path)
-}
-
-/// The last value of each series in the last segment.
-fn last_sealed(disk: &Disk) -> Result<Vec<(u32, f64, i64)>, StoreError> {
-    let last = disk
-        .db
-        .query_row("SELECT id FROM segment ORDER BY id DESC LIMIT 1", [], |row| row.get(0))
-        .optional()
-        .during("read the last samples", &disk.path)?;
-    let Some(id) = last else { return Ok(Vec::new()) };
-    let mut segments = Segments::new(&disk.db, &disk.path)?;
-    let segment = segments.load(id)?;
-    let mut found = Vec::new();
-    for (series, points) in segments.stretch(&segment, segment.first_seq, segment.last_seq)? {
-        if let Some((at, value)) = points.last() {
-            found.push((series, *value, *at));
-        }
-    }
-    Ok(found)
 }
