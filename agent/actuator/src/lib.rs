@@ -4,3 +4,22 @@
 //! runs a program, or follows a symbolic link.
 
 pub mod protocol;
+
+#[cfg(feature = "service")]
+pub mod allowlist;
+#[cfg(feature = "service")]
+mod clock;
+#[cfg(feature = "service")]
+mod files;
+#[cfg(feature = "service")]
+mod keep;
+#[cfg(feature = "service")]
+mod place;
+#[cfg(feature = "service")]
+mod reclaim;
+#[cfg(feature = "service")]
+pub mod server;
+#[cfg(feature = "service")]
+mod stop;
+#[cfg(feature = "service")]
+mod units;

@@ -1,2 +1,71 @@
-//! The actuator.
-fn main() {}
+//! `holdfast-actuator`: started by its socket, or by hand with `--socket PATH --config FILE --state-dir DIR`.
+
+use std::io::Write;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use holdfast_actuator::{allowlist::Allowlist, server::Server};
+
+const USAGE: &str = "usage: holdfast-actuator [--socket PATH] [--config FILE] [--state-dir DIR] [--idle-s SECONDS]";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((code, message)) => {
+            // Nothing is left to tell when standard error is closed.
+            let _ = writeln!(std::io::stderr(), "holdfast-actuator: {message}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+type Failure = (u8, String);
+
+fn run() -> Result<(), Failure> {
+    let mut socket: Option<PathBuf> = None;
+    let mut config = PathBuf::from("/etc/holdfast/actuator.toml");
+    let mut state_dir = PathBuf::from("/var/lib/holdfast-actuator");
+    let mut idle = Duration::from_mins(1);
+    let mut args = std::env::args().skip(1);
+    while let Some(name) = args.next() {
+        let value = args.next().ok_or((2, USAGE.to_owned()))?;
+        match name.as_str() {
+            "--socket" => socket = Some(value.into()),
+            "--config" => config = value.into(),
+            "--state-dir" => state_dir = value.into(),
+            "--idle-s" => idle = Duration::from_secs(value.parse().map_err(|_| (2, USAGE.to_owned()))?),
+            _ => return Err((2, USAGE.to_owned())),
+        }
+    }
+    let allow = Allowlist::load(&config).map_err(|e| {
+        let cause = std::error::Error::source(&e).map(|s| format!(": {s}")).unwrap_or_default();
+        (2, format!("{e}{cause}"))
+    })?;
+    let server = Server::new(allow, &state_dir).map_err(|e| (1, format!("{}: {e}", state_dir.display())))?;
+    let (listener, idle) = match socket {
+        Some(path) => {
+            // A socket that nobody answers is a leftover of an earlier run by hand.
+            if std::os::unix::net::UnixStream::connect(&path).is_err() {
+                let _ = std::fs::remove_file(&path);
+            }
+            (UnixListener::bind(&path).map_err(|e| (1, format!("{}: {e}", path.display())))?, None)
+        }
+        None => (activated().map_err(|e| (2, format!("{e}; {USAGE}")))?, Some(idle)),
+    };
+    server.serve(&listener, idle).map_err(|e| (1, e.to_string()))
+}
+
+/// The listening socket that systemd passes as descriptor 3.
+fn activated() -> Result<UnixListener, String> {
+    use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+    let is = |name: &str, wanted: &str| std::env::var(name).is_ok_and(|v| v == wanted);
+    if !is("LISTEN_PID", &getpid().as_raw_nonzero().to_string()) || !is("LISTEN_FDS", "1") {
+        return Err("not started by one socket (LISTEN_PID, LISTEN_FDS), and no --socket".into());
+    }
+    // A safe way to own an inherited descriptor: ask the kernel for a duplicate of our own number 3.
+    let own = pidfd_open(getpid(), PidfdFlags::empty()).map_err(|e| e.to_string())?;
+    let fd = pidfd_getfd(own, 3, PidfdGetfdFlags::empty()).map_err(|e| e.to_string())?;
+    Ok(fd.into())
+}
