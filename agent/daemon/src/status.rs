@@ -1,0 +1,156 @@
+//! How the agent stands: the answer to `holdfast status`, as the event loop gives it and the CLI prints it.
+//!
+//! Field names are a contract with scripts. Absence is `null`: the agent does not know, which is never zero.
+
+use holdfast_core::model::audit::Head;
+use holdfast_core::model::{Mode, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// The whole answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StatusDocument {
+    /// Version of the agent.
+    pub version: String,
+    /// `host.name`.
+    pub host: String,
+    /// Process id.
+    pub pid: u32,
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// Seconds since.
+    pub uptime_s: u64,
+    /// What the agent itself costs.
+    pub own: OwnCost,
+    /// No rule goes further than this on this host.
+    pub mode_ceiling: Mode,
+    /// Set while paused.
+    pub paused: Option<Paused>,
+    /// One a collector.
+    pub collectors: Vec<CollectorStatus>,
+    /// One a plugin.
+    pub plugins: Vec<PluginStatus>,
+    /// The store of samples and changes.
+    pub store: StoreStatus,
+    /// One a destination.
+    pub exports: Vec<serde_json::Value>,
+    /// The policy in force.
+    pub policy: PolicyStatus,
+    /// Open findings.
+    pub open_findings: u64,
+    /// Open incidents.
+    pub open_incidents: u64,
+    /// Remediations that wait for a person.
+    pub pending_approvals: u64,
+    /// End of the audit chain.
+    pub audit_head: Head,
+    /// What goes wrong at the moment, one sentence each; empty when all is well.
+    pub problems: Vec<String>,
+}
+
+/// What the agent itself costs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct OwnCost {
+    /// Share of one core over the last minute, in percent.
+    pub cpu_percent: Option<f64>,
+    /// CPU seconds since the start.
+    pub cpu_s: Option<f64>,
+    /// Resident memory in bytes.
+    pub resident_bytes: Option<u64>,
+    /// CPU microseconds for each stored sample since the start, everything that the agent does included.
+    pub cpu_us_per_sample: Option<f64>,
+}
+
+/// Who paused, when and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paused {
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: String,
+}
+
+/// How one collector is doing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CollectorStatus {
+    /// `cpu`, `filesystem`, …
+    pub name: String,
+    /// Its last run.
+    pub last_run: Option<Timestamp>,
+    /// What the last run took, in microseconds.
+    pub cost_us: u64,
+    /// Runs so far.
+    pub runs: u64,
+    /// Failed runs so far.
+    pub errors: u64,
+    /// Why the last run failed; `None` when it went well.
+    pub failing: Option<String>,
+    /// Why this host has nothing to read, when that is so.
+    pub absent: Option<String>,
+}
+
+/// How one plugin is doing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PluginStatus {
+    /// Its id.
+    pub id: String,
+    /// Its version.
+    pub version: String,
+    /// SHA-256 of its component.
+    pub digest: String,
+    /// `check`, `remediator`, …
+    pub roles: Vec<String>,
+    /// `ready`, `not_granted`, `quarantined`, `refused`.
+    pub state: String,
+    /// Why it is not ready.
+    pub reason: Option<String>,
+    /// How far its proposals may go on this host.
+    pub mode: Mode,
+    /// Calls since the start.
+    pub calls: u64,
+    /// Failed ones.
+    pub failures: u64,
+    /// Why the last call failed.
+    pub last_error: Option<String>,
+    /// What the last call took, in microseconds.
+    pub last_cost_us: Option<u64>,
+    /// Most memory that a call used, in bytes.
+    pub memory_peak_bytes: Option<u64>,
+}
+
+/// The store of samples and changes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct StoreStatus {
+    /// Size of the database and its log, in bytes.
+    pub bytes: u64,
+    /// It stays below this, in bytes.
+    pub size_max_bytes: u64,
+    /// Data older than this are deleted, in seconds.
+    pub retention_s: u64,
+    /// Series known.
+    pub series: u64,
+    /// Samples held.
+    pub samples_held: u64,
+    /// Samples written since the start.
+    pub samples_stored: u64,
+    /// Samples and changes lost since the start.
+    pub lost: u64,
+    /// The oldest tick held.
+    pub oldest: Option<Timestamp>,
+    /// The newest tick held.
+    pub newest: Option<Timestamp>,
+    /// Why writing fails at the moment.
+    pub failing: Option<String>,
+}
+
+/// The policy in force.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyStatus {
+    /// SHA-256 over its documents.
+    pub digest: String,
+    /// Its files.
+    pub files: Vec<String>,
+    /// Its rules.
+    pub rules: u64,
+}
