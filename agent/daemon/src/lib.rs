@@ -4,6 +4,7 @@
 //! collect and ingest, store, detect, correlate, plan, decide, act, verify, audit, export and api.
 
 pub mod act;
+pub mod answers;
 pub mod api;
 pub mod app;
 pub mod cli;

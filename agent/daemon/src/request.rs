@@ -22,6 +22,24 @@ pub enum Role {
     Admin,
 }
 
+impl Role {
+    /// The word in JSON, CLI and configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Approver => "approver",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
 /// Who asks, as the socket's peer credentials tell.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
@@ -74,6 +92,9 @@ pub enum Request {
         remediation: RemediationId,
         /// In the approver's words.
         note: String,
+        /// Digest of the plan that the approver saw; a yes to any other plan is refused. `None`: the plan as it is now.
+        #[serde(default)]
+        digest: Option<String>,
     },
     /// A no.
     Reject {
@@ -145,6 +166,44 @@ pub enum Request {
     Reload,
 }
 
+impl Request {
+    /// The least role that may ask for it. The one place that says so; the API and the engine both look here.
+    pub fn required_role(&self) -> Role {
+        match self {
+            Self::Status | Self::Simulate { .. } => Role::Viewer,
+            Self::Label { .. }
+            | Self::Pause { .. }
+            | Self::DeployStart(_)
+            | Self::DeployFinish { .. }
+            | Self::RunPlugin { .. }
+            | Self::RecordStep(_) => Role::Operator,
+            Self::Approve { .. } | Self::Reject { .. } | Self::Undo { .. } => Role::Approver,
+            Self::Resume { .. } | Self::BaselineCapture { .. } | Self::BaselineAccept { .. } | Self::Reload => {
+                Role::Admin
+            }
+        }
+    }
+
+    /// What it is called in messages and logs: `approve a plan`.
+    pub fn describe(&self) -> &'static str {
+        match self {
+            Self::Status => "read the status",
+            Self::Approve { .. } => "approve a plan",
+            Self::Reject { .. } => "reject a plan",
+            Self::Undo { .. } => "undo a remediation",
+            Self::Simulate { .. } => "simulate a remediation",
+            Self::Label { .. } => "label a finding",
+            Self::Pause { .. } => "pause the agent",
+            Self::Resume { .. } => "resume the agent",
+            Self::DeployStart(_) | Self::DeployFinish { .. } => "record a deployment",
+            Self::BaselineCapture { .. } | Self::BaselineAccept { .. } => "accept a baseline",
+            Self::RunPlugin { .. } => "run a plugin",
+            Self::RecordStep(_) => "record a build step",
+            Self::Reload => "reload the configuration",
+        }
+    }
+}
+
 /// What `holdfast exec` measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepMeasurement {
@@ -189,6 +248,31 @@ pub enum RefusalKind {
     Failed,
     /// The event loop did not answer in time (exit 4, HTTP 503).
     Unavailable,
+}
+
+impl RefusalKind {
+    /// The status that the API answers with.
+    pub fn http_status(self) -> u16 {
+        match self {
+            Self::Usage => 400,
+            Self::NotFound => 404,
+            Self::Denied => 403,
+            Self::Approval | Self::Conflict => 409,
+            Self::Failed => 500,
+            Self::Unavailable => 503,
+        }
+    }
+
+    /// The exit code of a command that is refused with it.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Usage | Self::NotFound => 2,
+            Self::Denied => 5,
+            Self::Approval => 6,
+            Self::Conflict | Self::Failed => 1,
+            Self::Unavailable => 4,
+        }
+    }
 }
 
 /// A request that was not done, in one sentence, with what to do instead.

@@ -16,7 +16,7 @@ const QUESTION_DEADLINE: Duration = Duration::from_secs(15);
 /// What an execution may take beyond the step's own time limit, for transfer and durable records.
 const EXECUTION_MARGIN: Duration = Duration::from_secs(15);
 /// Longest wait for an undo.
-const UNDO_DEADLINE: Duration = Duration::from_secs(60);
+const UNDO_DEADLINE: Duration = Duration::from_mins(1);
 
 /// What an executed step changed.
 #[derive(Debug, Clone, PartialEq, Eq)]

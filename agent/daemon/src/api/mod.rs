@@ -1,1 +1,71 @@
-//! Room in the making.
+//! The local API: HTTP/1.1 and JSON over a Unix socket.
+//!
+//! The kernel says who asks (`SO_PEERCRED`); `[access]` says what they may. Reads go to the stores' readers on blocking
+//! threads, everything that alters anything goes through the [`Door`], and roles are enforced here, in one place
+//! ([`routes`]), before either. This room never writes a store and never calls an effector.
+//!
+//! Everything is bounded: connections (in all and for each user), the head, the body, the time of a request, the size of
+//! an answer. Every error is `{"error": {"kind", "message", "hint"}}`.
+
+mod access;
+mod baseline;
+mod client;
+mod params;
+mod read;
+mod routes;
+mod serve;
+pub mod wire;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use holdfast_core::model::FileState;
+use holdfast_core::model::audit::AuditKey;
+use tokio::sync::watch;
+
+use crate::host::{Clock, FsRoot};
+use crate::request::Door;
+use crate::store::{Blobs, StateReader, TelemetryReader};
+
+pub use access::{Access, Directory, Peer};
+pub use client::{Client, ClientError};
+pub use params::moment;
+pub use serve::{BindError, bind, serve};
+
+/// Reads a watched file as it is now: its state, and its content up to that many bytes.
+pub type ReadFile = fn(&FsRoot, &str, u64) -> io::Result<(FileState, Option<Vec<u8>>)>;
+
+/// Everything that an answer is made from.
+#[derive(Clone)]
+pub struct ApiContext {
+    /// To the event loop.
+    pub door: Door,
+    /// Findings, incidents, remediations, decisions, baselines, audit.
+    pub state: StateReader,
+    /// Samples and changes.
+    pub telemetry: TelemetryReader,
+    /// Who may what; replaced at a reload.
+    pub access: watch::Receiver<Access>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Where users, groups and watched files are read.
+    pub fs: FsRoot,
+    /// Accepted contents, for diffs.
+    pub blobs: Blobs,
+    /// Reads watched files: `ingest::files::read_state`.
+    pub read_file: ReadFile,
+    /// Where the audit chain's anchors lie.
+    pub data_dir: PathBuf,
+    /// The audit chain's key.
+    pub audit_key: AuditKey,
+}
+
+impl std::fmt::Debug for ApiContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApiContext").field("data_dir", &self.data_dir).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,93 @@
+//! What the event loop answers to each [`crate::request::Request`] that alters or examines something.
+//!
+//! The door passes them on as JSON and the CLI prints them; field names are a contract with scripts. Requests that are not
+//! listed here answer with the document that they altered, as `holdfast_core::model` writes it:
+//! approve, reject and undo with the `Remediation`, label with the `Finding`, deploy start and finish with the `Deployment`.
+
+use holdfast_core::model::plan::PlanDigest;
+use holdfast_core::model::{Detection, Effect, RemediationId, RunId};
+use serde::{Deserialize, Serialize};
+
+use crate::status::Paused;
+
+/// Answer to `Simulate`: what would change, exactly. Nothing was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Simulation {
+    /// Which remediation.
+    pub remediation: RemediationId,
+    /// Digest of the plan that was simulated: what an approval is bound to.
+    pub digest: PlanDigest,
+    /// One a step, in the plan's order.
+    pub steps: Vec<SimulatedStep>,
+}
+
+/// What one step would do now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SimulatedStep {
+    /// The step's id within the plan.
+    pub step: String,
+    /// One line for people: `restart unit web.service`.
+    pub action: String,
+    /// Everything that would change.
+    pub effects: Vec<Effect>,
+    /// Why the step would be refused as things are now; `None` when it would run.
+    pub refused: Option<String>,
+}
+
+/// Answer to `Pause` and `Resume`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PauseAnswer {
+    /// The pause in force; `None` when actions may start.
+    pub paused: Option<Paused>,
+}
+
+/// Answer to `BaselineCapture` and `BaselineAccept`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaselineAnswer {
+    /// Paths whose present content is accepted now.
+    pub accepted: Vec<String>,
+    /// Paths that could not be read, with the reason.
+    pub skipped: Vec<Skipped>,
+}
+
+/// Something left out, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// A path, or a plugin's rule.
+    pub subject: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Answer to `RunPlugin`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PluginAnswer {
+    /// The plugin's id.
+    pub plugin: String,
+    /// This run.
+    pub run: RunId,
+    /// What it found.
+    pub detections: Vec<Detection>,
+    /// Rules that it could evaluate.
+    pub evaluated: Vec<String>,
+    /// Rules that it could not.
+    pub skipped: Vec<Skipped>,
+    /// What the call took, in microseconds.
+    pub elapsed_us: u64,
+}
+
+/// Answer to `RecordStep`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepRecorded {
+    /// The run under which it is kept.
+    pub run: RunId,
+}
+
+/// Answer to `Reload`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// SHA-256 over the policy documents that are in force now.
+    pub policy_digest: String,
+    /// What could not be taken over, one sentence each; what was in force before stays.
+    pub problems: Vec<String>,
+}

@@ -1,0 +1,248 @@
+//! Documents of the API, as `--format json` prints them too. Field names are a contract with scripts, held by snapshots.
+//!
+//! A document about one thing carries that thing as `holdfast_core::model` writes it, with what belongs to it beside.
+//! Lists are newest first, except changes and audit entries, which tell a story. Absence is `null`.
+
+use holdfast_core::model::{
+    Attributes, AuditEntry, Change, Decision, Deployment, FileState, Finding, Incident, Interval, MetricKind,
+    Remediation, SeriesKey, Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::request::{Refusal, RefusalKind, StepMeasurement};
+use crate::status::PluginStatus;
+use crate::store::{Agg, BaselineFile, ChainReport};
+
+/// Every error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorDocument {
+    /// The refusal.
+    pub error: Refusal,
+}
+
+impl ErrorDocument {
+    /// Of a kind, without a hint.
+    pub fn new(kind: RefusalKind, message: impl Into<String>) -> Self {
+        Self { error: Refusal::new(kind, message) }
+    }
+}
+
+/// `GET /api/v1/metrics`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetricsDocument {
+    /// By metric, then by attributes.
+    pub series: Vec<SeriesKey>,
+    /// Whether there are more than could be listed.
+    pub truncated: bool,
+}
+
+/// `GET /api/v1/metrics/query`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QueryDocument {
+    /// The metric.
+    pub metric: String,
+    /// From this moment on.
+    pub since: Timestamp,
+    /// Up to and with this moment.
+    pub until: Timestamp,
+    /// Length of a step; `null` when every sample is a point.
+    pub step: Option<Interval>,
+    /// What stands for the samples of a step.
+    pub agg: Agg,
+    /// One a series with points; by attributes.
+    pub series: Vec<SeriesDocument>,
+}
+
+/// One series of a query.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SeriesDocument {
+    /// What distinguishes it.
+    pub attributes: Attributes,
+    /// UCUM unit of the stored samples; of a rate, it is this a second.
+    pub unit: String,
+    /// Gauge or counter.
+    pub kind: MetricKind,
+    /// `[time, value]`, oldest first.
+    pub points: Vec<(Timestamp, f64)>,
+    /// Older points were left out.
+    pub truncated: bool,
+}
+
+/// `GET /api/v1/changes`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangesDocument {
+    /// Oldest first.
+    pub changes: Vec<Change>,
+}
+
+/// `GET /api/v1/findings`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FindingsDocument {
+    /// Newest first.
+    pub findings: Vec<Finding>,
+}
+
+/// `GET /api/v1/findings/ID`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FindingDocument {
+    /// The finding.
+    pub finding: Finding,
+    /// Attempts to cure it, newest first.
+    pub remediations: Vec<Remediation>,
+    /// What policy decided about it, newest first.
+    pub decisions: Vec<Decision>,
+}
+
+/// `GET /api/v1/incidents`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct IncidentsDocument {
+    /// Newest first.
+    pub incidents: Vec<Incident>,
+}
+
+/// `GET /api/v1/incidents/ID`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct IncidentDocument {
+    /// The incident.
+    pub incident: Incident,
+    /// Its findings, oldest first.
+    pub findings: Vec<Finding>,
+    /// Attempts to cure them, oldest first.
+    pub remediations: Vec<Remediation>,
+}
+
+/// `GET /api/v1/remediations`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RemediationsDocument {
+    /// Newest first.
+    pub remediations: Vec<Remediation>,
+}
+
+/// `GET /api/v1/remediations/ID`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RemediationDocument {
+    /// The remediation.
+    pub remediation: Remediation,
+    /// What it is to cure; `null` when it is not kept any more.
+    pub finding: Option<Finding>,
+}
+
+/// `GET /api/v1/decisions`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DecisionsDocument {
+    /// Newest first.
+    pub decisions: Vec<Decision>,
+}
+
+/// `GET /api/v1/decisions/ID`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DecisionDocument {
+    /// The decision.
+    pub decision: Decision,
+}
+
+/// `GET /api/v1/deployments`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeploymentsDocument {
+    /// Newest first.
+    pub deployments: Vec<Deployment>,
+}
+
+/// `GET /api/v1/deployments/ID`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeploymentDocument {
+    /// The deployment.
+    pub deployment: Deployment,
+    /// Changes that belong to it, oldest first.
+    pub changes: Vec<Change>,
+    /// Incidents that suspect it, newest first.
+    pub incidents: Vec<Incident>,
+}
+
+/// `GET /api/v1/audit`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditDocument {
+    /// Oldest first.
+    pub entries: Vec<AuditEntry>,
+    /// Where to go on: give it as `after`; `null` at the end.
+    pub next_after: Option<u64>,
+}
+
+/// `GET /api/v1/audit/verify`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyDocument {
+    /// Both answers.
+    #[serde(flatten)]
+    pub report: ChainReport,
+}
+
+/// `GET /api/v1/baseline`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaselineDocument {
+    /// Accepted files, by path.
+    pub files: Vec<BaselineFile>,
+}
+
+/// `GET /api/v1/baseline/compare`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComparisonDocument {
+    /// One an accepted file, by path.
+    pub files: Vec<FileComparison>,
+    /// Files that are as accepted.
+    pub unchanged: u64,
+    /// Files that are not.
+    pub changed: u64,
+    /// Files that could not be read.
+    pub unknown: u64,
+}
+
+/// How a file stands against what was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileVerdict {
+    /// As accepted.
+    Unchanged,
+    /// Content, mode or owner differ.
+    Changed,
+    /// It was there and is gone.
+    Missing,
+    /// It was not there and is.
+    Appeared,
+    /// It cannot be read: nobody can tell.
+    Unknown,
+}
+
+/// One file against what was accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileComparison {
+    /// Absolute path.
+    pub path: String,
+    /// How it stands.
+    pub verdict: FileVerdict,
+    /// What was accepted.
+    pub accepted: FileState,
+    /// What is there; `null` when that cannot be told.
+    pub current: Option<FileState>,
+    /// `content`, `mode`, `owner`: what differs.
+    pub differs: Vec<String>,
+    /// Unified diff, when asked for, where both contents are known and are text.
+    pub diff: Option<String>,
+    /// Why there is no diff or no answer.
+    pub reason: Option<String>,
+}
+
+/// `GET /api/v1/steps/NAME`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepsDocument {
+    /// The step.
+    pub step: String,
+    /// Its runs, newest first.
+    pub runs: Vec<StepMeasurement>,
+}
+
+/// `GET /api/v1/plugins`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PluginsDocument {
+    /// By id.
+    pub plugins: Vec<PluginStatus>,
+}
