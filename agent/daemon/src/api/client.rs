@@ -78,6 +78,7 @@ impl ClientError {
 #[derive(Debug)]
 pub struct Client {
     socket: PathBuf,
+    deadline: Duration,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -85,7 +86,12 @@ impl Client {
     /// Nothing is opened yet. Not for use inside an async runtime: it brings its own.
     pub fn new(socket: impl Into<PathBuf>) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { socket: socket.into(), runtime })
+        Ok(Self { socket: socket.into(), deadline: DEADLINE, runtime })
+    }
+
+    /// From now on an answer, the connection included, is waited for at most so long.
+    pub fn set_deadline(&mut self, deadline: Duration) {
+        self.deadline = deadline;
     }
 
     /// The socket.
@@ -121,7 +127,7 @@ impl Client {
         let mut request = request.map_err(|e| self.garbled(&e))?;
         request.headers_mut().insert("host", hyper::header::HeaderValue::from_static("holdfast"));
         let (status, body) = self.runtime.block_on(async {
-            match tokio::time::timeout(DEADLINE, self.exchange(request)).await {
+            match tokio::time::timeout(self.deadline, self.exchange(request)).await {
                 Ok(answer) => answer,
                 Err(_) => Err(self.unreachable(io::Error::new(io::ErrorKind::TimedOut, "it does not answer"))),
             }
