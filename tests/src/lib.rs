@@ -1,1 +1,28 @@
-//! Room in the making.
+//! What the suites share: where the repository lies, and time and processes, which only this file reaches.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// The root of the repository.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/")).to_path_buf()
+}
+
+/// A program to start, without standard input.
+#[expect(clippy::disallowed_methods, reason = "suites drive real programs; this is the one place that starts them")]
+pub fn program(name: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(name);
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Now, for deadlines and elapsed time.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "suites wait for real programs; this is the one place that reads the clock"
+)]
+pub fn now() -> Instant {
+    Instant::now()
+}

@@ -1,6 +1,7 @@
 //! `holdfast-actuator`: started by its socket, or by hand with `--socket PATH --config FILE --state-dir DIR`.
 
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -57,15 +58,13 @@ fn run() -> Result<(), Failure> {
     server.serve(&listener, idle).map_err(|e| (1, e.to_string()))
 }
 
-/// The listening socket that systemd passes as descriptor 3.
+/// The listening socket that systemd passes as standard input (`StandardInput=socket`): a descriptor that can be owned without
+/// unsafe code and without asking the kernel for `pidfd_getfd`, which containers forbid.
 fn activated() -> Result<UnixListener, String> {
-    use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
-    let is = |name: &str, wanted: &str| std::env::var(name).is_ok_and(|v| v == wanted);
-    if !is("LISTEN_PID", &getpid().as_raw_nonzero().to_string()) || !is("LISTEN_FDS", "1") {
-        return Err("not started by one socket (LISTEN_PID, LISTEN_FDS), and no --socket".into());
+    let is_listening = rustix::net::sockopt::socket_acceptconn(std::io::stdin());
+    if !is_listening.unwrap_or(false) {
+        return Err("standard input is no listening socket (StandardInput=socket), and no --socket".into());
     }
-    // A safe way to own an inherited descriptor: ask the kernel for a duplicate of our own number 3.
-    let own = pidfd_open(getpid(), PidfdFlags::empty()).map_err(|e| e.to_string())?;
-    let fd = pidfd_getfd(own, 3, PidfdGetfdFlags::empty()).map_err(|e| e.to_string())?;
+    let fd = std::io::stdin().as_fd().try_clone_to_owned().map_err(|e| e.to_string())?;
     Ok(fd.into())
 }

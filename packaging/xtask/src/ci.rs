@@ -1,0 +1,22 @@
+//! `cargo xtask ci`: everything that has to be green, cheapest first, in one target directory.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::stages::Stages;
+use crate::{check, deny, docs, e2e, test};
+
+pub(crate) fn run(root: &Path) -> Result<()> {
+    let mut stages = Stages::default();
+    let result = (|| {
+        stages.run("fmt", || check::fmt(root))?;
+        stages.run("clippy", || check::clippy(root))?;
+        stages.run("deny", || deny::run(root))?;
+        stages.run("docs", || docs::run(root))?;
+        stages.run("test", || test::run(root, &[]))?;
+        stages.run("e2e", || e2e::run(root, &[]))
+    })();
+    stages.print();
+    result
+}

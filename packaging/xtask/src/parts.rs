@@ -1,0 +1,40 @@
+//! Programs from outside that a verb needs. A missing one is named with the command that installs it; nothing is skipped.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+/// A program and the Debian package that holds it.
+pub(crate) struct Part(pub(crate) &'static str, pub(crate) &'static str);
+
+/// What `cargo xtask e2e` needs.
+pub(crate) const E2E: [Part; 6] = [
+    Part("mmdebstrap", "mmdebstrap"),
+    Part("systemd-nspawn", "systemd-container"),
+    Part("nsenter", "util-linux"),
+    Part("ip", "iproute2"),
+    Part("python3", "python3-venv"),
+    Part("dpkg-deb", "dpkg"),
+];
+
+/// Fails with the install command when one of them is not on the path.
+pub(crate) fn require(parts: &[Part]) -> Result<()> {
+    let missing: Vec<&Part> = parts.iter().filter(|part| !on_path(part.0)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = missing.iter().map(|p| p.0).collect();
+    let packages: Vec<&str> = missing.iter().map(|p| p.1).collect();
+    bail!("not installed: {}\nhint: apt-get install -y {}", names.join(", "), packages.join(" "))
+}
+
+fn on_path(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| is_program(&dir.join(name)))
+        || ["/usr/sbin", "/sbin"].iter().any(|dir| is_program(&Path::new(dir).join(name)))
+}
+
+fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+}

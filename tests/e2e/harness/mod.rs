@@ -1,0 +1,12 @@
+//! Real machines for the scenarios: Debian, systemd, D-Bus, journald, our own units; nothing is faked.
+//!
+//! Resource limits of units are accepted and not enforced in these machines: a green test proves nothing about them.
+
+mod cgroup;
+mod diagnosis;
+mod install;
+mod machine;
+mod tree;
+
+pub(crate) use diagnosis::on;
+pub(crate) use machine::Machine;
