@@ -1,4 +1,4 @@
-//! The seam to the world: clocks, the root of the file system, randomness.
+//! The seam to the world: clocks, the root of the file system, randomness, systemd.
 //!
 //! Everything else takes these as arguments, so that a fixture tree and a fake clock can stand in for a machine.
 //! Nothing here interprets what it reads.
@@ -6,6 +6,7 @@
 mod clock;
 mod fs_root;
 mod random;
+pub mod systemd;
 
 pub use clock::{Clock, FakeClock, SystemClock};
 pub use fs_root::FsRoot;

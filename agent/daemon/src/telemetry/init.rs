@@ -28,7 +28,8 @@ const QUIET: &str =
     "hyper=warn,hyper_util=warn,opentelemetry=warn,opentelemetry_sdk=warn,opentelemetry_otlp=warn,zbus=warn";
 
 /// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Format {
     /// For people; coloured on a terminal, without a time under journald, which has its own.
     #[default]

@@ -1,0 +1,207 @@
+//! Which package owns a file, and whether the file is what the package shipped.
+//!
+//! Configuration files are in `/var/lib/dpkg/status` with their digest; all others in `info/NAME.list` and
+//! `info/NAME.md5sums`. Looking through all lists takes some tens of milliseconds: for files that changed, not for each file.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::MetadataExt;
+
+use holdfast_core::model::Timestamp;
+use holdfast_core::model::plan::hex;
+use md5::{Digest, Md5};
+use rustix::fs::OFlags;
+
+use super::PackageFact;
+use crate::host::FsRoot;
+
+const INFO: &str = "/var/lib/dpkg/info";
+const STATUS: &str = "/var/lib/dpkg/status";
+/// dpkg's digest of a configuration file that the package ships no longer, or whose new version is not configured yet.
+const NO_DIGEST: [&str; 2] = ["newconffile", "obsolete"];
+
+/// What the package database says about a path; `None` when no installed package owns it, or there is no dpkg.
+///
+/// `content` is what lies there now; when it is too long to be held, the file is read. An absent file matches nothing.
+pub fn package_fact(fs: &FsRoot, path: &str, content: Option<&[u8]>) -> Option<PackageFact> {
+    let names = aliases(path);
+    let owned = conffile(fs, &names).or_else(|| listed(fs, &names))?;
+    let digest_matches = owned.md5.is_some_and(|shipped| digest(fs, path, content).is_ok_and(|is| is == shipped));
+    Some(PackageFact { package: owned.package, version: owned.version, changed_at: owned.changed_at, digest_matches })
+}
+
+/// Whether dpkg is at work: its lock is held, or a part of its database is not merged yet. What it says about a file may be
+/// behind what it wrote; ask again when it is done.
+pub fn in_progress(fs: &FsRoot) -> bool {
+    let updates = std::fs::read_dir(fs.path("/var/lib/dpkg/updates"));
+    if updates.is_ok_and(|mut entries| entries.next().is_some()) {
+        return true;
+    }
+    let lock = File::open(fs.path("/var/lib/dpkg/lock"));
+    lock.is_ok_and(|file| {
+        let ours = rustix::process::Flock::from(rustix::process::FlockType::WriteLock);
+        rustix::process::fcntl_getlk(&file, &ours).is_ok_and(|holder| holder.is_some())
+    })
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Owned {
+    package: String,
+    version: String,
+    changed_at: Option<Timestamp>,
+    md5: Option<String>,
+}
+
+/// The path, and as it was called before `/bin`, `/sbin` and `/lib` became links into `/usr`, or since.
+fn aliases(path: &str) -> Vec<String> {
+    let mut names = vec![path.to_owned()];
+    let merged = |path: &str| ["/bin/", "/sbin/", "/lib"].iter().any(|dir| path.starts_with(dir));
+    match path.strip_prefix("/usr") {
+        Some(rest) if merged(rest) => names.push(rest.to_owned()),
+        None if merged(path) => names.push(format!("/usr{path}")),
+        _ => {}
+    }
+    names
+}
+
+fn digest(fs: &FsRoot, path: &str, content: Option<&[u8]>) -> io::Result<String> {
+    let mut hasher = Md5::new();
+    if let Some(content) = content {
+        hasher.update(content);
+    } else {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let mut file = File::from(rustix::fs::open(fs.path(path), flags, rustix::fs::Mode::empty())?);
+        if !file.metadata()?.is_file() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let mut chunk = vec![0; 64 * 1024];
+        loop {
+            match file.read(&mut chunk)? {
+                0 => break,
+                read => hasher.update(&chunk[..read]),
+            }
+        }
+    }
+    Ok(hex(&hasher.finalize()))
+}
+
+/// When the package's list of files was written: at its last unpacking.
+fn changed_at(fs: &FsRoot, package: &str, architecture: &str) -> Option<Timestamp> {
+    let meta = [format!("{INFO}/{package}.list"), format!("{INFO}/{package}:{architecture}.list")]
+        .iter()
+        .find_map(|path| std::fs::metadata(fs.path(path)).ok())?;
+    meta.mtime().checked_mul(1_000_000_000)?.checked_add(meta.mtime_nsec()).map(Timestamp::from_ns)
+}
+
+/// One paragraph of the status file, as far as it matters.
+#[derive(Debug, Default)]
+struct Paragraph {
+    package: String,
+    architecture: String,
+    version: String,
+    installed: bool,
+    conffile: Option<Conffile>,
+}
+
+/// A wanted path among the configuration files of a package.
+#[derive(Debug, PartialEq, Eq)]
+struct Conffile {
+    /// What the package ships, if it still does.
+    md5: Option<String>,
+}
+
+/// Goes through the status file; `seen` gets each paragraph and says whether it is the one.
+fn paragraphs(fs: &FsRoot, names: &[String], mut seen: impl FnMut(&Paragraph) -> bool) -> Option<Paragraph> {
+    let mut reader = BufReader::with_capacity(64 * 1024, File::open(fs.path(STATUS)).ok()?);
+    let mut line = Vec::new();
+    let mut paragraph = Paragraph::default();
+    let mut conffiles = false;
+    loop {
+        line.clear();
+        let end = reader.read_until(b'\n', &mut line).ok()? == 0;
+        let text = String::from_utf8_lossy(&line);
+        let text = text.trim_end();
+        if text.is_empty() {
+            if !paragraph.package.is_empty() && seen(&paragraph) {
+                return Some(paragraph);
+            }
+            if end {
+                return None;
+            }
+            paragraph = Paragraph::default();
+            conffiles = false;
+        } else if let Some(rest) = text.strip_prefix(' ') {
+            if conffiles && paragraph.conffile.is_none() {
+                paragraph.conffile = conffile_line(rest, names);
+            }
+        } else if let Some((field, value)) = text.split_once(':') {
+            conffiles = field == "Conffiles";
+            let value = value.trim();
+            match field {
+                "Package" => value.clone_into(&mut paragraph.package),
+                "Architecture" => value.clone_into(&mut paragraph.architecture),
+                "Version" => value.clone_into(&mut paragraph.version),
+                "Status" => paragraph.installed = !value.ends_with(" not-installed"),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// ` /etc/nginx/nginx.conf 0123… [obsolete|remove-on-upgrade]`: the digest if it is one of the names, which may hold spaces.
+fn conffile_line(line: &str, names: &[String]) -> Option<Conffile> {
+    let rest = names.iter().find_map(|name| line.strip_prefix(name.as_str())?.strip_prefix(' '))?;
+    let digest = rest.split(' ').next().unwrap_or_default();
+    let shipped = !rest.split(' ').any(|word| NO_DIGEST.contains(&word));
+    Some(Conffile { md5: (shipped && digest.len() == 32).then(|| digest.to_owned()) })
+}
+
+fn conffile(fs: &FsRoot, names: &[String]) -> Option<Owned> {
+    let found = paragraphs(fs, names, |paragraph| paragraph.installed && paragraph.conffile.is_some())?;
+    let changed_at = changed_at(fs, &found.package, &found.architecture);
+    Some(Owned { package: found.package, version: found.version, changed_at, md5: found.conffile.and_then(|c| c.md5) })
+}
+
+fn listed(fs: &FsRoot, names: &[String]) -> Option<Owned> {
+    let entries = std::fs::read_dir(fs.path(INFO)).ok()?;
+    for entry in entries.flatten() {
+        let Ok(file) = entry.file_name().into_string() else { continue };
+        let Some(stem) = file.strip_suffix(".list") else { continue };
+        if !holds_line(fs, &format!("{INFO}/{file}"), |line| names.iter().any(|name| line == name.as_bytes())) {
+            continue;
+        }
+        let (package, architecture) = stem.split_once(':').map_or((stem, None), |(name, arch)| (name, Some(arch)));
+        let is = |p: &Paragraph| p.package == package && architecture.is_none_or(|arch| p.architecture == arch);
+        let Some(found) = paragraphs(fs, &[], |p| p.installed && is(p)) else { continue };
+        let mut md5 = None;
+        holds_line(fs, &format!("{INFO}/{stem}.md5sums"), |line| {
+            let line = String::from_utf8_lossy(line);
+            let shipped = line.split_once("  ").filter(|(_, path)| names.iter().any(|name| name[1..] == **path));
+            md5 = shipped.map(|(digest, _)| digest.to_owned());
+            md5.is_some()
+        });
+        let changed_at = changed_at(fs, &found.package, &found.architecture);
+        return Some(Owned { package: found.package, version: found.version, changed_at, md5 });
+    }
+    None
+}
+
+/// Whether a line of the file is the one; a file that cannot be read holds none.
+fn holds_line(fs: &FsRoot, path: &str, mut is: impl FnMut(&[u8]) -> bool) -> bool {
+    let Ok(file) = File::open(fs.path(path)) else { return false };
+    let mut reader = BufReader::with_capacity(64 * 1024, file);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match reader.read_until(b'\n', &mut line) {
+            Ok(read) if read > 0 => {}
+            _ => return false,
+        }
+        if line.last() == Some(&b'\n') {
+            line.pop();
+        }
+        if is(&line) {
+            return true;
+        }
+    }
+}
