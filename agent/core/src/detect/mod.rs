@@ -1,1 +1,23 @@
-//! Room in the making.
+//! (history, new samples) -> what seems wrong: one method a file.
+//!
+//! A method says [`Detection`](crate::model::Detection)s: present, cleared, or inconclusive. Only [`lifecycle`] makes findings of them, and only
+//! [`confidence`] turns scores into confidence. Everything here is a function of its arguments and of state that can be
+//! saved, so the same samples give the same detections, on this host or in a replay. Each method carries a version that is
+//! raised whenever its answers may change. Missing data is never zero: a gap restarts what was being counted.
+//! Nothing here may act, wait or read.
+
+mod anomaly;
+mod baseline;
+pub mod confidence;
+mod config;
+mod detectors;
+mod disk;
+pub mod drift;
+pub mod lifecycle;
+mod threshold;
+mod trend;
+mod unit;
+
+pub use config::{DetectConfig, DiskConfig, Sensitivity, Threshold, Watch};
+pub use detectors::Detectors;
+pub use unit::unit_failure;

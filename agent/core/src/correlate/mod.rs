@@ -1,0 +1,14 @@
+//! Findings and changes -> incidents with ranked suspects.
+//!
+//! One incident per episode. A suspect is a change close enough before the first symptom; it is ranked with the parts of its
+//! score as evidence and never asserted to be the cause. What the agent itself changed (`cause`) is never a suspect.
+//! Pure: time and ids are arguments.
+
+mod incident;
+mod rank;
+
+#[cfg(test)]
+mod tests;
+
+pub use incident::{close, correlate, note};
+pub use rank::rank;

@@ -1,0 +1,228 @@
+//! Which changes are suspected, and how much.
+//!
+//! A score is a weighted sum of three parts, each 0 to 1 and each kept as evidence: how well the change's target fits the
+//! symptom's, how shortly before it the change was, and how often changes of its kind break things. The weights are a stated
+//! prior, chosen so that a change which fits outranks one that is merely closer; scores compare within one incident only.
+//! Changes of one deployment are one suspect, represented by the deployment's own change.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::model::{Change, Evidence, Finding, Suspect, Target, Timestamp};
+
+const WEIGHT_MATCH: f64 = 0.45;
+const WEIGHT_TIMING: f64 = 0.30;
+const WEIGHT_KIND: f64 = 0.25;
+/// Half the timing score for each of these between change and symptom.
+const HALF_LIFE_S: f64 = 600.0;
+/// Changes older than this, seen from the symptom, are left alone.
+const BEFORE_MAX: Duration = Duration::from_hours(2);
+/// Clocks and file times are coarse: a change may seem to come this much after what it caused.
+const AFTER_MAX: Duration = Duration::from_secs(5);
+/// A service manager's or watcher's word on the symptom itself comes this close to it.
+const ECHO: Duration = Duration::from_mins(1);
+const SUSPECTS_MAX: usize = 10;
+const SCORE_MIN: f64 = 0.2;
+
+/// Changes suspected of these findings' common cause, most suspicious first. `changes`: oldest first.
+///
+/// Never a suspect: what the agent did itself, what came after the symptom, and what merely reports the symptom.
+/// A deployment's change names its units and paths in the attributes `deployment.units`, `deployment.paths` (lists with
+/// spaces between) and `deployment.release_dir`; changes that carry the same deployment count as one with it.
+pub fn rank(findings: &[Finding], changes: &[Change]) -> Vec<Suspect> {
+    let mut groups: BTreeMap<&str, Vec<&Change>> = BTreeMap::new();
+    for change in changes.iter().filter(|change| change.cause.is_none()) {
+        let key = change.deployment.as_ref().map_or(change.id.as_str(), |deployment| deployment.as_str());
+        groups.entry(key).or_default().push(change);
+    }
+    let mut suspects: Vec<Suspect> = groups.values().filter_map(|group| suspect(findings, group)).collect();
+    suspects.sort_by(|a, b| b.score.total_cmp(&a.score).then(b.at.cmp(&a.at)).then(a.change.cmp(&b.change)));
+    suspects.truncate(SUSPECTS_MAX);
+    suspects
+}
+
+struct Parts {
+    fit: f64,
+    why: String,
+    timing: f64,
+    lag_s: f64,
+    score: f64,
+}
+
+fn suspect(findings: &[Finding], group: &[&Change]) -> Option<Suspect> {
+    let face = group.iter().find(|it| it.kind.starts_with("service.")).or_else(|| group.first())?;
+    let prior = group.iter().map(|it| kind_prior(&it.kind)).fold(0.0, f64::max);
+    let best = findings
+        .iter()
+        .filter_map(|finding| parts(finding, group, prior))
+        .max_by(|a, b| a.score.total_cmp(&b.score))
+        .filter(|parts| parts.score >= SCORE_MIN)?;
+    let mut evidence = vec![
+        Evidence::new("suspect.target_match", rounded(best.fit)),
+        Evidence::new("suspect.target_reason", best.why),
+        Evidence::new("suspect.timing", rounded(best.timing)),
+        Evidence::new("suspect.before_s", rounded(best.lag_s)),
+        Evidence::new("suspect.kind_prior", prior),
+    ];
+    if face.deployment.is_some() {
+        evidence.push(Evidence::new("suspect.deployment_changes", group.len() as u64));
+    }
+    Some(Suspect {
+        change: face.id.clone(),
+        kind: face.kind.clone(),
+        target: face.target.clone(),
+        summary: face.summary.clone(),
+        at: face.at,
+        deployment: face.deployment.clone(),
+        score: rounded(best.score),
+        evidence,
+    })
+}
+
+fn rounded(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
+}
+
+fn parts(finding: &Finding, group: &[&Change], prior: f64) -> Option<Parts> {
+    let symptom = finding.began_at;
+    let earlier = |change: &&&Change| {
+        change.at <= symptom.plus(AFTER_MAX) && symptom.since(change.at) <= BEFORE_MAX && !echo(change, finding)
+    };
+    let mut latest: Option<Timestamp> = None;
+    let (mut fit, mut why) = (0.0, String::new());
+    for change in group.iter().filter(earlier) {
+        latest = Some(latest.map_or(change.at, |at| at.max(change.at)));
+        let (one, reason) = fit_of(change, &finding.target);
+        if one > fit {
+            (fit, why) = (one, reason);
+        }
+    }
+    let lag_s = symptom.since(latest?).as_secs_f64();
+    let timing = (-lag_s / HALF_LIFE_S).exp2();
+    let score = WEIGHT_MATCH * fit + WEIGHT_TIMING * timing + WEIGHT_KIND * prior;
+    Some(Parts { fit, why, timing, lag_s, score })
+}
+
+/// The change is how the symptom itself was noticed: the unit that failed, the file that drifted.
+fn echo(change: &Change, finding: &Finding) -> bool {
+    if change.target != finding.target || change.deployment.is_some() {
+        return false;
+    }
+    if change.kind.starts_with("unit.") {
+        // Restarts of a crashing unit surround its failure; a person who stopped it is another matter.
+        return change.kind == "unit.failed" || change.actor.is_none();
+    }
+    let apart = finding.began_at.since(change.at).max(change.at.since(finding.began_at));
+    change.kind.starts_with("file.") && apart <= ECHO
+}
+
+/// How often changes of this kind turn out to break things; a prior, not a measurement of this host.
+fn kind_prior(kind: &str) -> f64 {
+    match kind.split_once('.').map_or(kind, |(subject, _)| subject) {
+        "service" => 0.9,
+        "flag" => 0.8,
+        "package" | "file" => 0.7,
+        "unit" => 0.3,
+        "pipeline_run" => 0.2,
+        _ => 0.4,
+    }
+}
+
+/// How well what was changed fits what is wrong, and a few words on why.
+fn fit_of(change: &Change, symptom: &Target) -> (f64, String) {
+    if change.target == *symptom {
+        return (1.0, "the same target".to_owned());
+    }
+    let list = |name: &str| change.attributes.get(name).map(String::as_str).unwrap_or_default().split_whitespace();
+    let mut roots = list("deployment.paths").chain(list("deployment.release_dir"));
+    match symptom.kind.as_str() {
+        "unit" => {
+            if list("deployment.units").any(|unit| unit == symptom.name) {
+                return (1.0, format!("the deployment names {}", symptom.name));
+            }
+            unit_fit(change, &symptom.name)
+        }
+        "file" | "directory" => {
+            if roots.any(|root| below(&symptom.name, root)) {
+                return (1.0, format!("the deployment names a path above {}", symptom.name));
+            }
+            let folder = symptom.name.rsplit_once('/').map_or("", |(folder, _)| folder);
+            if change.target.kind == "file" && !folder.is_empty() && below(&change.target.name, folder) {
+                return (0.5, format!("also in {folder}"));
+            }
+            (0.05, "no known relation".to_owned())
+        }
+        "deployment" | "service" => {
+            let same = change.deployment.as_ref().is_some_and(|it| it.as_str() == symptom.name)
+                || change.attributes.get("service.name").is_some_and(|it| *it == symptom.name);
+            if same {
+                (1.0, "the same deployment or service".to_owned())
+            } else {
+                (0.1, "no known relation".to_owned())
+            }
+        }
+        "filesystem" => {
+            if symptom.name != "/" && roots.any(|root| below(root, &symptom.name)) {
+                return (0.7, format!("the deployment writes below {}", symptom.name));
+            }
+            if symptom.name != "/" && change.target.kind == "file" && below(&change.target.name, &symptom.name) {
+                return (0.4, format!("on the same file system, {}", symptom.name));
+            }
+            (0.2, "anything may fill a file system".to_owned())
+        }
+        "series" | "host" => (0.3, "anything may move the whole machine".to_owned()),
+        _ => (0.1, "no known relation".to_owned()),
+    }
+}
+
+fn unit_fit(change: &Change, unit: &str) -> (f64, String) {
+    let base = base_of(unit);
+    let name = change.target.name.as_str();
+    let by_name = base.len() >= 3;
+    match change.target.kind.as_str() {
+        "file" | "directory" => {
+            let own = name.split('/').any(|part| part == unit || part.strip_suffix(".d") == Some(unit));
+            if own {
+                return (0.95, format!("the unit file of {unit}, or an addition to it"));
+            }
+            if by_name && name.split('/').any(|part| word_in(part, base)) {
+                return (0.8, format!("its path names {base}"));
+            }
+        }
+        "package" if by_name && word_in(name, base) => return (0.8, format!("the package is named like {unit}")),
+        "service" if name == base => return (0.9, format!("the service that {unit} runs")),
+        "unit" if by_name && base_of(name) == base => return (0.6, format!("belongs together with {unit}")),
+        _ => {}
+    }
+    if change.attributes.get("service.name").is_some_and(|service| service == base) {
+        return (0.9, format!("the service that {unit} runs"));
+    }
+    (0.1, "no known relation".to_owned())
+}
+
+/// `web@1.service` -> `web`
+pub(super) fn base_of(unit: &str) -> &str {
+    let stem = unit.rsplit_once('.').map_or(unit, |(stem, _)| stem);
+    stem.split_once('@').map_or(stem, |(base, _)| base)
+}
+
+/// Whether `word` stands in `text` with no letter or digit beside it.
+fn word_in(text: &str, word: &str) -> bool {
+    text.match_indices(word).any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        let after = text[at + word.len()..].chars().next();
+        !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(char::is_alphanumeric)
+    })
+}
+
+/// Whether a path is this root or lies below it.
+fn below(path: &str, root: &str) -> bool {
+    let root = root.trim_end_matches('/');
+    path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether a file's path speaks of this unit.
+pub(super) fn file_of_unit(path: &str, unit: &str) -> bool {
+    let base = base_of(unit);
+    base.len() >= 3 && path.split('/').any(|part| word_in(part, base))
+}

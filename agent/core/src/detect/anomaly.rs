@@ -1,0 +1,362 @@
+//! `metric.anomaly`: a series departs from its baseline, and stays away.
+//!
+//! A departure counts in time: bins outside add to it, bins inside take twice as much away, so a spike of five seconds reaches
+//! nothing, whatever its height. It is over when the series has been well inside for as long as it had to be outside. What stays
+//! for an hour is taken as the new normal. What comes again and again (an hourly job) is reported three times and then known,
+//! until it is larger or some days have passed. An anomaly alone is no trouble: severity is modest, and recent deployments and
+//! package runs lower the confidence.
+
+use serde::{Deserialize, Serialize};
+
+use super::baseline::{BIN, Baseline, Bin, Expected, Floor, Sketch};
+use super::confidence;
+use super::config::DetectConfig;
+use super::detectors::{Said, number, series_target};
+use crate::model::{Class, Detection, Evidence, Method, MetricKind, Presence, SeriesKey, Severity, Timestamp};
+
+const METHOD: &str = "baseline_robust";
+const VERSION: u32 = 1;
+/// Inside for good begins at this part of the reporting limit.
+const CALM_PART: f64 = 0.6;
+/// One bin can't say more than this many deviations.
+const SCORE_MAX: f64 = 50.0;
+/// Departures of one size that are reported before they count as known.
+const KNOWN_AFTER: f64 = 3.0;
+/// A departure this much larger than the known ones is reported all the same.
+const KNOWN_MARGIN: f64 = 1.2;
+/// Half of what is known is forgotten in this time.
+const KNOWN_HALF_LIFE_S: f64 = 24.0 * 3600.0;
+
+/// Something deliberate that was going on lately.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Activity {
+    pub(super) at: Timestamp,
+    pub(super) what: String,
+}
+
+/// A departure under way, reported or not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Episode {
+    up: bool,
+    began_at: Timestamp,
+    /// Leaky count of the time outside.
+    outside_s: f64,
+    calm_s: f64,
+    score_sum: f64,
+    bins: u32,
+    /// Value farthest from the level, and the level it left.
+    extreme: f64,
+    level: f64,
+    scale: f64,
+    /// Lasted long enough, but is known from earlier ones.
+    known: bool,
+}
+
+impl Episode {
+    fn score(&self) -> f64 {
+        self.score_sum / f64::from(self.bins.max(1))
+    }
+}
+
+/// Earlier departures to one side.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+struct Known {
+    size: f64,
+    count: f64,
+    at: Timestamp,
+}
+
+impl Known {
+    fn faded(self, at: Timestamp) -> Self {
+        let kept = (-at.since(self.at).as_secs_f64() / KNOWN_HALF_LIFE_S).exp2();
+        Self { size: self.size * kept.sqrt(), count: self.count * kept, at }
+    }
+
+    fn covers(self, size: f64) -> bool {
+        // A little less than three: the first one has faded a bit by the time of the fourth.
+        self.count > KNOWN_AFTER - 0.5 && size <= self.size * KNOWN_MARGIN
+    }
+
+    fn add(&mut self, size: f64, at: Timestamp) {
+        let faded = self.faded(at);
+        *self = Self { size: faded.size.max(size), count: (faded.count + 1.0).min(100.0), at };
+    }
+}
+
+/// Everything known about one watched series.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Anomaly {
+    floor: Floor,
+    bin: Bin,
+    /// When the last finished bin was finished.
+    last_bin_at: Option<Timestamp>,
+    baseline: Baseline,
+    /// The warm-up's picture, later that of the episode: never both at once.
+    sketch: Sketch,
+    episode: Option<Episode>,
+    /// Up, down.
+    known: [Known; 2],
+    pub(super) said: Said,
+}
+
+impl Anomaly {
+    pub(super) fn new(key: &SeriesKey) -> Self {
+        Self {
+            floor: Floor::of(key),
+            bin: Bin::default(),
+            last_bin_at: None,
+            baseline: Baseline::default(),
+            sketch: Sketch::default(),
+            episode: None,
+            known: [Known::default(); 2],
+            said: Said::default(),
+        }
+    }
+
+    /// Samples are missing: a departure that isn't reported yet is counted anew.
+    pub(super) fn gap(&mut self) {
+        self.bin = Bin::default();
+        self.last_bin_at = None;
+        if let Some(episode) = &mut self.episode {
+            if self.said.present || episode.known {
+                episode.calm_s = 0.0;
+            } else {
+                self.episode = None;
+                self.sketch.clear();
+            }
+        }
+    }
+
+    /// One sample (a rate, for counters).
+    pub(super) fn step(
+        &mut self,
+        config: &DetectConfig,
+        key: &SeriesKey,
+        at: Timestamp,
+        value: f64,
+        activity: &[Activity],
+    ) -> Option<Detection> {
+        let mean = self.bin.push(at, value)?;
+        let bin_s = BIN.as_secs_f64();
+        let since_last_s = self.last_bin_at.map_or(bin_s, |last| at.since(last).as_secs_f64());
+        self.last_bin_at = Some(at);
+        self.bin_done(config, key, at, mean, since_last_s, activity)
+    }
+
+    fn bin_done(
+        &mut self,
+        config: &DetectConfig,
+        key: &SeriesKey,
+        at: Timestamp,
+        value: f64,
+        passed_s: f64,
+        activity: &[Activity],
+    ) -> Option<Detection> {
+        let Some(expected) = self.baseline.expected(self.floor) else {
+            self.baseline.learn(at, value, passed_s, self.floor, config.warm_up.0, &mut self.sketch);
+            return None;
+        };
+        let score = (value - expected.level) / expected.scale;
+        let limit = config.sensitivity.deviations();
+        let outside = score.abs() > limit;
+        let Some(episode) = &mut self.episode else {
+            if outside {
+                self.sketch.clear();
+                self.sketch.push(value);
+                self.episode = Some(Episode {
+                    up: score > 0.0,
+                    // The bin that ended now began one bin ago.
+                    began_at: at.minus(BIN),
+                    outside_s: passed_s,
+                    calm_s: 0.0,
+                    score_sum: score.abs().min(SCORE_MAX),
+                    bins: 1,
+                    extreme: value,
+                    level: expected.level,
+                    scale: expected.scale,
+                    known: false,
+                });
+            } else {
+                self.baseline.learn(at, value, passed_s, self.floor, config.warm_up.0, &mut self.sketch);
+            }
+            return None;
+        };
+        self.sketch.push(value);
+        let outside = outside && (score > 0.0) == episode.up;
+        if outside {
+            episode.outside_s += passed_s;
+            episode.score_sum += score.abs().min(SCORE_MAX);
+            episode.bins = episode.bins.saturating_add(1);
+            if (value - expected.level).abs() > (episode.extreme - expected.level).abs() {
+                episode.extreme = value;
+            }
+        }
+        let calm = score.abs() < limit * CALM_PART;
+        episode.calm_s = if calm { episode.calm_s + passed_s } else { 0.0 };
+        let sustained_s = config.sustained.0.as_secs_f64();
+        let standing = self.said.present || episode.known;
+        if !standing {
+            if !outside {
+                episode.outside_s -= 2.0 * passed_s;
+                if episode.outside_s <= 0.0 {
+                    self.end_unreported(at, value, passed_s, config);
+                    return None;
+                }
+            } else if episode.outside_s >= sustained_s {
+                return self.begin(config, key, at, value, expected, activity);
+            }
+            return None;
+        }
+        if at.since(episode.began_at) >= config.adopt_after.0 && !calm {
+            return self.adopt(key, at, value, expected);
+        }
+        if episode.calm_s >= sustained_s {
+            let detection = self.said.present.then(|| self.detection(key, at, value, expected, Presence::Cleared, &[]));
+            self.said.cleared();
+            self.episode = None;
+            self.sketch.clear();
+            return detection;
+        }
+        if episode.known {
+            // Larger than it used to be: then it is news after all.
+            let size = (episode.extreme - episode.level).abs();
+            let side = usize::from(!episode.up);
+            if outside && !self.known[side].faded(at).covers(size) {
+                return self.begin(config, key, at, value, expected, activity);
+            }
+            return None;
+        }
+        let severity = severity(episode);
+        self.said.due(at, severity).then(|| self.detection(key, at, value, expected, Presence::Present, activity))
+    }
+
+    fn end_unreported(&mut self, at: Timestamp, value: f64, passed_s: f64, config: &DetectConfig) {
+        self.episode = None;
+        self.sketch.clear();
+        self.baseline.learn(at, value, passed_s, self.floor, config.warm_up.0, &mut self.sketch);
+    }
+
+    /// The departure has lasted: report it, or recognise it.
+    fn begin(
+        &mut self,
+        config: &DetectConfig,
+        key: &SeriesKey,
+        at: Timestamp,
+        value: f64,
+        expected: Expected,
+        activity: &[Activity],
+    ) -> Option<Detection> {
+        let episode = self.episode.as_mut()?;
+        let size = (episode.extreme - episode.level).abs();
+        let known = &mut self.known[usize::from(!episode.up)];
+        let covered = known.faded(at).covers(size);
+        if !episode.known || !covered {
+            known.add(size, at);
+        }
+        episode.known = covered;
+        if covered || !config.anomalies {
+            episode.known = true;
+            return None;
+        }
+        let severity = severity(episode);
+        self.said.present(at, severity);
+        Some(self.detection(key, at, value, expected, Presence::Present, activity))
+    }
+
+    fn adopt(&mut self, key: &SeriesKey, at: Timestamp, value: f64, expected: Expected) -> Option<Detection> {
+        let mut detection = self.said.present.then(|| self.detection(key, at, value, expected, Presence::Cleared, &[]));
+        if let (Some(detection), Some(episode)) = (&mut detection, &self.episode) {
+            let minutes = at.since(episode.began_at).as_secs() / 60;
+            detection.title = format!(
+                "{key} has stayed near {} for {minutes} minutes; that is taken as its new normal",
+                number(value)
+            );
+            detection.evidence.push(Evidence::new("series.adopted", true));
+        }
+        self.baseline.adopt(&self.sketch);
+        self.said.cleared();
+        self.episode = None;
+        self.sketch.clear();
+        detection
+    }
+
+    /// For a finding whose series has gone silent.
+    pub(super) fn silent(&mut self, key: &SeriesKey, at: Timestamp) -> Option<Detection> {
+        let expected = self.baseline.expected(self.floor)?;
+        let value = self.episode.as_ref()?.extreme;
+        self.said.silent().then(|| {
+            let mut detection = self.detection(key, at, value, expected, Presence::Inconclusive, &[]);
+            detection.title = format!("{key} gives no samples any more");
+            detection
+        })
+    }
+
+    fn detection(
+        &self,
+        key: &SeriesKey,
+        at: Timestamp,
+        value: f64,
+        expected: Expected,
+        presence: Presence,
+        activity: &[Activity],
+    ) -> Detection {
+        let began_at = self.episode.as_ref().map_or(at, |it| it.began_at);
+        let lasted = at.since(began_at);
+        let score = self.episode.as_ref().map_or(0.0, Episode::score);
+        let context = activity.iter().rev().find(|it| it.at <= at && began_at.since(it.at) <= ACTIVITY_REACH);
+        let unit = if key.kind == MetricKind::Counter { " per second" } else { "" };
+        let title = match presence {
+            Presence::Cleared => format!("{key} is back at {}{unit}", number(value)),
+            _ => format!(
+                "{key} is {}{unit}, expected about {}, for {} s",
+                number(value),
+                number(expected.level),
+                lasted.as_secs()
+            ),
+        };
+        let history = self.baseline.history(at);
+        let mut evidence = vec![
+            Evidence::new("series.key", key.to_string()),
+            Evidence::new("series.value", value),
+            Evidence::new("series.expected", expected.level),
+            Evidence::new("series.scale", expected.scale),
+            Evidence::new("series.deviations", score),
+            Evidence::new("series.lasted_s", lasted.as_secs()),
+            Evidence::new("series.history_s", history.as_secs()),
+        ];
+        if let Some(episode) = &self.episode {
+            evidence.push(Evidence::new("series.extreme", episode.extreme));
+        }
+        if let Some(context) = context {
+            evidence.push(Evidence::new("context.activity", context.what.as_str()));
+        }
+        Detection {
+            kind: "metric.anomaly".to_owned(),
+            class: Class::Reliability,
+            target: series_target(key),
+            discriminator: String::new(),
+            presence,
+            title,
+            severity: self.episode.as_ref().map_or(Severity::Low, severity),
+            confidence: confidence::of_departure(score, lasted, history, context.is_some()),
+            method: Method { name: METHOD.to_owned(), version: VERSION },
+            evidence,
+            began_at,
+            cause: None,
+        }
+    }
+}
+
+/// Activity this long before a departure is still a likely reason for it.
+pub(super) const ACTIVITY_REACH: std::time::Duration = std::time::Duration::from_mins(10);
+
+/// Modest on purpose: less of something is seldom trouble, and even much more is only worth a look this week.
+fn severity(episode: &Episode) -> Severity {
+    if !episode.up {
+        Severity::Informational
+    } else if episode.score() >= 20.0 {
+        Severity::Medium
+    } else {
+        Severity::Low
+    }
+}

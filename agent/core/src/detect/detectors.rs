@@ -1,0 +1,559 @@
+//! All per-sample methods behind one door: which series goes to which method.
+//!
+//! A sample of a series that nobody watches costs one look into a table; a watched one an addition and a comparison or two, and
+//! nothing is allocated unless something is said. Bounded: at most [`SERIES_MAX`] series and [`MOUNTS_MAX`] file systems.
+//! State is kept by series key, so it survives the numbers that the store gives to series.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::anomaly::{ACTIVITY_REACH, Activity, Anomaly};
+use super::config::{DetectConfig, Threshold, has};
+use super::disk::{self, Mount, Role};
+use super::threshold::ThresholdState;
+use crate::model::{
+    Attributes, Change, Detection, MetricKind, SampleBatch, SeriesId, SeriesKey, Severity, Target, Timestamp,
+};
+
+/// Raised whenever a saved state no longer means the same: an older one is dropped and everything learnt anew.
+const STATE_VERSION: u32 = 1;
+/// Series that are watched at once.
+const SERIES_MAX: usize = 2048;
+/// File systems that are judged at once; the collector reports 128.
+const MOUNTS_MAX: usize = 256;
+/// Deliberate activity that is remembered.
+const ACTIVITY_MAX: usize = 16;
+/// A finding that lasts is confirmed this often.
+const REPEATED_EVERY: Duration = Duration::from_mins(1);
+/// How often silent series are looked for.
+const SWEPT_EVERY: Duration = Duration::from_secs(30);
+/// A series is silent after so long without a sample, or ten of its own steps.
+const SILENT_AFTER: Duration = Duration::from_mins(3);
+/// A silent series is forgotten after this time, unless a finding hangs on it.
+const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
+/// Samples further apart than this, or than four of the series' own steps, have a gap between them.
+const GAP_MIN: Duration = Duration::from_secs(15);
+/// Beyond this nothing that is measured lies, and sums of squares stay finite.
+const VALUE_MAX: f64 = 1e100;
+
+/// Series compared with their past without being told to: what a person would look at first.
+const STANDARD: [(&str, &[(&str, &str)]); 10] = [
+    ("holdfast.cpu.utilization", &[]),
+    ("system.cpu.utilization", &[("cpu.mode", "iowait")]),
+    ("system.cpu.utilization", &[("cpu.mode", "steal")]),
+    ("system.memory.utilization", &[("system.memory.state", "used")]),
+    ("system.paging.utilization", &[("system.paging.state", "used")]),
+    ("system.linux.pressure.stall_time", &[]),
+    ("system.cpu.load_average.1m", &[]),
+    ("system.disk.io_time", &[]),
+    ("system.network.errors", &[]),
+    ("system.network.packet.dropped", &[]),
+];
+
+/// What a method has said last about one problem, so that it repeats itself only now and then.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct Said {
+    /// The problem stands.
+    pub(super) present: bool,
+    at: Timestamp,
+    severity: Option<Severity>,
+    silent: bool,
+}
+
+impl Said {
+    pub(super) fn present(&mut self, at: Timestamp, severity: Severity) {
+        *self = Self { present: true, at, severity: Some(severity), silent: false };
+    }
+
+    pub(super) fn cleared(&mut self) {
+        *self = Self::default();
+    }
+
+    /// While the problem stands: whether to say it again now.
+    pub(super) fn due(&mut self, at: Timestamp, severity: Severity) -> bool {
+        let due = self.silent || self.severity != Some(severity) || at.since(self.at) >= REPEATED_EVERY || at < self.at;
+        if due {
+            self.present(at, severity);
+        }
+        due
+    }
+
+    /// The series gives nothing any more: said once.
+    pub(super) fn silent(&mut self) -> bool {
+        let first = self.present && !self.silent;
+        self.silent |= self.present;
+        first
+    }
+}
+
+/// One watched series.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Watched {
+    id: SeriesId,
+    #[serde(with = "shared")]
+    key: Arc<SeriesKey>,
+    /// Last sample: when, and as measured.
+    last: Option<(Timestamp, f64)>,
+    /// Usual seconds between two samples.
+    step_s: f64,
+    /// Last value or rate, and when it was known.
+    value: Option<(Timestamp, f64)>,
+    anomaly: Option<Box<Anomaly>>,
+    thresholds: Vec<ThresholdState>,
+    /// Divisor of each threshold, where it has one: its place among the series.
+    divisors: Vec<Option<usize>>,
+    mount: Option<(usize, Role)>,
+}
+
+/// A shared key is written as the key.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::model::SeriesKey;
+
+    pub(super) fn serialize<S: Serializer>(key: &Arc<SeriesKey>, serializer: S) -> Result<S::Ok, S::Error> {
+        SeriesKey::serialize(key, serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<SeriesKey>, D::Error> {
+        SeriesKey::deserialize(deserializer).map(Arc::new)
+    }
+}
+
+/// All per-sample methods.
+#[derive(Debug, Clone)]
+pub struct Detectors {
+    config: DetectConfig,
+    limits: Vec<Threshold>,
+    series: Vec<Watched>,
+    by_id: HashMap<SeriesId, usize>,
+    mounts: Vec<Mount>,
+    activity: VecDeque<Activity>,
+    swept_at: Timestamp,
+    left_out: u64,
+    scratch: Vec<f64>,
+    touched: Vec<usize>,
+}
+
+/// As saved; see [`STATE_VERSION`].
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    version: u32,
+    series: Vec<Watched>,
+    mounts: Vec<Mount>,
+    activity: VecDeque<Activity>,
+    swept_at: Timestamp,
+    left_out: u64,
+}
+
+impl Detectors {
+    /// Without any history.
+    pub fn new(config: &DetectConfig) -> Self {
+        Self {
+            limits: config.thresholds(),
+            config: config.clone(),
+            series: Vec::new(),
+            by_id: HashMap::new(),
+            mounts: Vec::new(),
+            activity: VecDeque::new(),
+            swept_at: Timestamp::default(),
+            left_out: 0,
+            scratch: Vec::new(),
+            touched: Vec::new(),
+        }
+    }
+
+    /// All samples of one moment. `Present` at the transition and again at most once a minute while it lasts (or when its severity
+    /// changes), `Cleared` once, `Inconclusive` once when a series with a finding goes silent.
+    pub fn on_batch(&mut self, batch: &SampleBatch) -> Vec<Detection> {
+        let mut out = Vec::new();
+        for (id, key) in &batch.new_series {
+            self.bind(*id, key);
+        }
+        let at = batch.at;
+        self.forget_activity(at);
+        let activity = self.activity.make_contiguous();
+        for (id, value) in &batch.samples {
+            let Some(&slot) = self.by_id.get(id) else { continue };
+            if !value.is_finite() {
+                // No value is a gap, never a number.
+                if let Some(watched) = self.series.get_mut(slot) {
+                    watched.gap();
+                }
+                continue;
+            }
+            let divisors = divisors(&self.series, slot);
+            let Some(watched) = self.series.get_mut(slot) else { continue };
+            let raw = value.clamp(-VALUE_MAX, VALUE_MAX);
+            let Some(value) = watched.take(at, raw) else { continue };
+            if let Some((mount, role)) = watched.mount
+                && let Some(mount_state) = self.mounts.get_mut(mount)
+                && mount_state.put(role, value)
+            {
+                self.touched.push(mount);
+            }
+            if let Some(anomaly) = &mut watched.anomaly {
+                out.extend(anomaly.step(&self.config, &watched.key, at, value, activity));
+            }
+            for (index, state) in watched.thresholds.iter_mut().enumerate() {
+                let Some(rule) = self.limits.iter().find(|rule| rule.name == state.name) else { continue };
+                let value = if rule.of.is_some() {
+                    match divisors.get(index).copied().flatten() {
+                        Some((known_at, divisor)) if divisor != 0.0 && at.since(known_at) <= SILENT_AFTER => {
+                            value / divisor
+                        }
+                        _ => {
+                            state.gap();
+                            continue;
+                        }
+                    }
+                } else {
+                    value
+                };
+                out.extend(state.step(rule, &watched.key, at, value));
+            }
+        }
+        while let Some(mount) = self.touched.pop() {
+            if let Some(mount) = self.mounts.get_mut(mount) {
+                mount.step(&self.config.disk, at, &mut self.scratch, &mut out);
+            }
+        }
+        if at.since(self.swept_at) >= SWEPT_EVERY || at < self.swept_at {
+            self.swept_at = at;
+            self.sweep(at, &mut out);
+        }
+        out
+    }
+
+    /// Something deliberate happened: for a while it is the likelier reason for a departure, and lowers confidence.
+    /// Deployments, package runs and pipelines count; what the agent did itself counts too.
+    pub fn note_activity(&mut self, what: &Change) {
+        let kinds = ["service.", "package.", "pipeline_run.", "flag."];
+        if what.cause.is_none() && !kinds.iter().any(|kind| what.kind.starts_with(kind)) {
+            return;
+        }
+        let text =
+            if what.summary.is_empty() { format!("{} {}", what.kind, what.target) } else { what.summary.clone() };
+        if let Some(last) = self.activity.back_mut()
+            && last.what == text
+        {
+            last.at = last.at.max(what.at);
+            return;
+        }
+        if self.activity.len() >= ACTIVITY_MAX {
+            self.activity.pop_front();
+        }
+        self.activity.push_back(Activity { at: what.at, what: text });
+    }
+
+    /// Series that should be watched and are not, because there are too many.
+    pub fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// Series and file systems watched now.
+    pub fn watched(&self) -> usize {
+        self.series.len()
+    }
+
+    /// Everything learnt, for [`Detectors::restore`].
+    pub fn save(&self) -> serde_json::Value {
+        let saved = Saved {
+            version: STATE_VERSION,
+            series: self.series.clone(),
+            mounts: self.mounts.clone(),
+            activity: self.activity.clone(),
+            swept_at: self.swept_at,
+            left_out: self.left_out,
+        };
+        serde_json::to_value(saved).unwrap_or(serde_json::Value::Null)
+    }
+
+    /// As it was saved, under the configuration of now. What can't be understood (another version, damage) gives a fresh start.
+    pub fn restore(config: &DetectConfig, saved: &serde_json::Value) -> Self {
+        let mut fresh = Self::new(config);
+        if saved.get("version").and_then(serde_json::Value::as_u64) != Some(u64::from(STATE_VERSION)) {
+            return fresh;
+        }
+        let Ok(saved) = Saved::deserialize(saved) else { return fresh };
+        if saved.series.len() > SERIES_MAX || saved.mounts.len() > MOUNTS_MAX {
+            return fresh;
+        }
+        fresh.mounts = saved.mounts;
+        fresh.activity = saved.activity;
+        fresh.swept_at = saved.swept_at;
+        fresh.left_out = saved.left_out;
+        for watched in saved.series {
+            fresh.by_id.insert(watched.id, fresh.series.len());
+            fresh.series.push(watched);
+        }
+        for slot in 0..fresh.series.len() {
+            fresh.apply_config(slot);
+        }
+        fresh.find_divisors();
+        fresh
+    }
+
+    /// A series has a number now: watch it, if any method wants it.
+    fn bind(&mut self, id: SeriesId, key: &Arc<SeriesKey>) {
+        self.by_id.remove(&id);
+        if let Some(slot) = self.series.iter().position(|it| it.key == *key) {
+            // The number that it had may have been given to another series.
+            self.by_id.retain(|_, other| *other != slot);
+            self.series[slot].id = id;
+            self.by_id.insert(id, slot);
+            return;
+        }
+        if !self.wanted(key) {
+            return;
+        }
+        if self.series.len() >= SERIES_MAX {
+            self.left_out = self.left_out.saturating_add(1);
+            return;
+        }
+        let slot = self.series.len();
+        self.series.push(Watched {
+            id,
+            key: Arc::clone(key),
+            last: None,
+            step_s: 0.0,
+            value: None,
+            anomaly: None,
+            thresholds: Vec::new(),
+            divisors: Vec::new(),
+            mount: None,
+        });
+        self.by_id.insert(id, slot);
+        self.apply_config(slot);
+        self.find_divisors();
+    }
+
+    fn wanted(&self, key: &SeriesKey) -> bool {
+        self.compared(key)
+            || self.limits.iter().any(|it| concerns(it, key) || it.of.as_deref() == Some(key.metric.as_str()))
+            || disk::role(key).is_some()
+    }
+
+    /// Whether the series is compared with its past.
+    fn compared(&self, key: &SeriesKey) -> bool {
+        let standard = STANDARD.iter().any(|(metric, wanted)| {
+            key.metric == *metric
+                && !key.attributes.contains_key("cpu.logical_number")
+                && wanted.iter().all(|(name, value)| key.attributes.get(*name).is_some_and(|it| it == value))
+        });
+        self.config.anomalies
+            && (standard
+                || self.config.watch.iter().any(|it| it.metric == key.metric && has(&key.attributes, &it.where_)))
+    }
+
+    /// Gives a series the methods that the configuration wants for it, and takes away those that it doesn't want any more.
+    fn apply_config(&mut self, slot: usize) {
+        let key = Arc::clone(&self.series[slot].key);
+        let compared = self.compared(&key);
+        let mount = disk::role(&key).filter(|(name, _)| !self.config.disk.ignore.iter().any(|it| it == name));
+        let mount = mount.and_then(|(name, role)| self.mount(name).map(|mount| (mount, role)));
+        let watched = &mut self.series[slot];
+        match (&watched.anomaly, compared) {
+            (None, true) => watched.anomaly = Some(Box::new(Anomaly::new(&key))),
+            (Some(_), false) => watched.anomaly = None,
+            _ => {}
+        }
+        watched.mount = mount;
+        let limits = &self.limits;
+        watched.thresholds.retain(|state| limits.iter().any(|it| it.name == state.name && concerns(it, &key)));
+        for limit in limits.iter().filter(|it| concerns(it, &key)) {
+            if watched.thresholds.iter().all(|state| state.name != limit.name) {
+                watched.thresholds.push(ThresholdState::new(&limit.name));
+            }
+        }
+    }
+
+    fn mount(&mut self, name: &str) -> Option<usize> {
+        if let Some(at) = self.mounts.iter().position(|it| it.name == name) {
+            return Some(at);
+        }
+        if self.mounts.len() >= MOUNTS_MAX {
+            self.left_out = self.left_out.saturating_add(1);
+            return None;
+        }
+        self.mounts.push(Mount::new(name));
+        Some(self.mounts.len() - 1)
+    }
+
+    fn find_divisors(&mut self) {
+        for slot in 0..self.series.len() {
+            let found: Vec<Option<usize>> = self.series[slot]
+                .thresholds
+                .iter()
+                .map(|state| {
+                    let rule = self.limits.iter().find(|it| it.name == state.name)?;
+                    let of = rule.of.as_deref()?;
+                    let own = &self.series[slot].key.attributes;
+                    self.series.iter().position(|it| it.key.metric == of && fewer(&it.key.attributes, own))
+                })
+                .collect();
+            self.series[slot].divisors = found;
+        }
+    }
+
+    fn forget_activity(&mut self, at: Timestamp) {
+        // Departures may last an hour before they are adopted; what preceded them is still their context.
+        let kept = ACTIVITY_REACH + self.config.adopt_after.0;
+        while self.activity.front().is_some_and(|it| at.since(it.at) > kept) {
+            self.activity.pop_front();
+        }
+    }
+
+    /// Series that have gone silent: what hangs on them is inconclusive; the long silent ones are forgotten.
+    fn sweep(&mut self, at: Timestamp, out: &mut Vec<Detection>) {
+        let mut forget = false;
+        for watched in &mut self.series {
+            let Some((last, _)) = watched.last else { continue };
+            let quiet = at.since(last);
+            if quiet <= SILENT_AFTER.max(Duration::from_secs_f64((watched.step_s * 10.0).clamp(0.0, 1e6))) {
+                continue;
+            }
+            let key = &watched.key;
+            if let Some(anomaly) = &mut watched.anomaly {
+                out.extend(anomaly.silent(key, at));
+            }
+            for state in &mut watched.thresholds {
+                if let Some(rule) = self.limits.iter().find(|rule| rule.name == state.name) {
+                    out.extend(state.silent(rule, key, at));
+                }
+            }
+            if let Some((mount, Role::Free)) = watched.mount
+                && let Some(mount) = self.mounts.get_mut(mount)
+            {
+                mount.silent(at, out);
+            }
+            forget |= quiet > FORGOTTEN_AFTER && !standing(watched, &self.mounts);
+        }
+        if forget {
+            self.forget_silent(at);
+        }
+    }
+
+    fn forget_silent(&mut self, at: Timestamp) {
+        let mounts = std::mem::take(&mut self.mounts);
+        self.series
+            .retain(|it| it.last.is_none_or(|(last, _)| at.since(last) <= FORGOTTEN_AFTER) || standing(it, &mounts));
+        let used =
+            |name: &str| self.series.iter().any(|it| disk::role(&it.key).is_some_and(|(mount, _)| mount == name));
+        self.mounts = mounts.into_iter().filter(|mount| used(&mount.name)).collect();
+        self.by_id = self.series.iter().enumerate().map(|(slot, it)| (it.id, slot)).collect();
+        for slot in 0..self.series.len() {
+            self.apply_config(slot);
+        }
+        self.find_divisors();
+    }
+}
+
+impl Watched {
+    /// Takes in a measured value: the value to judge, or for a counter its rate. `None` when there is none yet: the first sample
+    /// of a counter, the first after it began again, the first after a gap.
+    fn take(&mut self, at: Timestamp, raw: f64) -> Option<f64> {
+        let last = self.last.replace((at, raw));
+        let Some((last_at, last_raw)) = last else {
+            return (self.key.kind == MetricKind::Gauge).then(|| self.known(at, raw));
+        };
+        if at <= last_at {
+            // The clock was set back, or the moment came twice: what was counted in time is void.
+            self.gap_keeping_last();
+            return (self.key.kind == MetricKind::Gauge && at < last_at).then(|| self.known(at, raw));
+        }
+        let step_s = at.since(last_at).as_secs_f64();
+        if step_s > GAP_MIN.as_secs_f64().max(self.step_s * 4.0) && self.step_s > 0.0 {
+            self.gap_keeping_last();
+            // Slowly: a series may come more slowly from now on.
+            self.step_s *= 1.5;
+            return (self.key.kind == MetricKind::Gauge).then(|| self.known(at, raw));
+        }
+        self.step_s = if self.step_s == 0.0 { step_s } else { self.step_s + 0.1 * (step_s - self.step_s) };
+        match self.key.kind {
+            MetricKind::Gauge => Some(self.known(at, raw)),
+            // Less than before: it began again at zero, and nobody knows when.
+            MetricKind::Counter if raw < last_raw => None,
+            MetricKind::Counter => Some(self.known(at, (raw - last_raw) / step_s)),
+        }
+    }
+
+    fn known(&mut self, at: Timestamp, value: f64) -> f64 {
+        self.value = Some((at, value));
+        value
+    }
+
+    fn gap(&mut self) {
+        if self.key.kind == MetricKind::Counter {
+            self.last = None;
+        }
+        self.gap_keeping_last();
+    }
+
+    fn gap_keeping_last(&mut self) {
+        if let Some(anomaly) = &mut self.anomaly {
+            anomaly.gap();
+        }
+        for state in &mut self.thresholds {
+            state.gap();
+        }
+    }
+}
+
+fn standing(watched: &Watched, mounts: &[Mount]) -> bool {
+    watched.anomaly.as_ref().is_some_and(|it| it.said.present)
+        || watched.thresholds.iter().any(|it| it.said.present)
+        || watched.mount.and_then(|(mount, _)| mounts.get(mount)).is_some_and(Mount::standing)
+}
+
+/// The last values of the divisors of a series' thresholds; most series have none.
+fn divisors(series: &[Watched], slot: usize) -> [Option<(Timestamp, f64)>; DIVISORS_MAX] {
+    let mut found = [None; DIVISORS_MAX];
+    if let Some(watched) = series.get(slot) {
+        for (place, divisor) in found.iter_mut().zip(&watched.divisors) {
+            *place = divisor.and_then(|at| series.get(at)).and_then(|it| it.value);
+        }
+    }
+    found
+}
+
+/// Limits on one series that may have a divisor; those after the eighth are never reached.
+const DIVISORS_MAX: usize = 8;
+
+fn concerns(limit: &Threshold, key: &SeriesKey) -> bool {
+    limit.metric == key.metric && has(&key.attributes, &limit.where_)
+}
+
+/// Whether `some` has no attribute that `all` doesn't have with the same value.
+fn fewer(some: &Attributes, all: &Attributes) -> bool {
+    has(all, some)
+}
+
+/// A series' target: its file system where it has one, else the series itself.
+pub(super) fn series_target(key: &SeriesKey) -> Target {
+    match key.attributes.get("system.filesystem.mountpoint") {
+        Some(mount) => Target::filesystem(mount),
+        None => Target::series(key.to_string()),
+    }
+}
+
+/// A number for people: four figures.
+pub(super) fn number(value: f64) -> String {
+    let size = value.abs();
+    if value == 0.0 {
+        "0".to_owned()
+    } else if !(1e-3..1e7).contains(&size) {
+        format!("{value:.3e}")
+    } else if size >= 1000.0 {
+        format!("{value:.0}")
+    } else if size >= 1.0 {
+        format!("{value:.2}")
+    } else {
+        format!("{value:.4}")
+    }
+}
