@@ -5,14 +5,14 @@
 //! plugin) is refused here, where its author sees it. Paths of the machine are kept out, so one source gives one digest.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 use wit_component::{ComponentEncoder, StringEncoding};
 use wit_parser::Resolve;
+
+use crate::process;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 const PROFILE: &str = "guest";
@@ -39,7 +39,6 @@ pub(crate) fn build(root: &Path) -> Result<Vec<PathBuf>> {
     guests.extend(guests_in(root, "tests/guests", "target/guests")?);
     ensure_target(root)?;
     compile(root, &guests)?;
-    let mut said = std::io::stdout().lock();
     for guest in &guests {
         let file = guest.package.replace('-', "_");
         let core = root.join(format!("target/{TARGET}/{PROFILE}/{file}.wasm"));
@@ -50,7 +49,8 @@ pub(crate) fn build(root: &Path) -> Result<Vec<PathBuf>> {
             .with_context(|| format!("cannot make a component of `{}`", guest.package))?;
         let state = if write_if_changed(&guest.out, &component)? { "" } else { ", unchanged" };
         let (shown, kib) = (guest.out.strip_prefix(root).unwrap_or(&guest.out), component.len() as f64 / 1024.0);
-        writeln!(said, "{:<16} {kib:>7.1} KiB  [{}]  {}{state}", guest.name, exports.join(", "), shown.display())?;
+        let (name, roles, shown) = (&guest.name, exports.join(", "), shown.display());
+        process::say(&format!("{name:<16} {kib:>7.1} KiB  [{roles}]  {shown}{state}"));
     }
     Ok(guests.into_iter().map(|g| g.out).collect())
 }
@@ -90,19 +90,12 @@ fn guest(root: &Path, folder: &Path, is_plugin: bool, out: &str) -> Result<Guest
     Ok(Guest { out: root.join(out).join(format!("{name}.wasm")), package, name, manifest })
 }
 
-#[expect(clippy::disallowed_methods, reason = "a developer command starts the toolchain; that is what it is for")]
-fn tool(root: &Path, program: &str) -> Command {
-    let mut command = Command::new(program);
-    command.current_dir(root);
-    command
-}
-
 /// Makes sure that the toolchain can build for the guests' target.
 fn ensure_target(root: &Path) -> Result<()> {
     if target_libdir(root).is_some_and(|dir| dir.is_dir()) {
         return Ok(());
     }
-    let added = tool(root, "rustup").args(["target", "add", TARGET]).status();
+    let added = process::program(root, "rustup").args(["target", "add", TARGET]).status();
     if added.is_ok_and(|status| status.success()) && target_libdir(root).is_some_and(|dir| dir.is_dir()) {
         return Ok(());
     }
@@ -113,14 +106,13 @@ fn ensure_target(root: &Path) -> Result<()> {
 }
 
 fn target_libdir(root: &Path) -> Option<PathBuf> {
-    let out = tool(root, "rustc").args(["--print", "target-libdir", "--target", TARGET]).output().ok()?;
+    let out = process::program(root, "rustc").args(["--print", "target-libdir", "--target", TARGET]).output().ok()?;
     let text = String::from_utf8(out.stdout).ok().filter(|_| out.status.success())?;
     Some(PathBuf::from(text.trim()))
 }
 
 fn compile(root: &Path, guests: &[Guest]) -> Result<()> {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let mut command = tool(root, &cargo);
+    let mut command = process::cargo(root);
     command.args(["build", "--quiet", "--lib", "--target", TARGET, "--profile", PROFILE]);
     command.args(["--target-dir".as_ref(), root.join("target").as_os_str()]);
     for guest in guests {
@@ -131,7 +123,7 @@ fn compile(root: &Path, guests: &[Guest]) -> Result<()> {
     let mut flags = vec![format!("--remap-path-prefix={}=.", root.display())];
     flags.extend(home.ok().map(|home| format!("--remap-path-prefix={home}=cargo")));
     command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
-    let status = command.status().with_context(|| format!("cannot start {cargo}"))?;
+    let status = command.status().context("cannot start cargo")?;
     ensure!(status.success(), "building the guests for {TARGET} failed; the compiler's words are above");
     Ok(())
 }

@@ -1,0 +1,127 @@
+//! Files below the granted roots, read only. Paths are absolute host paths.
+
+use crate::bindings::host::files as wire;
+use crate::{Error, Sha256};
+
+pub use wire::{Entry, Kind, Metadata};
+
+/// Bytes that the host gives in one read.
+const READ_BYTES: u32 = 64 * 1024;
+/// Entries asked for at once.
+const PAGE_ENTRIES: u32 = 500;
+
+/// What lies there; a symbolic link as itself. `None`: nothing does.
+pub fn stat(path: &str) -> Result<Option<Metadata>, Error> {
+    absent_is_none(wire::stat(path))
+}
+
+/// A whole file of at most `bytes_max`. `None`: nothing lies there.
+pub fn read(path: &str, bytes_max: usize) -> Result<Option<Vec<u8>>, Error> {
+    let mut content = Vec::new();
+    loop {
+        let part = match absent_is_none(wire::read(path, content.len() as u64, READ_BYTES))? {
+            None if content.is_empty() => return Ok(None),
+            None => return Err(Error::Io(format!("{path} vanished while it was read"))),
+            Some(part) if part.is_empty() => return Ok(Some(content)),
+            Some(part) => part,
+        };
+        content.extend_from_slice(&part);
+        if content.len() > bytes_max {
+            return Err(Error::Limit(format!("{path} is larger than {}", crate::text::bytes(bytes_max as u64))));
+        }
+    }
+}
+
+/// Where a symbolic link points to, as text.
+pub fn read_link(path: &str) -> Result<String, Error> {
+    wire::read_link(path)
+}
+
+/// The digest of a regular file, computed by the host, and its size. `None`: nothing lies there.
+pub fn sha256(path: &str) -> Result<Option<(Sha256, u64)>, Error> {
+    let Some(digest) = absent_is_none(wire::hash(path, wire::Algorithm::Sha256))? else { return Ok(None) };
+    Ok(Some((Sha256::parse(&digest.hex)?, digest.size)))
+}
+
+/// How a tree is walked.
+#[derive(Debug, Clone, Default)]
+pub struct Walk {
+    options: Options,
+}
+
+#[derive(Debug, Clone)]
+struct Options {
+    max_depth: u32,
+    except: Vec<String>,
+    hash: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { max_depth: 64, except: vec![], hash: false }
+    }
+}
+
+/// A part of a tree that could not be read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unread {
+    /// Where.
+    pub path: String,
+    /// Why.
+    pub why: Error,
+}
+
+impl Walk {
+    /// The whole tree, on one file system, without digests.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Only so deep; 1 is what lies directly in the root.
+    #[must_use]
+    pub fn depth(mut self, max: u32) -> Self {
+        self.options.max_depth = max;
+        self
+    }
+
+    /// Passes over what matches one of these globs (relative to the root), and what lies in it.
+    #[must_use]
+    pub fn except(mut self, globs: &[String]) -> Self {
+        self.options.except = globs.to_vec();
+        self
+    }
+
+    /// Hashes each regular file.
+    #[must_use]
+    pub fn hashed(mut self) -> Self {
+        self.options.hash = true;
+        self
+    }
+
+    /// Shows every entry; the visitor's error ends the walk. Answers what could not be read.
+    pub fn run(self, root: &str, mut visit: impl FnMut(Entry) -> Result<(), Error>) -> Result<Vec<Unread>, Error> {
+        let options = wire::WalkOptions {
+            max_depth: self.options.max_depth,
+            only: vec![],
+            except: self.options.except,
+            hash: self.options.hash.then_some(wire::Algorithm::Sha256),
+            one_filesystem: true,
+        };
+        let walker = wire::walk(root, &options)?;
+        loop {
+            let page = walker.next(PAGE_ENTRIES)?;
+            if page.is_empty() {
+                return Ok(walker.errors().into_iter().map(|(path, why)| Unread { path, why }).collect());
+            }
+            page.into_iter().try_for_each(&mut visit)?;
+        }
+    }
+}
+
+fn absent_is_none<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
+    match answer {
+        Ok(it) => Ok(Some(it)),
+        Err(Error::NotFound(_)) => Ok(None),
+        Err(other) => Err(other),
+    }
+}

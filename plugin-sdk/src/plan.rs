@@ -1,0 +1,106 @@
+//! A plan: one step or more, in order, with what it rests on.
+//!
+//! It begins with its first step, so there is no empty plan; ids are given by position.
+
+use crate::bindings::remediator as wire;
+use crate::text::{line, plain};
+use crate::{Evidence, Finding, Step, Subject};
+
+/// Longest time between proposal and start until stated otherwise.
+const VALID_NS: u64 = 3_600_000_000_000;
+
+/// Made by [`Remediator::propose`](crate::Remediator::propose).
+#[derive(Debug, Clone)]
+pub struct Plan {
+    summary: String,
+    subject: Subject,
+    confidence: f64,
+    steps: Vec<Step>,
+    evidence: Vec<Evidence>,
+    settle_ms: u32,
+    expires_ns: Option<u64>,
+}
+
+impl Plan {
+    /// A plan that is to cure this finding. Confidence is 0.5 until stated; nothing is waited for after the last step.
+    pub fn new(finding: &Finding, summary: &str, first: Step) -> Self {
+        let name = plain(&finding.subject.name, crate::text::NAME_BYTES_MAX);
+        Self {
+            summary: line(summary),
+            subject: Subject { kind: finding.subject.kind.clone(), name },
+            confidence: 0.5,
+            steps: vec![first],
+            evidence: vec![],
+            settle_ms: 0,
+            expires_ns: None,
+        }
+    }
+
+    /// One more step; the first failure stops the plan.
+    #[must_use]
+    pub fn then(mut self, step: Step) -> Self {
+        self.steps.push(step);
+        self
+    }
+
+    /// How sure, 0 to 1, that this cures the finding.
+    #[must_use]
+    pub fn confidence(mut self, confidence: f64) -> Self {
+        self.confidence = if confidence.is_nan() { 0.0 } else { confidence.clamp(0.0, 1.0) };
+        self
+    }
+
+    /// A fact that it rests on.
+    #[must_use]
+    pub fn evidence(mut self, evidence: Evidence) -> Self {
+        self.evidence.push(evidence);
+        self
+    }
+
+    /// How long the agent waits after the last step before it looks: at most 10 minutes.
+    #[must_use]
+    pub fn settle_ms(mut self, settle_ms: u32) -> Self {
+        self.settle_ms = settle_ms.min(600_000);
+        self
+    }
+
+    /// After this moment it may not start any more. Default: an hour after it is made.
+    #[must_use]
+    pub fn expires(mut self, at_ns: u64) -> Self {
+        self.expires_ns = Some(at_ns);
+        self
+    }
+
+    /// Its steps, in order.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// One line for people.
+    pub fn summary(&self) -> &str {
+        &self.summary
+    }
+
+    /// How sure.
+    pub fn stated_confidence(&self) -> f64 {
+        self.confidence
+    }
+
+    /// What it rests on.
+    pub fn stated_evidence(&self) -> &[Evidence] {
+        &self.evidence
+    }
+
+    #[doc(hidden)]
+    pub fn into_wire(self, now_ns: u64) -> wire::Plan {
+        wire::Plan {
+            summary: self.summary,
+            subject: self.subject,
+            confidence: self.confidence,
+            steps: self.steps.into_iter().enumerate().map(|(at, step)| step.into_wire(at + 1)).collect(),
+            evidence: self.evidence,
+            settle_ms: self.settle_ms,
+            expires: self.expires_ns.unwrap_or(now_ns.saturating_add(VALID_NS)),
+        }
+    }
+}

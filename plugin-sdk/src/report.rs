@@ -1,0 +1,105 @@
+//! What a check says: problems, which rules really ran, and which could not.
+//!
+//! A finding closes only when its rule ran and did not report it. So a rule that could not look everywhere is not [`Report::evaluated`].
+
+use crate::bindings::check as wire;
+use crate::text::{line, plain};
+use crate::{Error, Evidence, Finding, Severity, Subject};
+
+/// Filled by [`Check::run`](crate::Check::run).
+#[derive(Debug, Default)]
+pub struct Report {
+    problems: Vec<Problem>,
+    evaluated: Vec<String>,
+    skipped: Vec<(String, Error)>,
+}
+
+impl Report {
+    /// States a problem.
+    pub fn found(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    /// This rule ran everywhere it should: what it did not report is not there.
+    pub fn evaluated(&mut self, rule: &str) {
+        if !self.evaluated.iter().any(|r| r == rule) {
+            self.evaluated.push(rule.to_owned());
+        }
+    }
+
+    /// This rule could not run (or not on this part of the host), and why. Never shown as passed.
+    pub fn skipped(&mut self, rule: impl Into<String>, why: Error) {
+        self.skipped.push((rule.into(), why));
+    }
+
+    /// What was stated so far.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    #[doc(hidden)]
+    pub fn into_wire(self) -> wire::Report {
+        wire::Report {
+            findings: self.problems.into_iter().map(|p| p.0).collect(),
+            evaluated: self.evaluated,
+            skipped: self.skipped,
+        }
+    }
+}
+
+/// One stated problem about one subject.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Problem(Finding);
+
+impl Problem {
+    /// `rule` is the kind of the finding (`release.tampered`); `id` tells two problems of one rule and subject apart and must be the
+    /// same at every run: a short word of letters, digits and `._-:/@+`. Severity is medium and confidence 1 until stated.
+    pub fn new(rule: &str, id: &str, subject: Subject, title: &str) -> Self {
+        let subject = Subject { kind: subject.kind, name: plain(&subject.name, crate::text::NAME_BYTES_MAX) };
+        Self(Finding {
+            id: id.to_owned(),
+            rule: rule.to_owned(),
+            title: line(title),
+            severity: Severity::Medium,
+            confidence: 1.0,
+            subject,
+            expected: None,
+            observed: None,
+            evidence: vec![],
+            references: vec![],
+        })
+    }
+
+    /// How bad, if true.
+    #[must_use]
+    pub fn severity(mut self, severity: Severity) -> Self {
+        self.0.severity = severity;
+        self
+    }
+
+    /// How likely true, 0 to 1.
+    #[must_use]
+    pub fn confidence(mut self, confidence: f64) -> Self {
+        self.0.confidence = confidence.clamp(0.0, 1.0);
+        self
+    }
+
+    /// What should be, and what is.
+    #[must_use]
+    pub fn expected(mut self, expected: &str, observed: &str) -> Self {
+        (self.0.expected, self.0.observed) = (Some(line(expected)), Some(line(observed)));
+        self
+    }
+
+    /// A fact that it rests on.
+    #[must_use]
+    pub fn evidence(mut self, evidence: Evidence) -> Self {
+        self.0.evidence.push(evidence);
+        self
+    }
+
+    /// As the host gets it.
+    pub fn finding(&self) -> &Finding {
+        &self.0
+    }
+}
