@@ -36,7 +36,8 @@ pub fn prefix<'p>(pattern: &str, path: &'p str) -> Option<&'p str> {
 /// Whether what lies below `path` could still be covered by the pattern: it is on the way to a match.
 pub fn leads_to(pattern: &str, path: &str) -> bool {
     let mut pattern = pattern.split('/');
-    path.split('/').all(|name| pattern.next().is_some_and(|wanted| name_matches(wanted, name))) && pattern.next().is_some()
+    path.split('/').all(|name| pattern.next().is_some_and(|wanted| name_matches(wanted, name)))
+        && pattern.next().is_some()
 }
 
 fn parts(pattern: &[&str], path: &[&str]) -> bool {
