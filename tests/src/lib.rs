@@ -1,5 +1,7 @@
 //! What the suites share: where the repository lies, and time and processes, which only this file reaches.
 
+pub mod source;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
