@@ -18,7 +18,7 @@ pub struct VerifyFacts {
     pub settle_ms: u32,
     /// The rule's time after the last step; a longer time to settle extends it.
     pub within: Duration,
-    /// What the measure that raised the finding said last, and when; `None`: it has said nothing.
+    /// What the measure that raised the finding said last, and when; `None`: it has said nothing. It counts from `done_at` on.
     pub presence: Option<(Presence, Timestamp)>,
     /// The rule's own success probe; `None`: it states none; `Err`: it could not be evaluated.
     pub healthy: Option<Result<bool, String>>,
@@ -32,7 +32,7 @@ pub fn judge(facts: &VerifyFacts) -> Option<Verification> {
     let settled = facts.now >= facts.done_at.plus(settle);
     let over = facts.now >= facts.done_at.plus(facts.within.max(settle));
     // A measure from before the last step tells nothing about what the steps did.
-    let since = facts.presence.filter(|(_, at)| *at > facts.done_at);
+    let since = facts.presence.filter(|(_, at)| *at >= facts.done_at);
     let waited = seconds(facts.now.since(facts.done_at));
     let (verdict, text) = match (since, &facts.healthy) {
         (Some((Presence::Cleared, at)), None | Some(Ok(true))) if settled => {
@@ -133,8 +133,8 @@ mod tests {
     #[test]
     fn cleared_before_the_last_step_is_no_answer() {
         check(10, Some((Cleared, -1)), None, None);
-        check(10, Some((Cleared, 0)), None, None);
-        check(30, Some((Cleared, 0)), Some(Ok(true)), Some(Verdict::Inconclusive));
+        check(30, Some((Cleared, -1)), Some(Ok(true)), Some(Verdict::Inconclusive));
+        check(10, Some((Cleared, 0)), None, Some(Verdict::Healed));
     }
 
     #[test]
@@ -189,7 +189,7 @@ mod tests {
                 healthy: [None, Some(Ok(true)), Some(Ok(false)), Some(Err(String::new()))][usize::from(probe)].clone(),
             };
             let healed = judge(&facts).is_some_and(|v| v.verdict == Verdict::Healed);
-            let may = kind == 1 && at > 0 && probe < 2 && now * 1_000 >= i64::from(settle);
+            let may = kind == 1 && at >= 0 && probe < 2 && now * 1_000 >= i64::from(settle);
             proptest::prop_assert_eq!(healed, may);
             if now >= 60 { proptest::prop_assert!(judge(&facts).is_some()); }
         }

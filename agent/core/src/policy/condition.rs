@@ -210,11 +210,18 @@ struct Check<'a> {
 }
 
 impl<'a> Check<'a> {
-    /// Where a node begins. (The parser counts characters, as far as they are ASCII.)
+    /// The name that a node brings. The parser points at the dot before it or at the bracket after it, and counts characters.
     fn at(&self, node: &IdedExpr) -> Range<usize> {
-        let (start, stop) = self.info.offset_for(node.id).unwrap_or((0, 0));
-        let start = self.source.floor_char_boundary((start as usize).min(self.source.len()));
-        start..(stop as usize).saturating_add(1).clamp(start, self.source.len())
+        let name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let start = self.info.offset_for(node.id).map_or(0, |(start, _)| start as usize).min(self.source.len());
+        let mut start = self.source.floor_char_boundary(start);
+        match self.source[start..].chars().next() {
+            Some('.') => start += 1,
+            Some('(') => start = self.source[..start].trim_end_matches(name).len(),
+            _ => {}
+        }
+        let length = self.source[start..].find(|c| !name(c)).unwrap_or(self.source.len() - start);
+        start..start + length.max(1).min(self.source.len() - start)
     }
 
     fn walk(&mut self, node: &'a IdedExpr, depth: usize) -> Result<(), Refused> {

@@ -65,6 +65,9 @@ pub fn decide(policy: &Policy, inputs: Inputs, id: DecisionId) -> Decision {
             (serde_json::Value::Null, *inputs)
         }
     };
+    for reason in &inputs.given {
+        reasons.given(reason);
+    }
     let facts = Facts::new(&inputs);
     let (rule, untold) = matching(policy, &inputs.finding, &facts);
     if let Some((origin, what)) = &policy.broken {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{DeploymentId, Finding, Mode, Plan, RemediationState, Target, Timestamp, UnitState, Value};
+use crate::model::{DeploymentId, Finding, Mode, Plan, Reason, RemediationState, Target, Timestamp, UnitState, Value};
 
 /// Everything that a decision is computed from, and nothing else: stored with the decision, so that it can be decided again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,10 @@ pub struct Inputs {
     pub history: Vec<PastRun>,
     /// Remediations that are under way now.
     pub now_running: u32,
+    /// What the agent found before asking: no plan, problems of the plan, content that is not kept. Added to the decision's own
+    /// reasons; like every reason it can only tighten.
+    #[serde(default)]
+    pub given: Vec<Reason>,
 }
 
 /// An earlier remediation.

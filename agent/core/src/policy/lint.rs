@@ -115,5 +115,6 @@ fn imagined() -> Inputs {
         paused: false,
         history: Vec::new(),
         now_running: 0,
+        given: Vec::new(),
     }
 }

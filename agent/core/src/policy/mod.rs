@@ -8,6 +8,7 @@
 //! read may have been a limit.
 
 mod authorize;
+pub mod cases;
 mod condition;
 mod diagnostic;
 mod document;
@@ -45,3 +46,6 @@ impl PolicyFile {
         self.name.ends_with(".test.toml")
     }
 }
+
+#[cfg(test)]
+mod tests;

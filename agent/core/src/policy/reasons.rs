@@ -42,6 +42,11 @@ impl Reasons {
         self.add(code, Verdict::Allow, origin, text.into());
     }
 
+    /// Found elsewhere.
+    pub(super) fn given(&mut self, reason: &Reason) {
+        self.add(&reason.code, reason.verdict, &reason.origin, reason.text.clone());
+    }
+
     fn add(&mut self, code: &str, verdict: Verdict, origin: &str, text: String) {
         self.reasons.push(Reason {
             code: code.into(),
