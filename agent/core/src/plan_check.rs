@@ -265,7 +265,10 @@ fn about_the_unit(unit: &str, invocation: Option<&str>, facts: &PlanFacts<'_>, g
 fn about_the_path(path: &str, facts: &PlanFacts<'_>, granted: &GlobSet, here: &mut In<'_>) {
     let target = &facts.finding.target;
     match target.kind.as_str() {
-        "unit" => {
+        kind if kind == "unit"
+            || kind == "file" && path != target.name
+            || kind == "directory" && !below(path, &target.name) =>
+        {
             here.say(&format!("it acts on {}, and the finding is about {}", shown(path), shown(&target.to_string())));
         }
         "filesystem" if !below(path, &target.name) => {

@@ -152,6 +152,10 @@ fn a_plan_acts_on_what_its_finding_is_about() {
     check_action(Target::unit("web-1.service"), restart("web-2.service"), Some(about));
     check_action(Target::file("/srv/app/a"), restart("web-1.service"), Some(about));
     check_action(Target::unit("web-1.service"), restore("/srv/app/a"), Some(about));
+    check_action(Target::file("/srv/app/a"), restore("/srv/app/b"), Some(about));
+    check_action(Target::file("/srv/app/a"), restore("/srv/app/a/b"), Some(about));
+    check_action(Target::new("directory", "/srv/app/a"), restore("/srv/app/ab"), Some(about));
+    check_action(Target::new("directory", "/srv/app/a"), restore("/srv/app/a/b"), None);
     check_action(
         Target::filesystem("/data"),
         reclaim("/srv/app", &["/srv/app/a"]),
@@ -219,15 +223,15 @@ fn a_path_is_written_in_the_one_way_that_names_it() {
         "/srv/app/a/../b",
     ] {
         check_action(
-            Target::file("/srv/app/a"),
+            Target::new("service", "a"),
             restore(bad),
             Some("normal path").filter(|_| bad.starts_with('/')).or(Some("not an absolute path")),
         );
     }
     for bad in ["/srv/app/a\0b", "/srv/app/\u{1b}[2Ja", "/srv/app/a\nb", "/srv/app/\u{202e}txt.exe"] {
-        check_action(Target::file("/srv/app/a"), quarantine(bad), Some("control characters"));
+        check_action(Target::new("service", "a"), quarantine(bad), Some("control characters"));
     }
-    check_action(Target::file("/srv/app/a"), quarantine(&format!("/srv/app/{}", "a".repeat(5_000))), Some("too long"));
+    check_action(Target::new("service", "a"), quarantine(&format!("/srv/app/{}", "a".repeat(5_000))), Some("too long"));
 }
 
 #[test]

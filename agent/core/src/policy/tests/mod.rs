@@ -4,6 +4,7 @@ mod conditions;
 mod decisions;
 mod documents;
 mod properties;
+mod samples;
 
 use super::*;
 use crate::model::id::SeededIds;
