@@ -6,7 +6,9 @@ mod cgroup;
 mod diagnosis;
 mod install;
 mod machine;
+mod site;
 mod tree;
 
 pub(crate) use diagnosis::on;
 pub(crate) use machine::Machine;
+pub(crate) use site::{RESTART, id, is_open};
