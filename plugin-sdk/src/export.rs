@@ -16,7 +16,7 @@ thread_local! {
 
 /// Makes a type the plugin of this crate.
 ///
-/// ```ignore
+/// ```text
 /// holdfast_plugin_sdk::export!(MyCheck: Check);
 /// holdfast_plugin_sdk::export!(MyMedic: Remediator);
 /// holdfast_plugin_sdk::export!(MyGuard: Check + Remediator);

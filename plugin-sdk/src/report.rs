@@ -70,6 +70,11 @@ impl Problem {
         })
     }
 
+    /// A problem that an earlier run stated, stated again.
+    pub fn from_finding(finding: Finding) -> Self {
+        Self(finding)
+    }
+
     /// How bad, if true.
     #[must_use]
     pub fn severity(mut self, severity: Severity) -> Self {

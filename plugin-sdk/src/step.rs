@@ -28,7 +28,7 @@ pub struct Step(wire::Step);
 /// Who owns a file and what may be done with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
-    /// Permission bits, `0o644`.
+    /// Permission bits, `0o644`; set-id and sticky bits are never restored.
     pub mode: u32,
     /// User.
     pub uid: u32,
@@ -85,7 +85,7 @@ pub fn restore_file(path: &HostPath, found: Option<&Sha256>, to: &Sha256, bytes:
         arg("path", path.as_str()),
         arg("sha256", to.as_str()),
         arg("bytes", bytes),
-        arg("mode", owner.mode & 0o7777),
+        arg("mode", owner.mode & 0o777),
         arg("uid", owner.uid),
         arg("gid", owner.gid),
     ];

@@ -3,8 +3,8 @@
 //! A file's name is chosen by whoever made the file. What reaches a title is made plain here, so that a name with a line break in
 //! it cannot get a whole report refused.
 
-/// Longest line for people, in bytes; the host refuses more than 512.
-pub const LINE_BYTES_MAX: usize = 500;
+/// Longest line for people, in bytes, before the `…`; the agent refuses more than 500.
+pub const LINE_BYTES_MAX: usize = 480;
 /// Longest name of a subject, in bytes; the host refuses more than 4096.
 pub const NAME_BYTES_MAX: usize = 4_000;
 
@@ -15,13 +15,19 @@ pub fn line(text: &str) -> String {
 
 /// Whether a name can be given to the host as it is.
 pub fn is_plain(text: &str) -> bool {
-    text.len() <= NAME_BYTES_MAX && !text.is_empty() && !text.chars().any(char::is_control)
+    text.len() <= NAME_BYTES_MAX && !text.is_empty() && !text.chars().any(misleads)
+}
+
+/// Control characters, and those that turn or hide text on a terminal.
+fn misleads(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 pub(crate) fn plain(text: &str, bytes_max: usize) -> String {
     let mut out = String::with_capacity(text.len().min(bytes_max));
     for c in text.chars() {
-        let shown = if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+        let shown = if misleads(c) { c.escape_default().to_string() } else { c.to_string() };
         if out.len() + shown.len() > bytes_max {
             out.push('…');
             return out;
@@ -60,7 +66,8 @@ mod tests {
     #[test]
     fn a_name_with_a_line_break_stays_one_line() {
         assert_eq!(line("a\nb\u{1b}[31m"), "a\\nb\\u{1b}[31m");
-        assert!(!is_plain("a\nb"));
+        assert_eq!(line("a\u{202e}b"), "a\\u{202e}b");
+        assert!(!is_plain("a\nb") && !is_plain("a\u{202e}b"));
     }
 
     #[test]
@@ -76,7 +83,7 @@ mod tests {
         #[test]
         fn every_line_is_taken_by_the_host(text in "\\PC*|[\u{0}-\u{7f}]{0,2000}") {
             let line = line(&text);
-            prop_assert!((1..=512).contains(&line.len()) && !line.chars().any(char::is_control), "{line:?}");
+            prop_assert!((1..=500).contains(&line.len()) && !line.chars().any(char::is_control), "{line:?}");
         }
     }
 }

@@ -68,8 +68,10 @@ impl Deviation {
     /// Relative to the release.
     pub fn path(&self) -> &str {
         match self {
-            Self::Modified { path, .. } | Self::Missing { path, .. } => path,
-            Self::Replaced { path, .. } | Self::Foreign { path, .. } => path,
+            Self::Modified { path, .. }
+            | Self::Missing { path, .. }
+            | Self::Replaced { path, .. }
+            | Self::Foreign { path, .. } => path,
         }
     }
 }
@@ -83,7 +85,9 @@ pub fn compare(
     ignore: &[String],
 ) -> Vec<Deviation> {
     let unknown = |path: &str| {
-        unread.iter().any(|u| u.is_empty() || path == u || path.strip_prefix(u.as_str()).is_some_and(|r| r.starts_with('/')))
+        unread
+            .iter()
+            .any(|u| u.is_empty() || path == u || path.strip_prefix(u.as_str()).is_some_and(|r| r.starts_with('/')))
     };
     let mut out = Vec::new();
     for (path, expected) in manifest.iter().filter(|(path, _)| path.as_str() != own_name) {

@@ -41,9 +41,12 @@ pub fn parse(text: &str) -> Result<Manifest, ManifestError> {
         };
         let (digest, path) = tagged(line).or_else(|| plain(line)).ok_or_else(|| wrong("not `<digest>  <path>`"))?;
         let digest = Sha256::parse(digest).map_err(|_| wrong("no SHA-256 digest of 64 hexadecimal digits"))?;
-        let path = if escaped { unescape(path).ok_or_else(|| wrong("a broken escape in the path"))? } else { path.to_owned() };
+        let path =
+            if escaped { unescape(path).ok_or_else(|| wrong("a broken escape in the path"))? } else { path.to_owned() };
         let path = path.strip_prefix("./").map_or(path.clone(), str::to_owned);
-        if HostPath::new(format!("/{path}")).is_err() && !path.contains(['\n', '\t']) || path.split('/').any(|p| p == "..") {
+        if HostPath::new(format!("/{path}")).is_err() && !path.contains(['\n', '\t'])
+            || path.split('/').any(|p| p == "..")
+        {
             return Err(wrong("its path is not a plain path within the release"));
         }
         if manifest.insert(path, digest.clone()).is_some_and(|other| other != digest) {
@@ -89,7 +92,8 @@ mod tests {
 
     #[test]
     fn every_format_of_sha256sum_is_read() {
-        let text = format!("# release 7\n{A}  ./bin/app\n{B} *data/b\r\n\nSHA256 (a (1).txt) = {A}\n\\{B}  odd\\\\na\\nme\n");
+        let text =
+            format!("# release 7\n{A}  ./bin/app\n{B} *data/b\r\n\nSHA256 (a (1).txt) = {A}\n\\{B}  odd\\\\na\\nme\n");
         let manifest = parse(&text).unwrap();
         let paths: Vec<&str> = manifest.keys().map(String::as_str).collect();
         assert_eq!(paths, ["a (1).txt", "bin/app", "data/b", "odd\\na\nme"]);

@@ -38,6 +38,9 @@ pub struct Treatment {
 pub fn decide(unit: &UnitStatus, restarts_doubtful: u32) -> Decision {
     let name = unit.name.as_str();
     let refuse = |why: String| Decision::Refuse(format!("{name}: {why}"));
+    if matches!(name, "holdfast.service" | "holdfast-actuator.service" | "holdfast-actuator.socket") {
+        return refuse("the agent does not act on its own units".to_owned());
+    }
     match unit.load.as_str() {
         "loaded" => {}
         "not-found" => return refuse("there is no such unit file any more, so nothing can be started".to_owned()),
