@@ -1,1 +1,275 @@
+use std::time::Duration;
 
+use super::*;
+use crate::model::id::SeededIds;
+use crate::model::{
+    Attributes, CauseId, Change, ChangeId, Class, Confidence, Finding, FindingId, FindingState, Incident,
+    IncidentState, Method, Severity, Target, Timestamp,
+};
+
+const T0: i64 = 1_760_004_000;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_secs(T0 + second)
+}
+
+fn finding(kind: &str, target: Target, second: i64) -> Finding {
+    Finding {
+        id: FindingId::new(at(second), &mut SeededIds(target.name.len() as u64 + second.unsigned_abs())),
+        fingerprint: format!("{kind}|{target}"),
+        kind: kind.to_owned(),
+        class: if kind.starts_with("file.") { Class::Compliance } else { Class::Reliability },
+        title: format!("{kind} on {target}"),
+        target,
+        severity: Severity::High,
+        confidence: Confidence::CERTAIN,
+        method: Method { name: "test".to_owned(), version: 1 },
+        evidence: Vec::new(),
+        state: FindingState::New,
+        count: 1,
+        began_at: at(second),
+        detected_at: at(second + 1),
+        last_seen_at: at(second + 1),
+        resolved_at: None,
+        incident: None,
+        cause: None,
+        label: None,
+    }
+}
+
+fn change(kind: &str, target: Target, second: i64) -> Change {
+    Change {
+        id: ChangeId::new(at(second), &mut SeededIds(second.unsigned_abs() * 31 + target.name.len() as u64)),
+        at: at(second),
+        kind: kind.to_owned(),
+        summary: format!("{kind} {target}"),
+        target,
+        actor: None,
+        attributes: Attributes::new(),
+        deployment: None,
+        cause: None,
+    }
+}
+
+fn deployed(id: &str, units: &str, paths: &str, second: i64) -> Change {
+    let mut change = change("service.deployed", Target::deployment(id), second);
+    change.deployment = id.parse().ok();
+    change.attributes.insert("deployment.units".to_owned(), units.to_owned());
+    change.attributes.insert("deployment.paths".to_owned(), paths.to_owned());
+    change
+}
+
+fn web_failed() -> Finding {
+    finding("unit.failed", Target::unit("web.service"), 0)
+}
+
+/// The guilty one comes first, and clearly.
+#[track_caller]
+fn check_guilty(findings: &[Finding], guilty: &Change, innocent: &[Change]) {
+    let mut changes = innocent.to_vec();
+    changes.push(guilty.clone());
+    changes.sort_by_key(|it| it.at);
+    let ranked = rank(findings, &changes);
+    let shown: Vec<String> = ranked.iter().map(|it| format!("{:.2} {}", it.score, it.summary)).collect();
+    assert_eq!(ranked.first().map(|it| &it.change), Some(&guilty.id), "{shown:#?}");
+    assert!(ranked.iter().all(|it| (0.0..=1.0).contains(&it.score)));
+    assert!(ranked.len() < 2 || ranked[0].score > ranked[1].score + 0.02, "{shown:#?}");
+}
+
+#[test]
+fn of_two_changes_the_guilty_one_comes_first() {
+    let file = |path: &str, s: i64| change("file.modified", Target::file(path), s);
+    let package = |name: &str, s: i64| change("package.upgraded", Target::new("package", name), s);
+    check_guilty(&[web_failed()], &file("/etc/web/web.conf", -300), &[file("/etc/motd", -5)]);
+    check_guilty(
+        &[web_failed()],
+        &file("/etc/systemd/system/web.service.d/limits.conf", -900),
+        &[package("tzdata", -20)],
+    );
+    check_guilty(&[web_failed()], &package("web-server", -600), &[file("/etc/cron.d/x", -30)]);
+    check_guilty(
+        &[web_failed()],
+        &file("/etc/web.conf", -1200),
+        &[change("unit.started", Target::unit("cron.service"), -2)],
+    );
+    let drift = finding("file.drift", Target::file("/srv/app/app.js"), 0);
+    check_guilty(&[drift], &deployed("app-3", "app.service", "/srv/app", -1800), &[file("/etc/motd", -3)]);
+    let mut stop = change("unit.stopped", Target::unit("web.service"), -10);
+    stop.actor = Some("ann".to_owned());
+    check_guilty(&[web_failed()], &stop, &[file("/etc/motd", -5)]);
+}
+
+#[test]
+fn a_deployment_that_names_the_unit_outranks_a_closer_unrelated_change() {
+    let innocent = [
+        change("file.modified", Target::file("/etc/motd"), -2),
+        change("package.upgraded", Target::new("package", "tzdata"), -10),
+        deployed("other-1", "other.service", "/srv/other", -20),
+    ];
+    check_guilty(&[web_failed()], &deployed("web-7", "web.service db.service", "/srv/web", -1500), &innocent);
+}
+
+#[test]
+fn a_deployment_and_its_file_changes_count_once() {
+    let start = deployed("web-7", "web.service", "/srv/web", -120);
+    let mut changes = vec![start.clone()];
+    for n in 0..20 {
+        let mut file = change("file.modified", Target::file(format!("/srv/web/{n}")), -110 + n);
+        file.deployment = start.deployment.clone();
+        changes.push(file);
+    }
+    let ranked = rank(&[web_failed()], &changes);
+    assert_eq!(ranked.len(), 1);
+    assert_eq!(ranked[0].change, start.id);
+    let names: Vec<&str> = ranked[0].evidence.iter().map(|it| it.name.as_str()).collect();
+    assert!(names.contains(&"suspect.timing") && names.contains(&"suspect.target_match"), "{names:?}");
+}
+
+#[test]
+fn what_the_agent_did_and_what_came_later_is_never_suspected() {
+    let mut own = change("unit.restarted", Target::unit("web.service"), -5);
+    own.actor = Some("holdfast".to_owned());
+    own.cause = Some(CauseId::new(at(-6), &mut SeededIds(9)));
+    let later = change("file.modified", Target::file("/etc/web.conf"), 30);
+    let old = change("file.modified", Target::file("/etc/web.conf"), -3 * 3600);
+    assert_eq!(rank(&[web_failed()], &[old, own, later]), []);
+}
+
+#[test]
+fn the_symptom_does_not_suspect_itself() {
+    let failed = change("unit.failed", Target::unit("web.service"), 0);
+    let restarted = change("unit.restarted", Target::unit("web.service"), -1);
+    assert_eq!(rank(&[web_failed()], &[restarted, failed]), []);
+    let drift = finding("file.drift", Target::file("/etc/web.conf"), 0);
+    let edit = change("file.modified", Target::file("/etc/web.conf"), 0);
+    assert_eq!(rank(std::slice::from_ref(&drift), std::slice::from_ref(&edit)), []);
+    // But for the unit that fails after it, the edit is the first suspect.
+    let mut unit = web_failed();
+    unit.began_at = at(20);
+    assert_eq!(rank(&[drift, unit], std::slice::from_ref(&edit))[0].change, edit.id);
+}
+
+struct Desk {
+    open: Vec<Incident>,
+    findings: Vec<Finding>,
+    changes: Vec<Change>,
+    ids: SeededIds,
+}
+
+impl Desk {
+    fn new(changes: Vec<Change>) -> Self {
+        Self { open: Vec::new(), findings: Vec::new(), changes, ids: SeededIds(5) }
+    }
+
+    fn take(&mut self, finding: Finding) -> Incident {
+        let incident =
+            correlate(&finding, &self.open, &self.findings, &self.changes, finding.detected_at, &mut self.ids);
+        self.open.retain(|it| it.id != incident.id);
+        self.open.push(incident.clone());
+        self.findings.retain(|it| it.id != finding.id);
+        self.findings.push(Finding { incident: Some(incident.id.clone()), ..finding });
+        incident
+    }
+}
+
+#[test]
+fn a_bad_deployment_with_three_symptoms_is_one_incident() {
+    let mut desk = Desk::new(vec![deployed("web-7", "web.service", "/srv/web", -60)]);
+    desk.take(web_failed());
+    desk.take(finding("metric.anomaly", Target::series("holdfast.cpu.utilization"), 20));
+    let mut tampered = finding("release.tampered", Target::file("/srv/web/app.js"), 400);
+    tampered.class = Class::Security;
+    let incident = desk.take(tampered);
+    assert_eq!((desk.open.len(), incident.findings.len()), (1, 3));
+    assert_eq!(incident.suspects[0].deployment, "web-7".parse().ok());
+    assert_eq!(incident.began_at, at(0));
+}
+
+#[test]
+fn the_same_finding_again_brings_its_incident_up_to_date() {
+    let mut desk = Desk::new(Vec::new());
+    let first = desk.take(web_failed());
+    let mut worse = web_failed();
+    worse.severity = Severity::Critical;
+    let second = desk.take(worse);
+    assert_eq!((second.id, second.findings.len(), second.severity), (first.id, 1, Severity::Critical));
+    assert_eq!(second.timeline.len(), 1);
+}
+
+#[test]
+fn troubles_without_a_common_cause_are_incidents_of_their_own() {
+    let mut desk = Desk::new(Vec::new());
+    desk.take(web_failed());
+    desk.take(finding("unit.failed", Target::unit("backup.service"), 60));
+    desk.take(finding("file.drift", Target::file("/etc/motd"), 61));
+    desk.take(finding("metric.anomaly", Target::series("holdfast.cpu.utilization"), 3_000));
+    assert_eq!(desk.open.len(), 4);
+}
+
+#[test]
+fn the_machine_in_trouble_is_one_incident() {
+    let mut desk = Desk::new(Vec::new());
+    desk.take(finding("disk.full", Target::filesystem("/"), 0));
+    desk.take(finding("metric.anomaly", Target::series("io"), 40));
+    desk.take(finding("unit.failed", Target::unit("db.service"), 70));
+    assert_eq!(desk.open.len(), 1);
+}
+
+#[test]
+fn a_unit_and_its_edited_configuration_belong_together() {
+    let mut desk = Desk::new(vec![change("file.modified", Target::file("/etc/web.conf"), -100)]);
+    desk.take(finding("file.drift", Target::file("/etc/web.conf"), -100));
+    let incident = desk.take(web_failed());
+    assert_eq!(desk.open.len(), 1);
+    assert_eq!(incident.suspects[0].target, Target::file("/etc/web.conf"));
+}
+
+#[test]
+fn an_incident_closes_when_none_of_its_findings_is_open() {
+    let mut desk = Desk::new(Vec::new());
+    let incident = desk.take(web_failed());
+    assert_eq!(close(&incident, &desk.findings, at(50), None), None);
+    desk.findings[0].state = FindingState::Resolved;
+    let closed = close(&incident, &desk.findings, at(50), Some("restarted".to_owned())).unwrap();
+    assert_eq!((closed.state, closed.resolved_at), (IncidentState::Resolved, Some(at(50))));
+    assert_eq!(closed.outcome.as_deref(), Some("restarted"));
+    assert_eq!(close(&closed, &desk.findings, at(60), None), None);
+    // A finding that comes back afterwards is a new episode.
+    desk.open = vec![closed.clone()];
+    assert_ne!(desk.take(web_failed()).id, closed.id);
+}
+
+#[test]
+fn the_story_is_bounded_and_says_what_it_left_out() {
+    let mut incident = Desk::new(Vec::new()).take(web_failed());
+    for n in 0..1_000_u64 {
+        note(&mut incident, at(0).plus(Duration::from_secs(n)), "note", "", format!("line {n}"));
+    }
+    assert_eq!(incident.timeline.len(), 200);
+    let gap = incident.timeline.iter().find(|it| it.reference == "left-out").unwrap();
+    // 1001 lines in all: 199 are there beside the one that stands for the rest.
+    assert_eq!(gap.text, "802 lines are left out here");
+    assert_eq!(incident.timeline.last().unwrap().text, "line 999");
+    assert!(incident.timeline.windows(2).all(|pair| pair[0].at <= pair[1].at));
+    note(&mut incident, at(-50), "note", "", "é".repeat(2_000));
+    assert_eq!(incident.timeline.len(), 200);
+    assert!(incident.timeline[0].text.chars().count() <= 501);
+}
+
+proptest::proptest! {
+    #[test]
+    fn scores_are_shares_in_falling_order_and_the_number_is_bounded(
+        changes in proptest::collection::vec((0_usize..6, "[a-z/.@]{0,12}", -9_000_i64..600), 0..60), unit in "[a-z@.]{0,12}",
+    ) {
+        let kinds = ["service.deployed", "file.modified", "package.upgraded", "unit.restarted", "flag.changed", "odd"];
+        let mut changes: Vec<Change> = changes
+            .into_iter()
+            .map(|(kind, name, second)| change(kinds[kind], Target::new(if kind == 1 { "file" } else { "unit" }, name), second))
+            .collect();
+        changes.sort_by_key(|it| it.at);
+        let ranked = rank(&[finding("unit.failed", Target::unit(unit), 0)], &changes);
+        proptest::prop_assert!(ranked.len() <= 10);
+        proptest::prop_assert!(ranked.windows(2).all(|pair| pair[0].score >= pair[1].score));
+        proptest::prop_assert!(ranked.iter().all(|it| (0.0..=1.0).contains(&it.score)));
+    }
+}

@@ -11,13 +11,15 @@ use serde::{Deserialize, Serialize};
 use super::baseline::{BIN, Baseline, Bin, Expected, Floor, Sketch};
 use super::confidence;
 use super::config::DetectConfig;
-use super::detectors::{Said, number, series_target};
+use super::said::{Said, number, series_target};
 use crate::model::{Class, Detection, Evidence, Method, MetricKind, Presence, SeriesKey, Severity, Timestamp};
 
 const METHOD: &str = "baseline_robust";
 const VERSION: u32 = 1;
 /// Inside for good begins at this part of the reporting limit.
 const CALM_PART: f64 = 0.6;
+/// Bins outside that a departure has at least: of slow series two readings are no duration.
+const BINS_MIN: u32 = 3;
 /// One bin can't say more than this many deviations.
 const SCORE_MAX: f64 = 50.0;
 /// Departures of one size that are reported before they count as known.
@@ -202,7 +204,7 @@ impl Anomaly {
                     self.end_unreported(at, value, passed_s, config);
                     return None;
                 }
-            } else if episode.outside_s >= sustained_s {
+            } else if episode.outside_s >= sustained_s && episode.bins >= BINS_MIN {
                 return self.begin(config, key, at, value, expected, activity);
             }
             return None;

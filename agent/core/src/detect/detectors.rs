@@ -13,10 +13,9 @@ use serde::{Deserialize, Serialize};
 use super::anomaly::{ACTIVITY_REACH, Activity, Anomaly};
 use super::config::{DetectConfig, Threshold, has};
 use super::disk::{self, Mount, Role};
+use super::series::Watched;
 use super::threshold::ThresholdState;
-use crate::model::{
-    Attributes, Change, Detection, MetricKind, SampleBatch, SeriesId, SeriesKey, Severity, Target, Timestamp,
-};
+use crate::model::{Attributes, Change, Detection, SampleBatch, SeriesId, SeriesKey, Timestamp};
 
 /// Raised whenever a saved state no longer means the same: an older one is dropped and everything learnt anew.
 const STATE_VERSION: u32 = 1;
@@ -26,16 +25,12 @@ const SERIES_MAX: usize = 2048;
 const MOUNTS_MAX: usize = 256;
 /// Deliberate activity that is remembered.
 const ACTIVITY_MAX: usize = 16;
-/// A finding that lasts is confirmed this often.
-const REPEATED_EVERY: Duration = Duration::from_mins(1);
 /// How often silent series are looked for.
 const SWEPT_EVERY: Duration = Duration::from_secs(30);
 /// A series is silent after so long without a sample, or ten of its own steps.
 const SILENT_AFTER: Duration = Duration::from_mins(3);
 /// A silent series is forgotten after this time, unless a finding hangs on it.
 const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
-/// Samples further apart than this, or than four of the series' own steps, have a gap between them.
-const GAP_MIN: Duration = Duration::from_secs(15);
 /// Beyond this nothing that is measured lies, and sums of squares stay finite.
 const VALUE_MAX: f64 = 1e100;
 
@@ -52,78 +47,6 @@ const STANDARD: [(&str, &[(&str, &str)]); 10] = [
     ("system.network.errors", &[]),
     ("system.network.packet.dropped", &[]),
 ];
-
-/// What a method has said last about one problem, so that it repeats itself only now and then.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub(super) struct Said {
-    /// The problem stands.
-    pub(super) present: bool,
-    at: Timestamp,
-    severity: Option<Severity>,
-    silent: bool,
-}
-
-impl Said {
-    pub(super) fn present(&mut self, at: Timestamp, severity: Severity) {
-        *self = Self { present: true, at, severity: Some(severity), silent: false };
-    }
-
-    pub(super) fn cleared(&mut self) {
-        *self = Self::default();
-    }
-
-    /// While the problem stands: whether to say it again now.
-    pub(super) fn due(&mut self, at: Timestamp, severity: Severity) -> bool {
-        let due = self.silent || self.severity != Some(severity) || at.since(self.at) >= REPEATED_EVERY || at < self.at;
-        if due {
-            self.present(at, severity);
-        }
-        due
-    }
-
-    /// The series gives nothing any more: said once.
-    pub(super) fn silent(&mut self) -> bool {
-        let first = self.present && !self.silent;
-        self.silent |= self.present;
-        first
-    }
-}
-
-/// One watched series.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Watched {
-    id: SeriesId,
-    #[serde(with = "shared")]
-    key: Arc<SeriesKey>,
-    /// Last sample: when, and as measured.
-    last: Option<(Timestamp, f64)>,
-    /// Usual seconds between two samples.
-    step_s: f64,
-    /// Last value or rate, and when it was known.
-    value: Option<(Timestamp, f64)>,
-    anomaly: Option<Box<Anomaly>>,
-    thresholds: Vec<ThresholdState>,
-    /// Divisor of each threshold, where it has one: its place among the series.
-    divisors: Vec<Option<usize>>,
-    mount: Option<(usize, Role)>,
-}
-
-/// A shared key is written as the key.
-mod shared {
-    use std::sync::Arc;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use crate::model::SeriesKey;
-
-    pub(super) fn serialize<S: Serializer>(key: &Arc<SeriesKey>, serializer: S) -> Result<S::Ok, S::Error> {
-        SeriesKey::serialize(key, serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<SeriesKey>, D::Error> {
-        SeriesKey::deserialize(deserializer).map(Arc::new)
-    }
-}
 
 /// All per-sample methods.
 #[derive(Debug, Clone)]
@@ -205,7 +128,7 @@ impl Detectors {
                 let value = if rule.of.is_some() {
                     match divisors.get(index).copied().flatten() {
                         Some((known_at, divisor)) if divisor != 0.0 && at.since(known_at) <= SILENT_AFTER => {
-                            value / divisor
+                            (value / divisor).clamp(-VALUE_MAX, VALUE_MAX)
                         }
                         _ => {
                             state.gap();
@@ -226,6 +149,10 @@ impl Detectors {
         if at.since(self.swept_at) >= SWEPT_EVERY || at < self.swept_at {
             self.swept_at = at;
             self.sweep(at, &mut out);
+        }
+        for said in &mut out {
+            // The clock may have been set back in the middle: nothing begins in the future.
+            said.began_at = said.began_at.min(at);
         }
         out
     }
@@ -317,17 +244,7 @@ impl Detectors {
             return;
         }
         let slot = self.series.len();
-        self.series.push(Watched {
-            id,
-            key: Arc::clone(key),
-            last: None,
-            step_s: 0.0,
-            value: None,
-            anomaly: None,
-            thresholds: Vec::new(),
-            divisors: Vec::new(),
-            mount: None,
-        });
+        self.series.push(Watched::new(id, key));
         self.by_id.insert(id, slot);
         self.apply_config(slot);
         self.find_divisors();
@@ -454,57 +371,6 @@ impl Detectors {
     }
 }
 
-impl Watched {
-    /// Takes in a measured value: the value to judge, or for a counter its rate. `None` when there is none yet: the first sample
-    /// of a counter, the first after it began again, the first after a gap.
-    fn take(&mut self, at: Timestamp, raw: f64) -> Option<f64> {
-        let last = self.last.replace((at, raw));
-        let Some((last_at, last_raw)) = last else {
-            return (self.key.kind == MetricKind::Gauge).then(|| self.known(at, raw));
-        };
-        if at <= last_at {
-            // The clock was set back, or the moment came twice: what was counted in time is void.
-            self.gap_keeping_last();
-            return (self.key.kind == MetricKind::Gauge && at < last_at).then(|| self.known(at, raw));
-        }
-        let step_s = at.since(last_at).as_secs_f64();
-        if step_s > GAP_MIN.as_secs_f64().max(self.step_s * 4.0) && self.step_s > 0.0 {
-            self.gap_keeping_last();
-            // Slowly: a series may come more slowly from now on.
-            self.step_s *= 1.5;
-            return (self.key.kind == MetricKind::Gauge).then(|| self.known(at, raw));
-        }
-        self.step_s = if self.step_s == 0.0 { step_s } else { self.step_s + 0.1 * (step_s - self.step_s) };
-        match self.key.kind {
-            MetricKind::Gauge => Some(self.known(at, raw)),
-            // Less than before: it began again at zero, and nobody knows when.
-            MetricKind::Counter if raw < last_raw => None,
-            MetricKind::Counter => Some(self.known(at, (raw - last_raw) / step_s)),
-        }
-    }
-
-    fn known(&mut self, at: Timestamp, value: f64) -> f64 {
-        self.value = Some((at, value));
-        value
-    }
-
-    fn gap(&mut self) {
-        if self.key.kind == MetricKind::Counter {
-            self.last = None;
-        }
-        self.gap_keeping_last();
-    }
-
-    fn gap_keeping_last(&mut self) {
-        if let Some(anomaly) = &mut self.anomaly {
-            anomaly.gap();
-        }
-        for state in &mut self.thresholds {
-            state.gap();
-        }
-    }
-}
-
 fn standing(watched: &Watched, mounts: &[Mount]) -> bool {
     watched.anomaly.as_ref().is_some_and(|it| it.said.present)
         || watched.thresholds.iter().any(|it| it.said.present)
@@ -532,28 +398,4 @@ fn concerns(limit: &Threshold, key: &SeriesKey) -> bool {
 /// Whether `some` has no attribute that `all` doesn't have with the same value.
 fn fewer(some: &Attributes, all: &Attributes) -> bool {
     has(all, some)
-}
-
-/// A series' target: its file system where it has one, else the series itself.
-pub(super) fn series_target(key: &SeriesKey) -> Target {
-    match key.attributes.get("system.filesystem.mountpoint") {
-        Some(mount) => Target::filesystem(mount),
-        None => Target::series(key.to_string()),
-    }
-}
-
-/// A number for people: four figures.
-pub(super) fn number(value: f64) -> String {
-    let size = value.abs();
-    if value == 0.0 {
-        "0".to_owned()
-    } else if !(1e-3..1e7).contains(&size) {
-        format!("{value:.3e}")
-    } else if size >= 1000.0 {
-        format!("{value:.0}")
-    } else if size >= 1.0 {
-        format!("{value:.2}")
-    } else {
-        format!("{value:.4}")
-    }
 }

@@ -14,9 +14,13 @@ mod detectors;
 mod disk;
 pub mod drift;
 pub mod lifecycle;
+mod said;
+mod series;
 mod threshold;
-mod trend;
 mod unit;
+
+#[cfg(test)]
+mod tests;
 
 pub use config::{DetectConfig, DiskConfig, Sensitivity, Threshold, Watch};
 pub use detectors::Detectors;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::confidence;
 use super::config::Threshold;
-use super::detectors::{Said, number, series_target};
+use super::said::{Said, number, series_target};
 use crate::model::{Class, Detection, Evidence, Method, Presence, SeriesKey, Timestamp};
 
 const METHOD: &str = "threshold";

@@ -19,6 +19,8 @@ const DRAWN_OUT_MAX: f64 = 4.0;
 const PATIENCE: f64 = 1.5;
 /// Mann-Kendall, one-sided 5 %.
 const SCORE_MIN: f64 = 1.645;
+/// An interval of the slope wider than this many slopes is no narrower than one of this width.
+const WIDTH_MAX: f64 = 1e6;
 /// Time to full beyond this is printed as this: a century.
 const FULL_IN_MAX_S: f64 = 3.2e9;
 
@@ -83,11 +85,18 @@ impl Trend {
             }
             window.points.push((now, free));
             window.judged = window.points.len() >= POINTS_MIN;
-            window.verdict = judge(&window.points, horizon_s, followed, scratch);
+            // What began in the middle of a window is seen in its last half first; the shortest trend, in its last five points.
+            let len = window.points.len();
+            let shortest = if spacing == 0.0 { POINTS_MIN } else { len };
+            window.verdict = [shortest, len / 2, len]
+                .into_iter()
+                .filter_map(|last| window.points.get(len.saturating_sub(last)..))
+                .filter_map(|points| judge(points, horizon_s, followed, scratch))
+                .min_by(|a, b| a.full_in_s.total_cmp(&b.full_in_s));
         }
     }
 
-    /// The most urgent forecast, with the time that has passed since it was made taken off.
+    /// The most urgent forecast.
     pub(super) fn forecast(&self) -> Option<Forecast> {
         self.windows.iter().filter_map(|it| it.verdict).min_by(|a, b| a.full_in_s.total_cmp(&b.full_in_s))
     }
@@ -132,7 +141,7 @@ fn judge(points: &[Point], horizon_s: f64, followed: bool, scratch: &mut Vec<f64
         high_s: (free / slowest).clamp(full_in_s, FULL_IN_MAX_S.max(full_in_s)),
         score: -slope.score,
         rate_low: slowest / rate,
-        rate_high: fastest / rate,
+        rate_high: (fastest / rate).min(WIDTH_MAX),
         seen_s,
         points: points.len(),
         free_at_begin: first.1,

@@ -1,0 +1,170 @@
+//! `disk.filling`: the trend reaches full within the horizon, and this way down is news.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::trend::Forecast;
+use super::{METHOD_FILLING, Mount};
+use crate::detect::confidence;
+use crate::detect::config::DiskConfig;
+use crate::model::unit::human_bytes;
+use crate::model::{Confidence, Detection, Evidence, Presence, Severity, Timestamp};
+
+/// Filling is cleared after space was seen not to go down for so long.
+const CALM: Duration = Duration::from_secs(10);
+/// Space that comes back in this part of the whole is a recovery, not noise.
+const RECOVERY_PART: f64 = 0.05;
+/// How long a turn is remembered.
+const TURN_REMEMBERED: Duration = Duration::from_hours(24);
+/// Turns within a day after which the way down to them is no news; one that needed no finding is enough.
+const TURNS_USUAL: u32 = 3;
+/// A turn with less free than this part of the whole was too narrow an escape to be counted as usual.
+const TURN_FREE_PART_MIN: f64 = 0.1;
+
+/// Where used space came back of late.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct Turn {
+    /// The least free space of all of them.
+    free: f64,
+    at: Timestamp,
+    count: u32,
+}
+
+impl Mount {
+    pub(super) fn judge_filling(
+        &mut self,
+        config: &DiskConfig,
+        at: Timestamp,
+        free: f64,
+        scratch: &mut Vec<f64>,
+        out: &mut Vec<Detection>,
+    ) {
+        let recovered = self.watch_turns(at, free);
+        self.trend.push(at, free, config.horizon.0.as_secs_f64(), self.filling.present, scratch);
+        let forecast = self.trend.forecast();
+        if !self.filling.present {
+            let Some(forecast) = forecast.filter(|_| free > 0.0 && !self.usual(at, free)) else { return };
+            self.free_at_onset = forecast.free_at_begin;
+            let seen = Duration::from_secs_f64(forecast.seen_s.clamp(0.0, 1e9));
+            self.filling_since = Some(at.minus(seen));
+            self.last_forecast = Some(forecast);
+            self.calm_since = None;
+            self.filling.present(at, urgency(&forecast));
+            out.push(self.filling_detection(at, free, Presence::Present));
+            return;
+        }
+        if let Some(forecast) = forecast {
+            self.last_forecast = Some(forecast);
+            self.calm_since = None;
+            if self.filling.due(at, urgency(&forecast)) {
+                out.push(self.filling_detection(at, free, Presence::Present));
+            }
+            return;
+        }
+        if self.full.said.present || self.full.readings > 0 || free <= 0.0 {
+            self.calm_since = None;
+            return;
+        }
+        // More free than when it began: whoever freed it, the trouble that was reported is gone.
+        let freed = recovered && free >= self.free_at_onset;
+        if !freed && !self.trend.calm() {
+            self.calm_since = None;
+            return;
+        }
+        let since = *self.calm_since.get_or_insert(at);
+        if freed || at.since(since) >= CALM {
+            out.push(self.filling_detection(at, free, Presence::Cleared));
+            self.filling.cleared();
+            (self.filling_since, self.calm_since, self.last_forecast) = (None, None, None);
+        }
+    }
+
+    /// Keeps the lowest point, and notices when much space has come back; whether it has just now.
+    pub(super) fn watch_turns(&mut self, at: Timestamp, free: f64) -> bool {
+        let lowest = *self.lowest.get_or_insert(free);
+        let whole = self.limit.unwrap_or(0.0).max(free);
+        if free < lowest {
+            self.lowest = Some(free);
+            return false;
+        }
+        if free - lowest <= RECOVERY_PART * whole {
+            return false;
+        }
+        if lowest > TURN_FREE_PART_MIN * whole {
+            // While a finding stands somebody may have helped; it takes several of these to be called usual.
+            let weight = if self.standing() { 1 } else { TURNS_USUAL };
+            let before = self.turn.filter(|turn| at.since(turn.at) <= TURN_REMEMBERED);
+            self.turn = Some(Turn {
+                free: before.map_or(lowest, |turn| turn.free.min(lowest)),
+                at,
+                count: before.map_or(0, |turn| turn.count).saturating_add(weight),
+            });
+        }
+        self.trend.restart();
+        self.lowest = Some(free);
+        true
+    }
+
+    /// On the way down to where it turned by itself before.
+    pub(super) fn usual(&self, at: Timestamp, free: f64) -> bool {
+        self.turn.is_some_and(|turn| {
+            turn.count >= TURNS_USUAL && at.since(turn.at) <= TURN_REMEMBERED && free > turn.free * 0.95
+        })
+    }
+
+    pub(super) fn filling_detection(&self, at: Timestamp, free: f64, presence: Presence) -> Detection {
+        let mut evidence = self.space();
+        let (mut title, mut severity, mut certain) = (String::new(), Severity::Low, Confidence::clamped(0.0));
+        if let Some(forecast) = &self.last_forecast {
+            severity = urgency(forecast);
+            certain = confidence::of_trend(forecast.score, forecast.rate_low, forecast.rate_high);
+            let rate = human_bytes(forecast.rate.max(0.0) as u64);
+            title = format!(
+                "{} will be full in about {} ({} to {}): {} free, filling at {rate}/s",
+                self.name,
+                span(forecast.full_in_s),
+                span(forecast.low_s),
+                span(forecast.high_s),
+                human_bytes(free.max(0.0) as u64)
+            );
+            evidence.extend([
+                Evidence::new("filesystem.full_in_s", forecast.full_in_s),
+                Evidence::new("filesystem.full_in_s_low", forecast.low_s),
+                Evidence::new("filesystem.full_in_s_high", forecast.high_s),
+                Evidence::new("filesystem.fill_rate_bytes_per_s", forecast.rate),
+                Evidence::new("filesystem.trend_seen_s", forecast.seen_s),
+                Evidence::new("filesystem.trend_points", forecast.points as u64),
+            ]);
+        }
+        match presence {
+            Presence::Present => {}
+            Presence::Cleared => {
+                title = format!("{} is not filling any more: {} free", self.name, human_bytes(free.max(0.0) as u64));
+            }
+            Presence::Inconclusive => title = format!("{} is not measured any more", self.name),
+        }
+        let since = self.filling_since.unwrap_or(at);
+        self.detection(METHOD_FILLING, "disk.filling", "", presence, title, severity, certain, evidence, since)
+    }
+}
+
+/// The sooner, the worse.
+fn urgency(forecast: &Forecast) -> Severity {
+    match forecast.full_in_s {
+        s if s < 300.0 => Severity::Critical,
+        s if s < 3_600.0 => Severity::High,
+        s if s < 6.0 * 3_600.0 => Severity::Medium,
+        _ => Severity::Low,
+    }
+}
+
+/// For people: `40 s`, `12 min`, `7.5 h`, `12 d`.
+fn span(seconds: f64) -> String {
+    match seconds {
+        s if s < 120.0 => format!("{s:.0} s"),
+        s if s < 7_200.0 => format!("{:.0} min", s / 60.0),
+        s if s < 172_800.0 => format!("{:.1} h", s / 3_600.0),
+        s => format!("{:.0} d", s / 86_400.0),
+    }
+}
