@@ -15,7 +15,7 @@ use super::config::{DetectConfig, Threshold, has};
 use super::disk::{self, Mount, Role};
 use super::series::Watched;
 use super::threshold::ThresholdState;
-use crate::model::{Attributes, Change, Detection, SampleBatch, SeriesId, SeriesKey, Timestamp};
+use crate::model::{Change, Detection, SampleBatch, SeriesId, SeriesKey, Timestamp};
 
 /// Raised whenever a saved state no longer means the same: an older one is dropped and everything learnt anew.
 const STATE_VERSION: u32 = 1;
@@ -110,7 +110,6 @@ impl Detectors {
                 }
                 continue;
             }
-            let divisors = divisors(&self.series, slot);
             let Some(watched) = self.series.get_mut(slot) else { continue };
             let raw = value.clamp(-VALUE_MAX, VALUE_MAX);
             let Some(value) = watched.take(at, raw) else { continue };
@@ -123,22 +122,8 @@ impl Detectors {
             if let Some(anomaly) = &mut watched.anomaly {
                 out.extend(anomaly.step(&self.config, &watched.key, at, value, activity));
             }
-            for (index, state) in watched.thresholds.iter_mut().enumerate() {
-                let Some(rule) = self.limits.iter().find(|rule| rule.name == state.name) else { continue };
-                let value = if rule.of.is_some() {
-                    match divisors.get(index).copied().flatten() {
-                        Some((known_at, divisor)) if divisor != 0.0 && at.since(known_at) <= SILENT_AFTER => {
-                            (value / divisor).clamp(-VALUE_MAX, VALUE_MAX)
-                        }
-                        _ => {
-                            state.gap();
-                            continue;
-                        }
-                    }
-                } else {
-                    value
-                };
-                out.extend(state.step(rule, &watched.key, at, value));
+            if !watched.thresholds.is_empty() {
+                judge_limits(&self.limits, &mut self.series, slot, at, value, &mut out);
             }
         }
         while let Some(mount) = self.touched.pop() {
@@ -311,7 +296,7 @@ impl Detectors {
                     let rule = self.limits.iter().find(|it| it.name == state.name)?;
                     let of = rule.of.as_deref()?;
                     let own = &self.series[slot].key.attributes;
-                    self.series.iter().position(|it| it.key.metric == of && fewer(&it.key.attributes, own))
+                    self.series.iter().position(|it| it.key.metric == of && has(own, &it.key.attributes))
                 })
                 .collect();
             self.series[slot].divisors = found;
@@ -377,25 +362,33 @@ fn standing(watched: &Watched, mounts: &[Mount]) -> bool {
         || watched.mount.and_then(|(mount, _)| mounts.get(mount)).is_some_and(Mount::standing)
 }
 
-/// The last values of the divisors of a series' thresholds; most series have none.
-fn divisors(series: &[Watched], slot: usize) -> [Option<(Timestamp, f64)>; DIVISORS_MAX] {
-    let mut found = [None; DIVISORS_MAX];
-    if let Some(watched) = series.get(slot) {
-        for (place, divisor) in found.iter_mut().zip(&watched.divisors) {
-            *place = divisor.and_then(|at| series.get(at)).and_then(|it| it.value);
+/// Holds one value to the limits of its series.
+fn judge_limits(
+    limits: &[Threshold],
+    series: &mut [Watched],
+    slot: usize,
+    at: Timestamp,
+    value: f64,
+    out: &mut Vec<Detection>,
+) {
+    // Taken out for a moment, so that the other series can be looked at for what to divide by; nothing is allocated.
+    let mut states = std::mem::take(&mut series[slot].thresholds);
+    for (index, state) in states.iter_mut().enumerate() {
+        let Some(rule) = limits.iter().find(|rule| rule.name == state.name) else { continue };
+        let mut value = value;
+        if rule.of.is_some() {
+            let divisor = series[slot].divisors.get(index).copied().flatten().and_then(|other| series[other].value);
+            let Some((_, divisor)) = divisor.filter(|(then, it)| *it != 0.0 && at.since(*then) <= SILENT_AFTER) else {
+                state.gap();
+                continue;
+            };
+            value = (value / divisor).clamp(-VALUE_MAX, VALUE_MAX);
         }
+        out.extend(state.step(rule, &series[slot].key, at, value));
     }
-    found
+    series[slot].thresholds = states;
 }
-
-/// Limits on one series that may have a divisor; those after the eighth are never reached.
-const DIVISORS_MAX: usize = 8;
 
 fn concerns(limit: &Threshold, key: &SeriesKey) -> bool {
     limit.metric == key.metric && has(&key.attributes, &limit.where_)
-}
-
-/// Whether `some` has no attribute that `all` doesn't have with the same value.
-fn fewer(some: &Attributes, all: &Attributes) -> bool {
-    has(all, some)
 }

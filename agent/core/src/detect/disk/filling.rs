@@ -128,14 +128,17 @@ impl Mount {
                 span(forecast.high_s),
                 human_bytes(free.max(0.0) as u64)
             );
-            evidence.extend([
+            let forecast = [
                 Evidence::new("filesystem.full_in_s", forecast.full_in_s),
                 Evidence::new("filesystem.full_in_s_low", forecast.low_s),
                 Evidence::new("filesystem.full_in_s_high", forecast.high_s),
                 Evidence::new("filesystem.fill_rate_bytes_per_s", forecast.rate),
                 Evidence::new("filesystem.trend_seen_s", forecast.seen_s),
                 Evidence::new("filesystem.trend_points", forecast.points as u64),
-            ]);
+            ];
+            if presence == Presence::Present {
+                evidence.extend(forecast);
+            }
         }
         match presence {
             Presence::Present => {}
