@@ -15,7 +15,7 @@ const GRANTS: [(&str, &str); 3] = [
     ),
     (
         "release-verify",
-        "mode = \"approve\"\n[read]\nfiles = [\"/srv\"]\nchanges = true\nstate = true\n[propose]\nactions = [\"restore_file\", \"quarantine_path\"]\npaths = [\"/srv/**\"]\n",
+        "mode = \"approve\"\n[read]\nfiles = [\"/srv\"]\nchanges = true\n[propose]\nactions = [\"restore_file\", \"quarantine_path\"]\npaths = [\"/srv/**\"]\n",
     ),
     (
         "runner-reclaim",
