@@ -9,7 +9,8 @@ use serde_json::Value;
 use crate::harness::{Machine, id, on};
 
 const MOUNT: &str = "/srv/runner";
-const CONFIG: &str = "[detect.disk]\nfull-free-below = \"64MiB\"\nhorizon = \"30m\"\n";
+const CONFIG: &str =
+    "[collect]\nfilesystems-every = \"1s\"\n[detect.disk]\nfull-free-below = \"64MiB\"\nhorizon = \"30m\"\n";
 const POLICY: &str = r#"
 [[rule]]
 name = "reclaim-runner"

@@ -116,8 +116,11 @@ pub(super) fn incidents(inputs: &GateInputs) -> Outcome {
         numbers.extend(score.map(|score| Evidence::new("incident.suspect_score", score)));
     }
     if against.is_empty() {
-        let text =
-            format!("{looked_at} incidents open or resolved since the start, none of them points at this deployment");
+        let text = match looked_at {
+            0 => "no incident is open or was resolved since the start".to_owned(),
+            1 => "1 incident is open or was resolved since the start; it does not point at this deployment".to_owned(),
+            n => format!("{n} incidents are open or were resolved since the start; none points at this deployment"),
+        };
         return watched(inputs, Outcome::pass(text)).with(vec![Evidence::new("gate.incidents", looked_at)]);
     }
     Outcome::fail(listed(&against)).with(numbers)
@@ -147,7 +150,8 @@ pub(super) fn integrity(inputs: &GateInputs) -> Outcome {
     let numbers = vec![Evidence::new("release.files", files), Evidence::new("release.findings", found.len() as u64)];
     let outcome = if !found.is_empty() {
         let lines: Vec<String> = found.iter().map(|f| describe(f)).collect();
-        Outcome::fail(format!("{} of {files} recorded files: {}", found.len(), listed(&lines)))
+        let count = if lines.len() == 1 { "1 finding".to_owned() } else { format!("{} findings", lines.len()) };
+        Outcome::fail(format!("{count} against {files} recorded files: {}", listed(&lines)))
     } else if files == 0 {
         let text = format!("no file below {dir} was recorded at the finish, so what lies there cannot be compared");
         watched(inputs, Outcome::inconclusive(text, Until::Settled))

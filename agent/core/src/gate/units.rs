@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::{GateInputs, GateVerdict, Outcome, Until, span};
 use crate::model::{Change, Evidence, Timestamp, UnitState};
 
+/// Attributes of a unit's changes.
+const ACTIVE_STATE: &str = "unit.active_state";
+const N_RESTARTS: &str = "unit.n_restarts";
+
 /// What is known about one unit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UnitFacts {
@@ -105,7 +109,7 @@ fn judge(unit: &UnitFacts, finish: Timestamp, inputs: &GateInputs) -> Outcome {
             (word, outcome)
         }
         State::Unknown => {
-            let text = format!("the state of {name} is not known: the agent has seen no start or stop of it; {count}");
+            let text = format!("the state of {name} is not known: the agent has seen no start or stop of it");
             let until = if inputs.window_over() { Until::Settled } else { Until::At(finish.plus(limits.observe)) };
             ("unknown".to_owned(), Outcome::inconclusive(text, until))
         }
@@ -113,26 +117,34 @@ fn judge(unit: &UnitFacts, finish: Timestamp, inputs: &GateInputs) -> Outcome {
     outcome.with(numbers(&word, None))
 }
 
-/// Counts what happened since the finish. Starts and stops in the grace are the deployment's own; failures never are.
+/// Counts what happened since the finish. Starts and stops in the grace are the deployment's own; failures never are, and
+/// neither are systemd's automatic restarts, which follow a crash even when nobody saw the unit fail.
 fn count(unit: &UnitFacts, finish: Timestamp, settled_by: Timestamp) -> Count {
     let mut count = Count::default();
-    for change in unit.changes.iter().filter(|c| c.at > finish) {
-        let late = change.at > settled_by;
-        match change.kind.as_str() {
-            "unit.failed" => count.failures += 1,
-            "unit.started" | "unit.restarted" if late => count.starts += 1,
-            "unit.stopped" if late => count.stops += 1,
-            _ => {}
+    let mut automatic = 0;
+    let mut known = 0;
+    for change in &unit.changes {
+        // The count begins again at each start by hand; until the finish it is only carried along.
+        let told = change.attributes.get(N_RESTARTS).and_then(|n| n.parse::<u64>().ok());
+        if change.at > finish {
+            automatic += told.map_or(0, |n| if n >= known { n - known } else { n });
+            let late = change.at > settled_by;
+            match change.kind.as_str() {
+                "unit.failed" => count.failures += 1,
+                "unit.started" | "unit.restarted" if late => count.starts += 1,
+                "unit.stopped" if late => count.stops += 1,
+                _ => {}
+            }
         }
+        known = told.unwrap_or(known);
     }
-    // systemd's own count covers restarts that were too quick to be seen one by one. It began at the last start by hand,
-    // so it says something about this deployment only when the unit changed its state after the finish.
-    if let Some(now) = &unit.now
-        && now.n_restarts > 0
-        && now.since.is_some_and(|since| since > finish)
-    {
-        count.starts = count.starts.max(u64::from(now.n_restarts));
+    // What the host says now covers restarts that were too quick to be seen one by one. A unit that has not changed its
+    // state since the finish was restarted before it.
+    if let Some(now) = unit.now.as_ref().filter(|now| now.since.is_some_and(|since| since > finish)) {
+        let n = u64::from(now.n_restarts);
+        automatic += if n >= known { n - known } else { n };
     }
+    count.starts = count.starts.max(automatic);
     count
 }
 
@@ -161,15 +173,15 @@ fn recorded(unit: &UnitFacts) -> State {
     }
 }
 
-/// The active state that a change leaves behind.
+/// The active state that a change leaves behind: as it says itself, else by its kind.
 fn word_after(change: &Change) -> Option<&str> {
-    match change.kind.as_str() {
+    let by_kind = match change.kind.as_str() {
         "unit.started" | "unit.restarted" => Some("active"),
         "unit.stopped" => Some("inactive"),
         "unit.failed" => Some("failed"),
-        "unit.observed" => change.attributes.get("active_state").map(String::as_str),
         _ => None,
-    }
+    };
+    change.attributes.get(ACTIVE_STATE).map(String::as_str).filter(|word| !word.is_empty()).or(by_kind)
 }
 
 impl std::fmt::Display for Count {

@@ -22,7 +22,8 @@ pub use decision::{Approval, Decision, Mode, Reason, Verdict};
 pub use evidence::{Evidence, Value};
 pub use finding::{Class, Confidence, Detection, Finding, FindingState, Method, Presence, Severity};
 pub use id::{
-    AuditId, CauseId, ChangeId, DecisionId, DeploymentId, FindingId, IdSource, IncidentId, PlanId, RemediationId, RunId,
+    AuditId, CauseId, ChangeId, DecisionId, DeploymentId, FindingId, IdSource, IncidentId, PlanId, RemediationId,
+    RunId, SeededIds,
 };
 pub use incident::{Incident, IncidentState, Suspect, TimelineEntry};
 pub use metric::{Attributes, MetricKind, SampleBatch, SeriesId, SeriesKey};

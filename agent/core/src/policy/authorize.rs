@@ -1,5 +1,9 @@
 //! The one way to act: nothing but [`authorize`] makes an [`Authorized`] plan.
 //!
+//! ```
+//! use holdfast_core::{model::Plan, policy::Authorized};
+//! fn look(one: &Authorized<Plan>) -> (&Plan, &str) { (one.plan(), one.basis()) }
+//! ```
 //! It can be made neither out of thin air, nor from stored text, nor twice from one:
 //! ```compile_fail
 //! use holdfast_core::{model::Plan, policy::Authorized};

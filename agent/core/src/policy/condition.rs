@@ -24,8 +24,8 @@ const DEPTH_MAX: usize = 64;
 const MARKS_MAX: usize = 200;
 /// Longest list in an expression.
 const LITERALS_MAX: usize = 64;
-/// Deepest walk over lists within walks over lists.
-const WALKS_MAX: usize = 2;
+/// Longest pattern of `matches`, in bytes.
+const PATTERN_BYTES_MAX: usize = 200;
 
 /// A compiled condition.
 #[derive(Debug, Clone)]
@@ -57,7 +57,7 @@ impl Condition {
     pub(super) fn compile(source: &str) -> Result<(Self, Vec<Refused>), Refused> {
         measure(source)?;
         let plain = parse(source, || Env::default().with_optional_support(false).parser())?;
-        let mut check = Check { source, info: &plain.1, bound: Vec::new(), warnings: Vec::new() };
+        let mut check = Check { source, info: &plain.1, bound: None, warnings: Vec::new() };
         check.walk(&plain.0, 0)?;
         let warnings = check.warnings;
         let (expression, _) = parse(source, Parser::new)?;
@@ -149,6 +149,9 @@ fn parse(source: &str, parser: impl FnOnce() -> Parser) -> Result<(IdedExpr, Sou
             let Some(error) = errors.errors.first() else {
                 return Err(Refused::new(0..source.len(), "the condition does not parse"));
             };
+            if error.msg.contains("Recursion limit") {
+                return Err(Refused::new(0..source.len(), format!("the condition is nested deeper than {DEPTH_MAX}")));
+            }
             let at = offset(source, error.pos);
             let message = error.msg.strip_prefix("Syntax error: ").unwrap_or(&error.msg);
             Err(Refused::new(at..source.len().min(at + 1), format!("the condition does not parse: {message}")))
@@ -205,7 +208,8 @@ const WALKS: &[&str] = &["all", "exists", "exists_one", "filter"];
 struct Check<'a> {
     source: &'a str,
     info: &'a SourceInfo,
-    bound: Vec<&'a str>,
+    /// The name that the walk around gives to each element.
+    bound: Option<&'a str>,
     warnings: Vec<Refused>,
 }
 
@@ -286,8 +290,9 @@ impl<'a> Check<'a> {
         args: &'a [IdedExpr],
         depth: usize,
     ) -> Result<(), Refused> {
-        if self.bound.len() >= WALKS_MAX {
-            return Err(Refused::new(self.at(node), format!("walks over lists are nested deeper than {WALKS_MAX}")));
+        // What a walk costs grows with lists that a plugin fills: one level keeps it in proportion.
+        if self.bound.is_some() {
+            return Err(Refused::new(self.at(node), "a walk over a list cannot stand within another"));
         }
         if !is_list(list) {
             return Err(Refused::new(self.at(list), "only a list can be walked")
@@ -306,9 +311,9 @@ impl<'a> Check<'a> {
         if VARIABLES.iter().any(|(known, _)| known == variable_name) {
             return Err(Refused::new(self.at(variable), format!("`{variable_name}` is taken: use another name")));
         }
-        self.bound.push(variable_name);
+        self.bound = Some(variable_name);
         let outcome = self.walk(body, depth);
-        self.bound.pop();
+        self.bound = None;
         outcome
     }
 
@@ -317,8 +322,16 @@ impl<'a> Check<'a> {
         let Some(IdedExpr { expr: Expr::Literal(LiteralValue::String(pattern)), .. }) = call.args.last() else {
             return Err(Refused::new(self.at(node), "the pattern of `matches` must be written out as a text"));
         };
+        let pattern = pattern.inner();
+        if pattern.len() > PATTERN_BYTES_MAX {
+            return Err(Refused::new(self.at(node), format!("the pattern has more than {PATTERN_BYTES_MAX} bytes")));
+        }
+        // It is compiled anew for each element, and counted repetitions are what makes that slow.
+        if self.bound.is_some() && pattern.contains('{') {
+            return Err(Refused::new(self.at(node), "within a walk a pattern cannot count repetitions with `{}`"));
+        }
         let mut probe = cel::Context::with_env(Arc::clone(&super::facts::ENV));
-        probe.add_variable_from_value("pattern", pattern.inner());
+        probe.add_variable_from_value("pattern", pattern);
         let compiles = Parser::new().parse("''.matches(pattern)").is_ok_and(|e| Cel::resolve(&e, &probe).is_ok());
         if compiles { Ok(()) } else { Err(Refused::new(self.at(node), "the pattern is not a regular expression")) }
     }
@@ -329,7 +342,7 @@ impl<'a> Check<'a> {
             return Err(Refused::new(self.at(node), format!("the condition is nested deeper than {DEPTH_MAX}")));
         }
         let (operand, field) = match &node.expr {
-            Expr::Ident(name) if self.bound.contains(&name.as_str()) => return Ok(Shape::Open),
+            Expr::Ident(name) if self.bound == Some(name) => return Ok(Shape::Open),
             Expr::Ident(name) => return find(VARIABLES, name).ok_or_else(|| self.unknown(node, name, VARIABLES)),
             Expr::Select(select) => (select.operand.as_ref(), Some(select.field.as_str())),
             Expr::Call(call) if call.func_name == operators::INDEX && call.args.len() == 2 => {

@@ -68,15 +68,23 @@ pub(super) fn strictest(reasons: &[Reason]) -> Verdict {
     reasons.iter().map(|reason| reason.verdict).max().unwrap_or(Verdict::Deny)
 }
 
-/// Cut at a character, with a mark; control characters shown, so that a text from a plan cannot steer a terminal.
+/// Cut at a character, with a mark. Characters that move a cursor or turn the reading direction around are shown as escapes, so that
+/// a text from a plan or a finding cannot make a terminal say something else.
 pub(super) fn bounded(text: String, bytes_max: usize) -> String {
-    let mut out = if text.chars().any(char::is_control) {
-        text.chars()
-            .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
-            .collect()
-    } else {
-        text
+    let hidden = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
+    let mut out = text;
+    if out.chars().any(hidden) {
+        out = out.chars().fold(String::new(), |mut shown, c| {
+            if hidden(c) {
+                shown.extend(c.escape_default());
+            } else {
+                shown.push(c);
+            }
+            shown
+        });
+    }
     if out.len() > bytes_max {
         out.truncate(out.floor_char_boundary(bytes_max));
         out.push('…');

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use holdfast_actuator::protocol::{Answer, BLOB_BYTES_MAX, Code, Op, Request};
-use holdfast_core::model::{Action, Effect};
+use holdfast_core::model::{Action, Effect, Plan};
+use holdfast_core::policy::Authorized;
 
 /// Longest wait for an answer to a question that executes nothing.
 const QUESTION_DEADLINE: Duration = Duration::from_secs(15);
@@ -115,11 +116,21 @@ impl ActuatorClient {
         }
     }
 
+    /// Carries out one step (counted from 0) of a plan that was authorized, at most once for each `request_id`.
+    /// `content` is what a `restore_file` step puts there.
+    pub async fn perform(
+        &self,
+        authorized: &Authorized<Plan>,
+        step: usize,
+        request_id: &str,
+        content: Option<Vec<u8>>,
+    ) -> Result<Performed, ActError> {
+        let planned = authorized.plan().body().steps.get(step);
+        let planned = planned.ok_or_else(|| ActError::Usage(format!("the plan has no step {step}")))?;
+        self.execute(&planned.action, planned.timeout_ms, request_id, content).await
+    }
+
     /// Private, because it asks for no authorization.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "its caller takes an authorized plan, which policy is about to define")
-    )]
     async fn execute(
         &self,
         action: &Action,

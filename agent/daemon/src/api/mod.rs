@@ -10,6 +10,7 @@
 mod access;
 mod baseline;
 mod client;
+mod gate;
 mod params;
 mod read;
 mod routes;

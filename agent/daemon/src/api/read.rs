@@ -65,8 +65,13 @@ pub(super) async fn reading<T: Send + 'static>(
     work: impl FnOnce(&ApiContext) -> Result<T, Refusal> + Send + 'static,
 ) -> Reply<T> {
     let stopping = || Refusal::new(RefusalKind::Unavailable, "the agent is stopping");
-    let _turn = READS.acquire().await.map_err(|_| stopping())?;
-    let answer = tokio::task::spawn_blocking(move || work(&context)).await;
+    let turn = READS.acquire().await.map_err(|_| stopping())?;
+    // The turn ends with the work, even when nobody waits for its answer any more.
+    let answer = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        work(&context)
+    })
+    .await;
     let answer = answer.map_err(|_| Refusal::new(RefusalKind::Failed, "the answer could not be put together"))?;
     Ok(Json(answer?))
 }

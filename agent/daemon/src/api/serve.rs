@@ -20,7 +20,7 @@ use tower::ServiceExt;
 
 use super::routes::{Refused, router};
 use super::{ApiContext, Directory, Peer};
-use crate::request::{Refusal, RefusalKind};
+use crate::request::{Caller, Refusal, RefusalKind};
 use crate::telemetry::Chain;
 
 /// Connections at once.
@@ -114,8 +114,9 @@ pub fn bind(path: &Path, mode: u32) -> Result<UnixListener, BindError> {
             _ => return Err(BindError::InUse { path: path.to_owned() }),
         },
     }
-    // Made under another name with its final permissions, then moved into place: nobody can connect in between.
-    let draft = path.with_extension(format!("{}.new", std::process::id()));
+    // Made under another, short name and moved into place with its final permissions. Whoever connects before that gains
+    // nothing: what a caller may do follows from who it is.
+    let draft = path.with_file_name(format!(".{}", std::process::id()));
     let _ = std::fs::remove_file(&draft);
     let listener = UnixListener::bind(&draft).map_err(socket)?;
     let placed = std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(mode & 0o777))
@@ -203,21 +204,9 @@ async fn one(context: ApiContext, router: axum::Router, stream: UnixStream, peer
     let caller = tokio::task::spawn_blocking(move || access.caller(peer, &Directory::read(&fs)))
         .await
         .unwrap_or_else(|_| Err(Refusal::new(RefusalKind::Failed, "the agent could not look up who is asking")));
-    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
         let (caller, router) = (caller.clone(), router.clone());
-        async move {
-            let answer = match caller {
-                Err(refusal) => Refused(refusal).into_response(),
-                Ok(caller) => {
-                    request.extensions_mut().insert(caller);
-                    match router.oneshot(request.map(Body::new)).await {
-                        Ok(answer) => answer,
-                        Err(never) => match never {},
-                    }
-                }
-            };
-            Ok::<_, Infallible>(answer)
-        }
+        async move { Ok::<_, Infallible>(respond(caller, router, request.map(Body::new)).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -227,5 +216,23 @@ async fn one(context: ApiContext, router: axum::Router, stream: UnixStream, peer
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = connection.await {
         tracing::debug!(error = %Chain(&error), "API connection ended early.");
+    }
+}
+
+/// Whoever has no role never reaches a route.
+pub(super) async fn respond(
+    caller: Result<Caller, Refusal>,
+    router: axum::Router,
+    mut request: hyper::Request<Body>,
+) -> axum::response::Response {
+    match caller {
+        Err(refusal) => Refused(refusal).into_response(),
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            match router.oneshot(request).await {
+                Ok(answer) => answer,
+                Err(never) => match never {},
+            }
+        }
     }
 }

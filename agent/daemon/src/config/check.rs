@@ -3,6 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use holdfast_core::detect::DetectConfig;
 use holdfast_core::model::{ByteSize, Interval};
 
 use super::types::Config;
@@ -108,6 +109,7 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     }
     found.at_least("store.retention", config.store.retention, Interval::secs(60));
     found.within("store.size-max", config.store.size_max, ByteSize(4 << 20), ByteSize(1 << 50));
+    detect(&mut found, &config.detect);
     for (index, glob) in config.watch.files.iter().enumerate() {
         found.glob(format!("watch.files[{index}]"), glob);
     }
@@ -133,6 +135,25 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
         found.endpoint("telemetry.otlp".to_owned(), endpoint);
     }
     found.0
+}
+
+/// Each entry is judged alone, so that a problem has its place.
+fn detect(found: &mut Problems, config: &DetectConfig) {
+    let apart = DetectConfig { threshold: Vec::new(), ..config.clone() };
+    for (index, threshold) in config.threshold.iter().enumerate() {
+        let alone = DetectConfig { threshold: vec![threshold.clone()], ..DetectConfig::default() };
+        for problem in alone.problems() {
+            found.add(format!("detect.threshold[{index}]"), problem, None);
+        }
+        if config.threshold[..index].iter().any(|other| other.name == threshold.name) {
+            let message = format!("two thresholds are named `{}`", threshold.name);
+            found.add(format!("detect.threshold[{index}].name"), message, None);
+        }
+    }
+    for problem in apart.problems() {
+        let key = if problem.starts_with("disk.horizon") { "detect.disk.horizon" } else { "detect" };
+        found.add(key, problem, None);
+    }
 }
 
 fn exports(found: &mut Problems, config: &Config) {

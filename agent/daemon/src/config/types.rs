@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use holdfast_core::detect::DetectConfig;
 use holdfast_core::model::{ByteSize, Interval, Mode};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -42,11 +43,6 @@ pub struct Config {
     /// Telemetry about the agent itself.
     pub telemetry: OwnTelemetry,
 }
-
-/// `[detect]`
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct DetectConfig {}
 
 /// `[agent]`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,1 +1,419 @@
-//! Room in the making.
+//! The engine: from what was seen to what is done about it, as a state machine.
+//!
+//! It takes events and gives commands; it waits for nothing, reads no clock and touches the world only through the ledger
+//! (durable state) and the telemetry store's queue. So a simulation with a fake clock drives the very code that runs in
+//! production. **Nothing acts without an `Authorized<Plan>`, and none is carried out before its intent is durable.**
+
+mod calls;
+mod command;
+mod deployments;
+mod facts;
+mod files;
+mod findings;
+mod ledger;
+mod own_effects;
+mod perform;
+mod plan;
+mod recover;
+mod rules;
+mod status;
+mod undo;
+mod units;
+mod verification;
+
+#[cfg(test)]
+mod simulation;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use holdfast_core::detect::lifecycle::Lifecycle;
+use holdfast_core::detect::{DetectConfig, Detectors};
+use holdfast_core::model::audit::{AuditKind, Draft};
+use holdfast_core::model::{
+    Change, Deployment, DeploymentId, Detection, FindingId, IdSource, Incident, IncidentId, Mode, Plan, Remediation,
+    RemediationId, Timestamp, UnitState,
+};
+use holdfast_core::policy::{Authorized, PastRun, Policy};
+
+use crate::collect::CollectorReport;
+use crate::event_loop::Event;
+use crate::status::{Paused, PluginStatus};
+use crate::store::{
+    BaselineFile, Blobs, ChangeFilter, DeploymentFilter, FindingFilter, IncidentFilter, PluginStateWrite,
+    RemediationFilter, StateDb, StateReader, StoreError, TelemetryDb, Writes,
+};
+use ledger::Ledger;
+
+pub use command::Command;
+
+/// Changes remembered for ranking suspects.
+const CHANGES_MAX: usize = 2_000;
+/// Changes older than this are no suspects.
+const CHANGES_KEPT: Duration = Duration::from_hours(2);
+/// Runs remembered for cooldowns and budgets.
+const HISTORY_MAX: usize = 2_000;
+/// Runs older than this count for nothing.
+const HISTORY_KEPT: Duration = Duration::from_hours(30 * 24);
+/// The actor of what the agent does on its own.
+pub(crate) const AGENT: &str = "agent";
+
+/// One moment on both clocks: wall for labels, mono for waiting.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// Wall clock.
+    pub wall: Timestamp,
+    /// Since some fixed moment in this process.
+    pub mono: Duration,
+}
+
+/// How far a plugin's proposals may go, and on what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActGrant {
+    /// At most this mode.
+    pub mode: Mode,
+    /// Verbs.
+    pub actions: Vec<String>,
+    /// Globs of units.
+    pub units: Vec<String>,
+    /// Globs of paths.
+    pub paths: Vec<String>,
+}
+
+/// What the engine asks about plugins without calling them.
+pub trait PluginView: Send + Sync {
+    /// What the operator granted; `None`: no such plugin, or not granted.
+    fn grant(&self, plugin: &str) -> Option<ActGrant>;
+    /// Checks whose granted roots hold this path.
+    fn checks_of_path(&self, path: &str) -> Vec<String>;
+    /// For `status`.
+    fn statuses(&self) -> Vec<PluginStatus>;
+    /// What plugins want kept since the last call.
+    fn take_state(&self) -> Vec<PluginStateWrite> {
+        Vec::new()
+    }
+    /// Whether plugins are benched.
+    fn detections(&self, _at: Timestamp) -> Vec<Detection> {
+        Vec::new()
+    }
+    /// How the exporters stand, for `status`.
+    fn exports(&self) -> Vec<serde_json::Value> {
+        Vec::new()
+    }
+}
+
+/// What does not change while the agent runs.
+pub struct EngineConfig {
+    /// `host.name`.
+    pub host: String,
+    /// No rule goes further than this.
+    pub ceiling: Mode,
+    /// A person may not approve what they asked for.
+    pub four_eyes: bool,
+    /// Detection.
+    pub detect: DetectConfig,
+    /// Contents up to so many bytes are kept for restoring.
+    pub content_bytes_max: u64,
+    /// Logical CPUs.
+    pub cpus: usize,
+    /// Retention of samples, for `status`.
+    pub retention: Duration,
+    /// Size cap of the sample store, for `status`.
+    pub size_max_bytes: u64,
+}
+
+/// What was asked of a plugin and has not come back.
+#[derive(Debug, Default)]
+struct Asked {
+    proposals: HashMap<FindingId, String>,
+}
+
+/// A remediation whose steps run.
+#[derive(Debug)]
+struct Running {
+    id: RemediationId,
+    authorized: Arc<Authorized<Plan>>,
+}
+
+/// See the module.
+pub struct Engine {
+    config: EngineConfig,
+    ids: Box<dyn IdSource>,
+    ledger: Ledger,
+    reader: StateReader,
+    telemetry: TelemetryDb,
+    blobs: Blobs,
+    plugins: Arc<dyn PluginView>,
+    policy: Policy,
+    policy_files: Vec<String>,
+    detectors: Detectors,
+    lifecycle: Lifecycle,
+    incidents: BTreeMap<IncidentId, Incident>,
+    remediations: BTreeMap<RemediationId, Remediation>,
+    running: Option<Running>,
+    /// An approved remediation whose first or next step could not be begun; tried again at this time.
+    stalled: Option<(RemediationId, Duration)>,
+    /// When to look at a finding again: sustained, or denied for the time being.
+    pending: BTreeMap<FindingId, Duration>,
+    asked: Asked,
+    /// Verdict and codes of the last decision about a finding: the same again is not recorded again.
+    decided: HashMap<FindingId, String>,
+    plugin_says: HashMap<RemediationId, verification::PluginSays>,
+    /// How often the actuator was asked what became of a request.
+    outcome_asked: HashMap<RemediationId, u32>,
+    history: Vec<PastRun>,
+    units: BTreeMap<String, UnitState>,
+    units_problem: Option<String>,
+    deployments: BTreeMap<DeploymentId, Deployment>,
+    baselines: BTreeMap<String, BaselineFile>,
+    /// Files of a package whose content did not fit it: looked at once more before judging.
+    second_look: HashMap<String, u32>,
+    changes: VecDeque<Change>,
+    facts: facts::HostFacts,
+    own: own_effects::OwnEffects,
+    paused: Option<Paused>,
+    collectors: Vec<CollectorReport>,
+    collectors_failing: Vec<String>,
+    started: Moment,
+    checks_due: BTreeMap<String, Duration>,
+    detectors_saved: Duration,
+}
+
+/// What the engine is made of.
+pub struct Parts {
+    /// Durable state; the engine becomes its only writer.
+    pub state: StateDb,
+    /// Samples and changes.
+    pub telemetry: TelemetryDb,
+    /// Contents of accepted files.
+    pub blobs: Blobs,
+    /// Plugins.
+    pub plugins: Arc<dyn PluginView>,
+    /// Policy in force.
+    pub policy: Policy,
+    /// Names of its files.
+    pub policy_files: Vec<String>,
+    /// Random bytes for ids.
+    pub ids: Box<dyn IdSource>,
+}
+
+impl Engine {
+    /// Takes up where the stored state ends.
+    pub fn new(config: EngineConfig, parts: Parts, now: Moment) -> Result<Self, StoreError> {
+        let Parts { state, telemetry, blobs, plugins, policy, policy_files, ids } = parts;
+        let ledger = Ledger::new(state);
+        let reader = ledger.reader();
+        let open = reader.findings(&FindingFilter { open_only: true, limit: 100_000, ..FindingFilter::default() })?;
+        let incidents =
+            reader.incidents(&IncidentFilter { open_only: true, limit: 100_000, ..IncidentFilter::default() })?;
+        let since = Some(now.wall.minus(HISTORY_KEPT));
+        let past =
+            reader.remediations(&RemediationFilter { since, limit: HISTORY_MAX, ..RemediationFilter::default() })?;
+        let unfinished = reader.remediations(&RemediationFilter {
+            open_only: true,
+            limit: 100_000,
+            ..RemediationFilter::default()
+        })?;
+        let recent = Some(now.wall.minus(Duration::from_hours(24 * 30)));
+        let deployments = reader.deployments(&DeploymentFilter { since: recent, ..DeploymentFilter::default() })?;
+        let changes = telemetry
+            .reader()
+            .changes(&ChangeFilter {
+                since: Some(now.wall.minus(CHANGES_KEPT)),
+                limit: CHANGES_MAX,
+                ..ChangeFilter::default()
+            })
+            .unwrap_or_default();
+        let paused = reader.setting("paused")?.and_then(|value| serde_json::from_value(value).ok());
+        let detectors = match reader.setting("detectors")? {
+            Some(saved) => Detectors::restore(&config.detect, &saved),
+            None => Detectors::new(&config.detect),
+        };
+        Ok(Self {
+            ids,
+            plugins,
+            policy,
+            policy_files,
+            detectors,
+            lifecycle: Lifecycle::new(open),
+            incidents: incidents.into_iter().map(|it| (it.id.clone(), it)).collect(),
+            history: past.iter().filter_map(rules::past_run).collect(),
+            remediations: unfinished.into_iter().map(|it| (it.id.clone(), it)).collect(),
+            running: None,
+            stalled: None,
+            pending: BTreeMap::new(),
+            asked: Asked::default(),
+            decided: HashMap::new(),
+            plugin_says: HashMap::new(),
+            outcome_asked: HashMap::new(),
+            units: BTreeMap::new(),
+            units_problem: None,
+            deployments: deployments.into_iter().map(|it| (it.id.clone(), it)).collect(),
+            baselines: reader.baselines()?.into_iter().map(|it| (it.state.path.clone(), it)).collect(),
+            second_look: HashMap::new(),
+            changes: changes.into(),
+            facts: facts::HostFacts::new(config.cpus),
+            own: own_effects::OwnEffects::default(),
+            paused,
+            collectors: Vec::new(),
+            collectors_failing: Vec::new(),
+            started: now,
+            checks_due: BTreeMap::new(),
+            detectors_saved: now.mono,
+            ledger,
+            reader,
+            telemetry,
+            blobs,
+            config,
+        })
+    }
+
+    /// The first thing: says in the audit chain that the agent runs, and takes up what was under way.
+    pub fn begin(&mut self, now: Moment) -> Vec<Command> {
+        let body = serde_json::json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "policy": self.policy.digest(),
+            "ceiling": self.config.ceiling,
+            "plugins": self.plugins.statuses().iter().map(|p| serde_json::json!([p.id, p.digest])).collect::<Vec<_>>(),
+        });
+        let draft = Self::draft(now, AuditKind::AgentStarted, AGENT, "agent", body);
+        self.ledger.soon(Writes { audit: vec![draft], ..Writes::default() }, now);
+        let mut out = Vec::new();
+        for dir in
+            self.deployments.values().filter_map(|it| it.release_dir.clone().filter(|_| it.finished_at.is_some()))
+        {
+            out.push(Command::Watch(dir));
+        }
+        self.recover(now, &mut out);
+        let open: Vec<FindingId> = self.lifecycle.open().map(|it| it.id.clone()).collect();
+        for id in open {
+            // Not at once: what is still there will be seen again within seconds, what is gone will be resolved.
+            self.pending.insert(id, now.mono + Duration::from_secs(5));
+        }
+        out
+    }
+
+    /// Takes one event.
+    pub fn handle(&mut self, event: Event, now: Moment) -> Vec<Command> {
+        let mut out = Vec::new();
+        match event {
+            Event::Tick(batch, collectors) => self.on_tick(&batch, collectors, now, &mut out),
+            Event::Unit(unit, at) => self.on_unit(unit, at, now, &mut out),
+            Event::NoUnits(why) => self.units_problem = Some(why),
+            Event::File(found) => self.on_file(*found, now, &mut out),
+            Event::Files(found, purpose) => self.on_files(found, purpose, now, &mut out),
+            Event::Change(change) => self.on_change(change, now),
+            Event::Call(call) => self.on_call(call, now, &mut out),
+            Event::CheckDue(plugin) => self.check(&plugin, None, now, &mut out),
+            Event::Proposed { finding, rule, run, result } => {
+                self.on_proposed(&finding, &rule, &run, result, now, &mut out);
+            }
+            Event::Checked { plugin, run, elapsed, result, answer } => {
+                self.on_checked((&plugin, run, elapsed), result, answer, now, &mut out);
+            }
+            Event::Verified { remediation, result } => self.on_plugin_verdict(&remediation, result),
+            Event::Performed { remediation, step, result } => {
+                self.on_performed(&remediation, step, result, now, &mut out);
+            }
+            Event::Undone { remediation, step, result } => self.on_undone(&remediation, step, result, now, &mut out),
+            Event::Outcome { remediation, step, undo, result } => {
+                self.on_outcome(&remediation, (step, undo), result, now, &mut out);
+            }
+            Event::ReloadAsked => out.push(Command::Reload(None)),
+            Event::Reloaded(reloaded, answer) => self.on_reloaded(reloaded, answer, now, &mut out),
+            Event::Shutdown => self.on_shutdown(now),
+        }
+        out
+    }
+
+    /// When [`Engine::on_timer`] has something to do.
+    pub fn next_timer(&self) -> Option<Duration> {
+        let verifying = self.remediations.values().any(verification::is_watching).then_some(Duration::ZERO);
+        self.pending
+            .values()
+            .chain(self.checks_due.values())
+            .copied()
+            .chain(self.stalled.as_ref().map(|(_, at)| *at))
+            .chain(self.ledger.retry_at())
+            .chain(verifying)
+            .min()
+    }
+
+    /// Does what has become due.
+    pub fn on_timer(&mut self, now: Moment) -> Vec<Command> {
+        let mut out = Vec::new();
+        if self.ledger.retry_at().is_some_and(|at| at <= now.mono) {
+            self.ledger.retry(now);
+        }
+        let due: Vec<FindingId> =
+            self.pending.iter().filter(|(_, at)| **at <= now.mono).map(|(id, _)| id.clone()).collect();
+        for id in due {
+            self.pending.remove(&id);
+            self.consider(&id, now, &mut out);
+        }
+        let checks: Vec<String> =
+            self.checks_due.iter().filter(|(_, at)| **at <= now.mono).map(|(id, _)| id.clone()).collect();
+        for plugin in checks {
+            self.checks_due.remove(&plugin);
+            self.check(&plugin, None, now, &mut out);
+        }
+        self.watch_results(now, &mut out);
+        self.expire(now);
+        if self.stalled.as_ref().is_some_and(|(_, at)| *at <= now.mono) {
+            self.stalled = None;
+            self.resume_steps(now, &mut out);
+        }
+        self.start_next(now, &mut out);
+        out
+    }
+
+    fn on_tick(
+        &mut self,
+        batch: &Arc<holdfast_core::model::SampleBatch>,
+        collectors: Vec<CollectorReport>,
+        now: Moment,
+        out: &mut Vec<Command>,
+    ) {
+        self.telemetry.write_batch(Arc::clone(batch));
+        self.facts.take(batch, now.mono);
+        for detection in self.detectors.on_batch(batch) {
+            self.observe(&detection, now, out);
+        }
+        self.collectors = collectors;
+        self.observe_collectors(now, out);
+        self.observe_store(now, out);
+        self.observe_plugins(now, out);
+        if now.mono.saturating_sub(self.detectors_saved) >= Duration::from_mins(5) {
+            self.save_detectors(now);
+        }
+    }
+
+    fn save_detectors(&mut self, now: Moment) {
+        self.detectors_saved = now.mono;
+        let settings = vec![("detectors".to_owned(), self.detectors.save())];
+        self.ledger.soon(Writes { settings, ..Writes::default() }, now);
+    }
+
+    fn on_change(&mut self, change: Change, now: Moment) {
+        self.detectors.note_activity(&change);
+        while self.changes.len() >= CHANGES_MAX
+            || self.changes.front().is_some_and(|old| now.wall.since(old.at) > CHANGES_KEPT)
+        {
+            self.changes.pop_front();
+        }
+        self.changes.push_back(change.clone());
+        self.telemetry.write_change(change);
+    }
+
+    fn on_shutdown(&mut self, now: Moment) {
+        self.save_detectors(now);
+        let draft = Self::draft(now, AuditKind::AgentStopped, AGENT, "agent", serde_json::json!({}));
+        self.ledger.soon(Writes { audit: vec![draft], ..Writes::default() }, now);
+        self.ledger.anchor();
+    }
+
+    fn draft(now: Moment, kind: AuditKind, actor: &str, subject: impl ToString, body: serde_json::Value) -> Draft {
+        Draft { at: now.wall, kind, actor: actor.to_owned(), subject: subject.to_string(), body }
+    }
+}

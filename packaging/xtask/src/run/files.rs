@@ -7,22 +7,32 @@ use anyhow::{Context, Result};
 
 /// Path below `target/run` and text; `@RUN@` stands for the directory,
 /// `@UID@` for the present user, `@TARGET@` for cargo's target directory.
-const FILES: [(&str, &str); 7] = [
+const FILES: [(&str, &str); 9] = [
     ("holdfast.toml", include_str!("holdfast.toml")),
     ("actuator.toml", include_str!("actuator.toml")),
-    ("policy.d/playground.toml", include_str!("policy.toml")),
+    ("policy.d/restart-crashed.toml", include_str!("../../../policy.d/restart-crashed.toml")),
+    ("policy.d/restore-tampered-release.toml", include_str!("../../../policy.d/restore-tampered-release.toml")),
+    ("policy.d/reclaim-full-runner.toml", include_str!("../../../policy.d/reclaim-full-runner.toml")),
     ("plugins.d/release-verify.toml", include_str!("release-verify.toml")),
     ("plugins.d/runner-reclaim.toml", include_str!("runner-reclaim.toml")),
     ("plugins.d/unit-medic.toml", include_str!("unit-medic.toml")),
     ("playground/etc/app.conf", "port = 8080\nworkers = 4\n"),
 ];
 
+/// Grants of files below `target/run`. A grant of more than a manifest asks for is refused, and these ask for `ASKED` only.
+const GRANTS_OF_FILES: [&str; 2] = ["plugins.d/release-verify.toml", "plugins.d/runner-reclaim.toml"];
+const ASKED: [&str; 3] = ["/home", "/srv", "/opt"];
+
+fn asked_for(dir: &Path) -> bool {
+    ASKED.iter().any(|root| dir.starts_with(root))
+}
+
 pub(super) fn write(root: &Path, dir: &Path) -> Result<()> {
     let (run, target) = (dir.to_string_lossy(), root.join("target").to_string_lossy().into_owned());
     let uid = rustix::process::geteuid().as_raw().to_string();
     for (name, text) in FILES {
         let path = dir.join(name);
-        if !path.exists() {
+        if !path.exists() && (asked_for(dir) || !GRANTS_OF_FILES.contains(&name)) {
             let parent = path.parent().unwrap_or(dir);
             fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
             fs::write(&path, text.replace("@RUN@", &run).replace("@TARGET@", &target).replace("@UID@", &uid))

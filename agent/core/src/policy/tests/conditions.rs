@@ -110,7 +110,9 @@ fn functions_are_those_that_are_listed() {
 fn only_lists_are_walked_and_never_deep() {
     check_refused("finding.evidence.exists(k, k == 'x')", 8, "only a list");
     check_refused("host.all(k, true)", 0, "only a list");
-    check_refused("[1].exists(a, [1].exists(b, [1].exists(c, true)))", 32, "nested deeper than 2");
+    check_refused("[1].exists(a, [1].exists(b, true))", 18, "cannot stand within another");
+    check_refused("[1].filter(a, a > 1).exists(a, b > 1)", 31, "`b` is not known");
+    check("[1, 2].filter(a, a > 1).exists(a, a > 1)", Ok(true));
     check_refused("[1].exists(finding, true)", 11, "is taken");
     check_refused("{'a': 1}.size() == 1", 0, "cannot make maps");
 }
@@ -119,12 +121,17 @@ fn only_lists_are_walked_and_never_deep() {
 fn a_pattern_is_written_out_and_valid() {
     check_refused("finding.kind.matches(finding.title)", 13, "must be written out");
     check_refused("finding.kind.matches('(')", 13, "not a regular expression");
+    check_refused(&format!("finding.kind.matches('{}')", "a".repeat(201)), 13, "more than 200 bytes");
+    check_refused("['a'].exists(x, x.matches('a{9}'))", 18, "cannot count repetitions");
+    check("['a'].exists(x, x.matches('^a+$'))", Ok(true));
 }
 
 #[test]
 fn length_and_nesting_are_limited_before_parsing() {
     check_refused(&format!("{}true", "!".repeat(600)), 200, "more than 200 operators");
     check_refused(&format!("{}true{}", "(".repeat(13), ")".repeat(13)), 12, "nested deeper than 12");
+    check_refused(&format!("{}true", "true?true:".repeat(90)), 0, "nested deeper than 64");
+    check_refused(&format!("{}1 > 0", "1+".repeat(90)), 51, "nested deeper than 64");
     check_refused(&"a".repeat(EXPRESSION_BYTES_MAX + 1), 0, "more than 1024");
     check_refused(&format!("[{}1].size() > 0", "1,".repeat(64)), 0, "more than 64 elements");
     // Not hidden by a quote that the language reads differently.
@@ -142,6 +149,57 @@ fn what_can_never_be_true_or_false_is_an_error_of_the_document() {
             format!("[[rule]]\nname = \"r\"\non = [\"*\"]\nwhen = '''{when}'''\nplugin = \"p\"\nmode = \"advise\"\n");
         let (_, found) = Policy::load(&[file("a.toml", &text)]);
         assert!(found.iter().any(|d| d.level == Level::Error && d.message.contains(part)), "{when}: {found:?}");
+    }
+}
+
+/// Depth of recursion follows the text; this is a quarter of the stack of a thread.
+fn on_a_small_stack(work: impl FnOnce() + Send) {
+    std::thread::scope(|scope| {
+        std::thread::Builder::new().stack_size(512 * 1_024).spawn_scoped(scope, work).unwrap().join().unwrap();
+    });
+}
+
+#[test]
+fn no_expression_needs_much_stack() {
+    let long = [
+        ("", "!", "true"),
+        ("", "- ", "1 == 1"),
+        ("", "true && ", "true"),
+        ("", "true ? true : ", "true"),
+        ("", "true ? ", "true"),
+        ("", "1 in ", "[1]"),
+        ("finding", ".a", " == 1"),
+        ("finding.kind", ".size()", " == 1"),
+        ("finding.evidence", "['a']", " == 1"),
+        ("", "(", "true"),
+        ("", "[", "1"),
+        ("", "string(", "1"),
+        ("'", "\\", ""),
+    ];
+    for (before, part, after) in long {
+        for count in [10, 12, 60, 190, 1_000] {
+            let source = format!("{before}{}{after}", part.repeat(count));
+            on_a_small_stack(move || {
+                if let Ok((condition, _)) = Condition::compile(&source) {
+                    let _ = condition.holds(&Facts::new(&inputs()));
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn arithmetic_at_its_limits_cannot_be_told() {
+    for source in [
+        "-9223372036854775808 / -1 == 1",
+        "-9223372036854775808 % -1 == 1",
+        "-(-9223372036854775808) == 1",
+        "9223372036854775807 + 1 > 0",
+        "int(1e300) == 1",
+        "int(0.0 / 0.0) == 1",
+        "[1][9223372036854775807] == 1",
+    ] {
+        check(source, Err("cannot be told"));
     }
 }
 

@@ -374,6 +374,18 @@ fn the_explanation_names_rule_guardrail_and_numbers() {
 }
 
 #[test]
+fn a_text_from_a_plan_cannot_steer_a_terminal_or_flood_a_decision() {
+    let mut inputs = inputs();
+    let name = |text: String| move |b: &mut PlanBody| b.proposed_by = text;
+    with_plan(&mut inputs, name("\u{1b}[2J\nallow \u{202e}".into()));
+    let decision = decided(&policy(RULE), inputs.clone());
+    assert_eq!(decision.reasons[0].text, "the rule asks unit-medic, and the plan is by \\u{1b}[2J\\nallow \\u{202e}");
+    with_plan(&mut inputs, name("é".repeat(100_000)));
+    let decision = decided(&policy(RULE), inputs);
+    assert!(decision.reasons.iter().all(|reason| reason.text.len() <= 503), "{}", decision.reasons[0].text.len());
+}
+
+#[test]
 fn only_an_allowed_or_approved_plan_is_authorised() {
     let plan = inputs().plan.unwrap();
     let allow = decided(&policy(RULE), inputs());

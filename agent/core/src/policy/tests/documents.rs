@@ -207,6 +207,20 @@ fn limits_of_size_are_said() {
     assert!(shown(&long).contains("more than 262144"));
 }
 
+#[test]
+fn no_document_needs_much_stack() {
+    for text in [
+        format!("a{} = 1", ".a".repeat(60_000)),
+        format!("[a{}]", ".a".repeat(60_000)),
+        format!("a = {}", "[".repeat(100_000)),
+        format!("a = {}", "{ a = ".repeat(40_000)),
+        format!("[[rule]]\non = {}{}", "[".repeat(60), "]".repeat(60)),
+    ] {
+        let work = move || assert!(!Policy::load(&[file("a.toml", &text)]).0.is_sound());
+        std::thread::Builder::new().stack_size(512 * 1_024).spawn(work).unwrap().join().unwrap();
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn no_document_makes_it_panic(at in 0_usize..400, text in "\\PC{0,20}") {

@@ -160,11 +160,12 @@ impl Systemd {
         let connection = self.connection().await?;
         let listed = read::list(&connection).await?;
         let (names, _) = view::relevant(listed, self.0.units_max);
-        read::states(&connection, names.into_keys().collect()).await.map(|read| {
-            let mut units: Vec<UnitState> = read.into_values().flatten().collect();
-            units.sort_by(|a, b| a.name.cmp(&b.name));
-            units
-        })
+        let states = read::states(&connection, names.into_keys().collect()).await?;
+        if let Some(name) = states.failed.first() {
+            return Err(SystemdError::Timeout { what: format!("read {name}") });
+        }
+        // In the order of their names already.
+        Ok(states.read.into_values().flatten().collect())
     }
 
     /// One unit of any kind, read now; `None` when systemd knows no such unit.

@@ -17,8 +17,8 @@ pub(super) const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 pub(super) const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const UNIT: &str = "org.freedesktop.systemd1.Unit";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
-/// Units asked for at the same time: enough to hide the way to systemd and back, few enough to leave it time for others.
-const AT_ONCE_MAX: usize = 32;
+/// Units asked for at the same time, five calls each: dbus-daemon lets one connection wait for 128 answers, and others share it.
+const AT_ONCE_MAX: usize = 8;
 
 /// What one call of `ListUnits` tells about a unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,14 +88,20 @@ pub(super) async fn list(connection: &Connection) -> Result<Vec<Listed>, Systemd
         .collect())
 }
 
-/// The states of many units, several at a time; `None` for one that systemd doesn't have in memory.
+/// What became of reading many units.
+#[derive(Debug, Default)]
+pub(super) struct States {
+    /// `None` for a unit that systemd doesn't have in memory.
+    pub(super) read: BTreeMap<String, Option<UnitState>>,
+    /// Those that could not be read: one hides none of the others.
+    pub(super) failed: Vec<String>,
+}
+
+/// The states of many units, several at a time.
 ///
 /// Never loads a unit: that would make signals, which would make reads.
-pub(super) async fn states(
-    connection: &Connection,
-    names: Vec<String>,
-) -> Result<BTreeMap<String, Option<UnitState>>, SystemdError> {
-    let mut read = BTreeMap::new();
+pub(super) async fn states(connection: &Connection, names: Vec<String>) -> Result<States, SystemdError> {
+    let mut states = States::default();
     let mut waiting = names.into_iter();
     let mut running = JoinSet::new();
     loop {
@@ -108,19 +114,17 @@ pub(super) async fn states(
             });
         }
         match running.join_next().await {
-            Some(Ok((name, state))) => {
-                match state {
-                    Ok(state) => {
-                        read.insert(name, state);
-                    }
-                    Err(error) if connection.is_closed() => return Err(error),
-                    // One unit that cannot be read hides none of the others; it is tried again at its next signal.
-                    Err(error) => tracing::debug!(unit = name, error = %Chain(&error), "Unit cannot be read."),
-                }
+            Some(Ok((name, Ok(state)))) => {
+                states.read.insert(name, state);
             }
-            // A read that panicked counts as one that failed; the unit is looked at again.
+            Some(Ok((_, Err(error)))) if connection.is_closed() => return Err(error),
+            Some(Ok((name, Err(error)))) => {
+                tracing::debug!(unit = name, error = %Chain(&error), "Unit cannot be read.");
+                states.failed.push(name);
+            }
+            // A read that panicked counts as one that took too long; all units are looked at again.
             Some(Err(_)) => return Err(SystemdError::Timeout { what: "read the units".to_owned() }),
-            None => return Ok(read),
+            None => return Ok(states),
         }
     }
 }

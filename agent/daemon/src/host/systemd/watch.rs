@@ -25,6 +25,8 @@ use crate::telemetry::Chain;
 const SYNC_EVERY: Duration = Duration::from_mins(1);
 /// The signals of one transition come in pairs: one read serves both.
 const DEBOUNCE: Duration = Duration::from_millis(3);
+/// A unit that could not be read is tried again after this time.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Names that wait to be read; beyond it all units are looked at.
 const DIRTY_MAX: usize = 8_192;
 /// Signals that wait to be drained.
@@ -121,6 +123,7 @@ async fn follow(
     let mut sync = tokio::time::interval(SYNC_EVERY);
     sync.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut exceeding = 0;
+    let mut failed: Vec<String> = Vec::new();
     loop {
         let timed = tokio::select! {
             _ = sync.tick() => true,
@@ -140,6 +143,7 @@ async fn follow(
             let (listed, left_out) = relevant(read::list(connection).await?, units_max);
             exceeding = left_out;
             dirty.names.extend(view.stale(&listed));
+            dirty.names.extend(failed.drain(..));
         }
         if dirty.all {
             dirty.names.extend(view.names().cloned());
@@ -150,12 +154,17 @@ async fn follow(
             room = room.saturating_sub(usize::from(fits && !view.knows(name)));
             fits
         });
-        for (name, state) in read::states(connection, dirty.names.into_iter().collect()).await? {
+        let states = read::states(connection, dirty.names.into_iter().collect()).await?;
+        for (name, state) in states.read {
             if let Some(change) = view.take(&name, state, systemd.0.clock.wall())
                 && to.send(change).await.is_err()
             {
                 return Ok(());
             }
+        }
+        if !states.failed.is_empty() {
+            failed.extend(states.failed);
+            sync.reset_after(RETRY_AFTER);
         }
         *backoff = BACKOFF_MIN;
         let now = systemd.0.clock.wall();

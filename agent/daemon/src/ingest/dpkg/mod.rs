@@ -11,18 +11,6 @@ mod tail;
 mod tests;
 
 pub use fact::{in_progress, package_fact};
+pub use holdfast_core::detect::drift::PackageFact;
 pub use log::{Entry, Verb, change, parse_line, parse_time};
 pub use tail::{local_zone, tail};
-
-/// What the package manager knows about a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PackageFact {
-    /// `nginx-common`.
-    pub package: String,
-    /// `1.24.0-2`.
-    pub version: String,
-    /// When the package was last unpacked, if known.
-    pub changed_at: Option<holdfast_core::model::Timestamp>,
-    /// Whether what lies there now is what the package shipped.
-    pub digest_matches: bool,
-}

@@ -34,6 +34,10 @@ pub(super) struct Mark {
 }
 
 impl Mark {
+    pub(super) fn is_dir(self) -> bool {
+        rustix::fs::FileType::from_raw_mode(self.mode) == rustix::fs::FileType::Directory
+    }
+
     fn of(m: &Metadata) -> Self {
         Self {
             dev: m.dev(),

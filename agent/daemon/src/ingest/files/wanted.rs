@@ -90,6 +90,11 @@ impl Wanted {
         self.literals.iter().filter(|path| !self.excluded(path))
     }
 
+    /// Whether it is wanted by its name, so that its absence is told too.
+    pub(super) fn is_literal(&self, path: &str) -> bool {
+        self.literals.contains(path)
+    }
+
     /// Where to look for files that are not wanted by name.
     pub(super) fn bases(&self) -> BTreeSet<Base> {
         let trees = self.trees.iter().map(|dir| Base { dir: dir.clone(), depth: DEPTH_MAX });
@@ -110,6 +115,15 @@ impl Wanted {
                 || (self.trees.contains("/") && path != "/")
         };
         self.literals.contains(path) || self.globs.is_match(path) || in_tree()
+    }
+
+    /// Whether this directory is one of those that are looked into below a base.
+    pub(super) fn holds(&self, dir: &str) -> bool {
+        let depth_in = |base: &str| {
+            let rest = if base == "/" { dir } else { dir.strip_prefix(base)? };
+            rest.starts_with('/').then(|| rest.matches('/').count())
+        };
+        !self.excluded(dir) && self.bases().iter().any(|b| depth_in(&b.dir).is_some_and(|depth| depth <= b.depth))
     }
 
     /// Whether a wanted file may lie below this path.
@@ -176,6 +190,17 @@ mod tests {
             assert!(!wanted.wants(path), "{path}");
         }
         assert_eq!(wanted.literals().count(), 0);
+    }
+
+    #[test]
+    fn directories_are_looked_into_as_deep_as_a_pattern_reaches() {
+        let wanted = wanted(&["/etc/*/app.conf", "/srv/**", "/etc/hosts"], &["/srv/cache"]);
+        for dir in ["/etc/x", "/srv/a", "/srv/a/b/c"] {
+            assert!(wanted.holds(dir), "{dir}");
+        }
+        for dir in ["/etc/x/y", "/etc", "/var", "/srv", "/srv/cache", "/srv/cache/x", "/srvx/a"] {
+            assert!(!wanted.holds(dir), "{dir}");
+        }
     }
 
     #[test]

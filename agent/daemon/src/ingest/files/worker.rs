@@ -21,6 +21,9 @@ use crate::host::{Clock, FsRoot};
 use crate::telemetry::Event;
 use crate::telemetry::events::QueueFull;
 
+/// Altered files that wait to be quiet; beyond it a sweep takes their place.
+const WAITING_MAX: usize = 16_384;
+
 /// What can wake the thread.
 #[derive(Debug)]
 pub(super) enum Message {
@@ -42,8 +45,8 @@ pub(super) enum Message {
 struct Known {
     mark: Option<Mark>,
     told: Option<FileState>,
-    /// Time that the last reading took: a file that is dear to read is read less often while it is written.
-    cost: Duration,
+    /// A file that is dear to read rests four times as long as its last reading took, however often it is written.
+    rest_until: Duration,
 }
 
 /// A file that waits to be quiet.
@@ -143,7 +146,7 @@ impl Worker {
         let now = self.clock.monotonic();
         match message {
             Message::Notice { path, shape } => {
-                if shape && (self.watched.contains_key(&path) || self.wanted.leads(&path) || self.leads_down(&path)) {
+                if shape && (self.unwatch(&path) || self.wanted.leads(&path) || self.holds(&path)) {
                     self.plan_soon(now);
                 }
                 if self.wanted.wants(&path) {
@@ -167,20 +170,36 @@ impl Worker {
         Ok(())
     }
 
-    /// A new directory within a tree or below a `**`.
-    fn leads_down(&self, path: &str) -> bool {
-        let parent = super::plan::parent(path);
-        let watched = self.watched.contains_key(parent) && !self.wanted.excluded(path);
-        watched && std::fs::symlink_metadata(self.fs.path(path)).is_ok_and(|m| m.is_dir())
+    /// A watched directory came, went or was renamed: its watch, and those below it, are made anew by the next walk. A new
+    /// directory may have the number of the one that went, so the number alone would not tell. `false`: it isn't watched.
+    fn unwatch(&mut self, path: &str) -> bool {
+        let below = |dir: &str| dir.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let (fs, watcher) = (&self.fs, &mut self.watcher);
+        let before = self.watched.len();
+        self.watched.retain(|dir, _| {
+            let stays = !below(dir);
+            if let Some(watcher) = watcher.as_mut().filter(|_| !stays) {
+                // Mostly gone already, together with the directory.
+                let _ = watcher.unwatch(&fs.path(dir));
+            }
+            stays
+        });
+        self.watched.len() < before
+    }
+
+    /// A new directory that may hold wanted files.
+    fn holds(&self, path: &str) -> bool {
+        self.wanted.holds(path) && std::fs::symlink_metadata(self.fs.path(path)).is_ok_and(|m| m.is_dir())
     }
 
     fn wait_for(&mut self, path: String, now: Duration) {
-        let dear = self.known.get(&path).map_or(Duration::ZERO, |known| known.cost * 4);
-        let waiting = self.waiting.entry(path).or_insert(Waiting { first: now, due: now });
-        waiting.due = (now + DEBOUNCE).min(waiting.first + DEBOUNCE_MAX).max(now + dear.min(DEBOUNCE_MAX));
-        if now >= waiting.first + DEBOUNCE_MAX {
-            waiting.due = now;
+        if self.waiting.len() >= WAITING_MAX && !self.waiting.contains_key(&path) {
+            QueueFull { queue: "altered files", lost: 1 }.emit();
+            return self.lost();
         }
+        let rest_until = self.known.get(&path).map_or(Duration::ZERO, |known| known.rest_until);
+        let waiting = self.waiting.entry(path).or_insert(Waiting { first: now, due: now });
+        waiting.due = (now + DEBOUNCE).min(waiting.first + DEBOUNCE_MAX).max(rest_until);
     }
 
     /// A walk is paid for with ten times its own length of quiet, so a busy tree cannot keep the thread busy.
@@ -213,7 +232,7 @@ impl Worker {
         for path in names {
             let now = mark(&self.fs, &path);
             if self.known.get(&path).is_some_and(|known| known.mark != now || known.told.is_none()) {
-                self.look(path, first)?;
+                self.soon_or_now(path, first)?;
             }
         }
         self.sweep_due = self.clock.monotonic() + self.sweep_every;
@@ -252,9 +271,18 @@ impl Worker {
             self.look(path, false)?;
         }
         for path in new {
-            self.known.insert(path.clone(), Known::default());
-            self.look(path, first)?;
+            self.soon_or_now(path, first)?;
         }
+        Ok(())
+    }
+
+    /// What a walk or a sweep finds altered may be half written: it is read when it has been quiet. At the start it is read
+    /// at once.
+    fn soon_or_now(&mut self, path: String, first: bool) -> Result<(), Ended> {
+        if first {
+            return self.look(path, true);
+        }
+        self.wait_for(path, self.clock.monotonic());
         Ok(())
     }
 
@@ -310,16 +338,28 @@ impl Worker {
             let unreadable = self.unreadable.len();
             self.shared.set(|status| status.unreadable = unreadable);
         }
-        if !self.known.contains_key(&path) && self.known.len() >= self.limits.files_max {
-            return Ok(());
+        let lasting = self.wanted.is_literal(&path);
+        let absent = state.sha256.is_none();
+        if !self.known.contains_key(&path) {
+            // It came and went between two looks, or it is a directory that leads to wanted files and none itself.
+            let nothing = !lasting && (absent || now.is_some_and(Mark::is_dir));
+            if nothing || self.known.len() >= self.limits.files_max {
+                return Ok(());
+            }
         }
-        let known = self.known.entry(path).or_default();
+        let known = self.known.entry(path.clone()).or_default();
+        let first = first && known.told.is_none();
         known.mark = now;
-        known.cost = self.clock.monotonic().saturating_sub(started);
+        let read = self.clock.monotonic();
+        known.rest_until = read + read.saturating_sub(started) * 4;
         if known.told.as_ref().is_some_and(|told| same(told, &state)) {
             return Ok(());
         }
         known.told = Some(state.clone());
+        if absent && !lasting {
+            // Files that only a pattern names are remembered while they exist.
+            self.known.remove(&path);
+        }
         let seen = FileSeen { state, content, at: self.clock.wall(), first };
         // Waits when the loop is slow: notices that pile up meanwhile are bounded, and a sweep makes good what is lost.
         self.to.blocking_send(seen).map_err(|_| Ended)

@@ -2,7 +2,7 @@
 //!
 //! CPU time (`wait4`) is exact to the microsecond and covers every descendant that was waited for. Peak memory is that of the
 //! largest single process among them, not their sum. Between `fork` and `exec` a child is counted with the memory of this
-//! program, so that a smaller peak cannot be told: it is absent then, with the bound beside it. Block I/O is what the
+//! program, so that a peak not clearly above it cannot be told: it is absent then, with the bound beside it. Block I/O is what the
 //! kernel counted towards devices (`/proc/self/io`, into which a child's part goes when it is waited for); absent on
 //! kernels without it.
 
@@ -14,8 +14,10 @@ use wait4::ResourceUsage;
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Before {
     io: Option<BlockIo>,
-    own_peak_bytes: Option<u64>,
 }
+
+/// The kernel counts resident memory in batches; figures closer than this are not told apart.
+const PEAK_MARGIN_BYTES: u64 = 1 << 20;
 
 /// What one command used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,17 +43,19 @@ struct BlockIo {
 impl Before {
     /// The totals at this moment.
     pub(super) fn now() -> Self {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        Self { io: block_io(), own_peak_bytes: field(&status, "VmHWM:").map(|kib| kib.saturating_mul(1024)) }
+        Self { io: block_io() }
     }
 
     /// What the command used, once it has been waited for.
     pub(super) fn used(&self, usage: &ResourceUsage) -> Used {
-        self.until(usage, block_io())
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        // This program's peak by now is at least what it was at the start of the command.
+        let own_peak_bytes = field(&status, "VmHWM:").map(|kib| kib.saturating_mul(1024));
+        self.until(usage, own_peak_bytes, block_io())
     }
 
-    fn until(&self, usage: &ResourceUsage, io: Option<BlockIo>) -> Used {
-        let told = usage.maxrss > 0 && self.own_peak_bytes.is_some_and(|own| usage.maxrss > own);
+    fn until(&self, usage: &ResourceUsage, own_peak_bytes: Option<u64>, io: Option<BlockIo>) -> Used {
+        let told = own_peak_bytes.is_some_and(|own| usage.maxrss > own + PEAK_MARGIN_BYTES);
         let io = self.io.zip(io);
         Used {
             cpu: usage.utime + usage.stime,
@@ -81,6 +85,8 @@ fn field(text: &str, name: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
+    const MIB: u64 = 1 << 20;
+
     fn usage(maxrss: u64) -> ResourceUsage {
         ResourceUsage { utime: Duration::from_millis(200), stime: Duration::from_millis(50), maxrss }
     }
@@ -88,19 +94,19 @@ mod tests {
     #[test]
     fn io_is_what_was_added_since_the_start() {
         let io = |read, written| Some(BlockIo { read, written });
-        let used = Before { io: io(100, 7), own_peak_bytes: Some(50) }.until(&usage(80), io(612, 7));
+        let used = Before { io: io(100, 7) }.until(&usage(80 * MIB), Some(50 * MIB), io(612, 7));
         assert_eq!(used.cpu, Duration::from_millis(250));
-        assert_eq!((used.peak_memory_bytes, used.peak_memory_below), (Some(80), None));
+        assert_eq!((used.peak_memory_bytes, used.peak_memory_below), (Some(80 * MIB), None));
         assert_eq!((used.read_bytes, used.written_bytes), (Some(512), Some(0)));
     }
 
     #[test]
     fn a_peak_not_above_this_programs_own_is_a_bound_and_no_figure() {
-        for own in [Some(80), Some(90), None] {
-            let used = Before { io: None, own_peak_bytes: own }.until(&usage(80), None);
-            assert_eq!((used.peak_memory_bytes, used.peak_memory_below), (None, Some(80)), "{own:?}");
+        for own in [Some(79 * MIB), Some(90 * MIB), None] {
+            let used = Before::default().until(&usage(80 * MIB), own, None);
+            assert_eq!((used.peak_memory_bytes, used.peak_memory_below), (None, Some(80 * MIB)), "{own:?}");
         }
-        let used = Before::default().until(&usage(0), None);
+        let used = Before::default().until(&usage(0), Some(MIB), None);
         assert_eq!((used.peak_memory_bytes, used.peak_memory_below), (None, None));
     }
 
@@ -109,7 +115,7 @@ mod tests {
         let text = "rchar: 1\nread_bytes: 4096\nwrite_bytes: 512\ncancelled_write_bytes: 0\n";
         assert_eq!(parse_io(text), Some(BlockIo { read: 4096, written: 512 }));
         assert_eq!(parse_io("rchar: 1\n"), None);
-        let used = Before { io: parse_io(text), own_peak_bytes: None }.until(&usage(0), None);
+        let used = Before { io: parse_io(text) }.until(&usage(0), None, None);
         assert_eq!((used.read_bytes, used.written_bytes), (None, None));
     }
 }

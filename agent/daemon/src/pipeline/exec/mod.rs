@@ -133,4 +133,4 @@ fn tell(socket: &Path, measurement: &StepMeasurement, compare: bool, clock: &dyn
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::pipeline) mod tests;

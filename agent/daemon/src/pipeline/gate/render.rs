@@ -53,9 +53,9 @@ pub fn junit(report: &GateReport) -> String {
         let _ = match check.verdict {
             GateVerdict::Fail => writeln!(out, "      <failure message=\"{text}\" type=\"fail\">{text}</failure>"),
             GateVerdict::Inconclusive => writeln!(out, "      <skipped message=\"{text}\"/>"),
-            GateVerdict::Pass => Ok(()),
+            GateVerdict::Pass => writeln!(out, "      <system-out>{text}</system-out>"),
         };
-        let _ = writeln!(out, "      <system-out>{text}</system-out>\n    </testcase>");
+        out.push_str("    </testcase>\n");
     }
     out.push_str("  </testsuite>\n</testsuites>\n");
     out

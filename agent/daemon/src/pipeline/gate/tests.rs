@@ -1,1 +1,286 @@
+use std::path::Path;
+use std::sync::Arc;
 
+use holdfast_core::gate::judge;
+use holdfast_core::model::audit::AuditKey;
+use holdfast_core::model::id::SeededIds;
+use holdfast_core::model::{
+    Attributes, Change, ChangeId, Class, Confidence, DeploymentState, FileState, Finding, FindingId, FindingState,
+    Method, MetricKind, SampleBatch, SeriesKey, Severity,
+};
+use insta::assert_snapshot;
+
+use super::*;
+use crate::host::SystemClock;
+use crate::pipeline::exec::tests::with_agent;
+use crate::store::{BaselineFile, StateDb, TelemetryDb, TelemetryOptions, Writes};
+
+const T0: i64 = 1_800_000_000;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_secs(T0 + second)
+}
+
+fn deployment(id: &str) -> Deployment {
+    Deployment {
+        id: id.parse().unwrap(),
+        service: "web".into(),
+        version: "1.2.3".into(),
+        environment: "production".into(),
+        artifact: None,
+        revision: None,
+        actor: "ci (uid 1000)".into(),
+        release_dir: Some("/srv/web/42".into()),
+        units: vec!["web".into()],
+        paths: vec![],
+        state: DeploymentState::Succeeded,
+        started_at: at(0),
+        finished_at: Some(at(10)),
+    }
+}
+
+fn baseline(path: &str) -> BaselineFile {
+    let state = FileState {
+        path: path.into(),
+        sha256: Some("0".repeat(64)),
+        bytes: 1,
+        mode: 0o644,
+        uid: 0,
+        gid: 0,
+        modified_at: None,
+    };
+    BaselineFile { state, blob: None, accepted_at: at(10), accepted_by: "ci".into(), reason: "released".into() }
+}
+
+fn finding(kind: &str, path: &str, detected: i64, state: FindingState) -> Finding {
+    Finding {
+        id: FindingId::new(at(detected), &mut SeededIds(detected as u64)),
+        fingerprint: path.into(),
+        kind: kind.into(),
+        class: Class::Security,
+        target: Target::file(path),
+        title: "content is not what the release's manifest says".into(),
+        severity: Severity::Critical,
+        confidence: Confidence::CERTAIN,
+        method: Method { name: "plugin:release-verify".into(), version: 1 },
+        evidence: vec![],
+        state,
+        count: 1,
+        began_at: at(detected),
+        detected_at: at(detected),
+        last_seen_at: at(detected),
+        resolved_at: None,
+        incident: None,
+        cause: None,
+        label: None,
+    }
+}
+
+struct Stores {
+    _dir: tempfile::TempDir,
+    state: StateDb,
+    telemetry: TelemetryDb,
+}
+
+impl Stores {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let open = |path: &Path| {
+            let state = StateDb::open(path, AuditKey::new([7; 32])).unwrap();
+            let options = TelemetryOptions { opened_at: at(-200), ..TelemetryOptions::default() };
+            (state, TelemetryDb::open(path, options).unwrap())
+        };
+        let (state, telemetry) = open(dir.path());
+        Self { _dir: dir, state, telemetry }
+    }
+
+    /// One sample of the uptime a second.
+    fn telemetry(&self, seconds: std::ops::RangeInclusive<i64>) {
+        let key = SeriesKey {
+            metric: "system.uptime".into(),
+            unit: "s".into(),
+            kind: MetricKind::Gauge,
+            attributes: Attributes::new(),
+        };
+        let (id, _) = self.telemetry.registry().intern(&key);
+        for second in seconds {
+            let samples = vec![(id, second as f64)];
+            self.telemetry.write_batch(Arc::new(SampleBatch { at: at(second), new_series: vec![], samples }));
+            self.telemetry.flush().unwrap();
+        }
+    }
+
+    fn unit(&self, second: i64, kind: &str) {
+        self.telemetry.write_change(Change {
+            id: ChangeId::new(at(second), &mut SeededIds(second as u64)),
+            at: at(second),
+            kind: kind.into(),
+            target: Target::unit("web.service"),
+            actor: None,
+            summary: kind.into(),
+            attributes: Attributes::new(),
+            deployment: None,
+            cause: None,
+        });
+        self.telemetry.flush().unwrap();
+    }
+
+    fn report(&self, now: i64) -> GateReport {
+        let id = "web-42".parse().unwrap();
+        let inputs = collect_inputs(&self.state.reader(), &self.telemetry.reader(), &id, at(now)).unwrap();
+        judge(&inputs.unwrap())
+    }
+}
+
+/// A deployment with everything that a pass needs, as the stores hold it.
+fn released() -> Stores {
+    let mut stores = Stores::new();
+    stores.telemetry(-90..=-1);
+    stores.unit(8, "unit.restarted");
+    stores.telemetry(0..=45);
+    let writes = Writes {
+        deployments: vec![deployment("web-42")],
+        baselines: vec![baseline("/srv/web/42/app"), baseline("/srv/web/42/conf/a"), baseline("/etc/web.conf")],
+        ..Writes::default()
+    };
+    stores.state.commit(writes).unwrap();
+    stores
+}
+
+#[test]
+fn what_the_stores_hold_makes_a_good_release_pass() {
+    let report = released().report(45);
+    assert_eq!(exit_code(&report), 0, "{}", text(&report));
+    assert_snapshot!(text(&report), @r#"
+    pass web-42
+      pass          deployment    web 1.2.3 finished well after 10 s
+      pass          evidence      90 s of telemetry before the start (91 samples; wanted 60 s); 35 s since the finish (36 samples; wanted 30 s)
+      pass          units         web.service is active for 35 s since the finish, no failure, no restart
+      pass          incidents     no incident is open or was resolved since the start
+      pass          integrity     2 files recorded below /srv/web/42, none of them altered since
+      pass          thresholds    no threshold breached for its sustained time since the start
+    "#);
+}
+
+#[test]
+fn a_deployment_that_nobody_announced_is_none() {
+    let stores = released();
+    let id = "web-43".parse().unwrap();
+    let inputs = collect_inputs(&stores.state.reader(), &stores.telemetry.reader(), &id, at(45)).unwrap();
+    assert_eq!(inputs, None);
+}
+
+#[test]
+fn without_history_it_is_inconclusive_and_says_what_is_missing() {
+    let mut stores = Stores::new();
+    stores.telemetry(0..=12);
+    stores.state.commit(Writes { deployments: vec![deployment("web-42")], ..Writes::default() }).unwrap();
+    let report = stores.report(12);
+    assert_eq!((exit_code(&report), report.settled), (3, false), "{}", text(&report));
+    assert_snapshot!(text(&report), @r#"
+    inconclusive web-42 (may settle in 28 s: --wait waits for it)
+      pass          deployment    web 1.2.3 finished well after 10 s
+      inconclusive  evidence      0.0 s of telemetry before the start (1 samples; wanted 60 s); 2.0 s since the finish (3 samples; wanted 30 s): 28 s more to wait
+      inconclusive  units         the state of web.service is not known: the agent has seen no start or stop of it
+      pass          incidents     no incident is open or was resolved since the start
+      inconclusive  integrity     no file below /srv/web/42 was recorded at the finish, so what lies there cannot be compared
+      pass          thresholds    no threshold breached for its sustained time since the start
+    "#);
+    // Later nothing that was missing has come.
+    let report = stores.report(200);
+    assert_eq!((exit_code(&report), report.settled), (3, true), "{}", text(&report));
+}
+
+#[test]
+fn a_release_that_breaks_its_unit_and_is_tampered_with_fails_with_the_reasons() {
+    let mut stores = released();
+    stores.unit(20, "unit.failed");
+    let open = finding("release.tampered", "/srv/web/42/app", 30, FindingState::New);
+    let old = finding("release.tampered", "/srv/web/42/old", -3000, FindingState::Resolved);
+    stores.state.commit(Writes { findings: vec![open, old], ..Writes::default() }).unwrap();
+    let report = stores.report(45);
+    assert_eq!((exit_code(&report), report.settled), (1, true), "{}", text(&report));
+    assert_snapshot!(junit(&report), @r#"
+    <?xml version="1.0" encoding="UTF-8"?>
+    <testsuites name="holdfast gate" tests="6" failures="2" skipped="0">
+      <testsuite name="holdfast gate web-42" tests="6" failures="2" errors="0" skipped="0" timestamp="2027-01-15T08:00:45Z">
+        <properties>
+          <property name="verdict" value="fail"/>
+          <property name="settled" value="true"/>
+        </properties>
+        <testcase name="deployment" classname="holdfast.gate.web-42">
+          <system-out>web 1.2.3 finished well after 10 s</system-out>
+        </testcase>
+        <testcase name="evidence" classname="holdfast.gate.web-42">
+          <system-out>90 s of telemetry before the start (91 samples; wanted 60 s); 35 s since the finish (36 samples; wanted 30 s)</system-out>
+        </testcase>
+        <testcase name="units" classname="holdfast.gate.web-42">
+          <failure message="web.service is failed for 25 s, 35 s after the finish; since then failed once" type="fail">web.service is failed for 25 s, 35 s after the finish; since then failed once</failure>
+        </testcase>
+        <testcase name="incidents" classname="holdfast.gate.web-42">
+          <system-out>no incident is open or was resolved since the start</system-out>
+        </testcase>
+        <testcase name="integrity" classname="holdfast.gate.web-42">
+          <failure message="1 finding against 2 recorded files: &quot;content is not what the release&apos;s manifest says&quot; on file:/srv/web/42/app (critical, confidence 1.00)" type="fail">1 finding against 2 recorded files: &quot;content is not what the release&apos;s manifest says&quot; on file:/srv/web/42/app (critical, confidence 1.00)</failure>
+        </testcase>
+        <testcase name="thresholds" classname="holdfast.gate.web-42">
+          <system-out>no threshold breached for its sustained time since the start</system-out>
+        </testcase>
+      </testsuite>
+    </testsuites>
+    "#);
+    assert_snapshot!(markdown(&report), @r#"
+    ## Gate: fail for `web-42`
+
+    Judged at 2027-01-15T08:00:45Z.
+
+    | check | verdict | measured |
+    | --- | --- | --- |
+    | deployment | pass | web 1.2.3 finished well after 10 s |
+    | evidence | pass | 90 s of telemetry before the start (91 samples; wanted 60 s); 35 s since the finish (36 samples; wanted 30 s) |
+    | units | **fail** | web.service is failed for 25 s, 35 s after the finish; since then failed once |
+    | incidents | pass | no incident is open or was resolved since the start |
+    | integrity | **fail** | 1 finding against 2 recorded files: "content is not what the release's manifest says" on file:/srv/web/42/app (critical, confidence 1.00) |
+    | thresholds | pass | no threshold breached for its sustained time since the start |
+    "#);
+    assert_snapshot!(progress(&report), @"fail web-42");
+}
+
+#[test]
+fn what_is_shown_cannot_leave_its_place() {
+    let mut report = released().report(45);
+    report.checks.truncate(1);
+    report.checks[0].text = "</testcase>\"&'\u{1}\n| <script> `x` *y* @all".into();
+    let xml = junit(&report);
+    assert!(xml.contains("&lt;/testcase&gt;&quot;&amp;&apos;\u{fffd}&#10;| &lt;script&gt;"), "{xml}");
+    let page = markdown(&report);
+    assert!(page.contains("&lt;/testcase>\"&amp;'\u{1} \\| &lt;script> \\`x\\` \\*y\\* \\@all |"), "{page}");
+}
+
+#[test]
+fn a_pipeline_asks_over_the_socket_and_gets_the_verdict_and_its_exit_code() {
+    let past = Timestamp::from_secs(1_700_000_000);
+    let old = Deployment { started_at: past, finished_at: Some(past), ..deployment("web/42") };
+    let failed = Deployment { state: DeploymentState::Failed, ..deployment("web-41") };
+    let held = Writes { deployments: vec![old, failed], ..Writes::default() };
+    with_agent(held, |socket, _| {
+        let ask = |id: &str| {
+            let (deployment, wait_for) = (id.parse().unwrap(), Duration::from_mins(10));
+            let options = WaitOptions { socket: socket.to_owned(), deployment, wait: wait_for, progress: false };
+            wait(&options, &SystemClock::new())
+        };
+        // Nothing was ever collected: it says so at once instead of waiting for ten minutes.
+        let report = ask("web/42").unwrap();
+        assert_eq!((exit_code(&report), report.settled), (3, true), "{}", text(&report));
+        assert_eq!(exit_code(&ask("web-41").unwrap()), 1);
+        let error = ask("web-40").unwrap_err();
+        assert_eq!((error.exit_code(), error.to_string().as_str()), (2, "there is no deployment `web-40` here"));
+    });
+    let options = WaitOptions {
+        socket: "/nonexistent/holdfast.sock".into(),
+        deployment: "web-42".parse().unwrap(),
+        wait: Duration::from_mins(10),
+        progress: false,
+    };
+    assert_eq!(wait(&options, &SystemClock::new()).unwrap_err().exit_code(), 4);
+}

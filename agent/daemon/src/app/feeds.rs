@@ -1,0 +1,184 @@
+//! What wakes the loop by itself: collectors on a thread of their own, systemd, watched files, packages, schedules.
+//!
+//! Ticks and what comes again by itself never wait for a busy loop; single events wait, their sources keep what follows.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::collect::Collectors;
+use crate::config::Config;
+use crate::event_loop::{Event, Events, FileFound};
+use crate::host::systemd::{Systemd, UnitChange};
+use crate::host::{Clock, FsRoot};
+use crate::ingest;
+use crate::ingest::files::FileWatch;
+use crate::telemetry::Chain;
+
+/// Readings that may wait between a source and the loop.
+const QUEUE_MAX: usize = 512;
+/// Time between two looks whether systemd is there.
+const BUS_CHECK: Duration = Duration::from_secs(5);
+/// Packages changed before the start are told from so far back.
+const PACKAGES_BACK: Duration = Duration::from_hours(1);
+
+/// What was started and can be spoken to.
+pub(super) struct Feeds {
+    pub(super) files: Option<Arc<FileWatch>>,
+}
+
+type ActiveStates = Arc<Mutex<HashMap<String, String>>>;
+
+/// Starts everything; each source ends when `stopping` says so, or with the loop's queue.
+pub(super) fn start(
+    config: &Config,
+    fs: &FsRoot,
+    clock: &Arc<dyn Clock>,
+    events: &Events,
+    collectors: Collectors,
+    systemd: Systemd,
+    stopping: &watch::Receiver<bool>,
+) -> std::io::Result<Feeds> {
+    let states: ActiveStates = Arc::default();
+    collect(
+        config.collect.every.0,
+        collectors,
+        Arc::clone(clock),
+        events.clone(),
+        Arc::clone(&states),
+        stopping.clone(),
+    )?;
+    units(systemd, events.clone(), states, stopping.clone());
+    packages(fs.clone(), clock, events.clone(), stopping.clone());
+    let files = files(config, fs.clone(), Arc::clone(clock), events.clone(), stopping.clone());
+    Ok(Feeds { files })
+}
+
+fn collect(
+    every: Duration,
+    mut collectors: Collectors,
+    clock: Arc<dyn Clock>,
+    events: Events,
+    states: ActiveStates,
+    stopping: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    let work = move || {
+        let mut due = clock.monotonic();
+        while !*stopping.borrow() {
+            {
+                let states = states.lock().unwrap_or_else(PoisonError::into_inner);
+                collectors.count_units(states.values().map(String::as_str));
+            }
+            let batch = Arc::new(collectors.collect(clock.wall()));
+            events.offer(Event::Tick(batch, collectors.report()));
+            let now = clock.monotonic();
+            // Ticks that were missed (a suspended machine) are not made up for.
+            due = (due + every).max(now);
+            std::thread::sleep(due.saturating_sub(now).max(Duration::from_millis(1)));
+        }
+    };
+    std::thread::Builder::new().name("collect".to_owned()).spawn(work).map(drop)
+}
+
+fn units(systemd: Systemd, events: Events, states: ActiveStates, mut stopping: watch::Receiver<bool>) {
+    let (sender, mut receiver) = mpsc::channel::<UnitChange>(QUEUE_MAX);
+    let watching = systemd.clone().watch(sender);
+    tokio::spawn(async move {
+        loop {
+            let change = tokio::select! {
+                change = receiver.recv() => change,
+                () = tokio::time::sleep(BUS_CHECK) => {
+                    let status = systemd.status();
+                    if let Some(why) = status.why.filter(|_| !status.connected) {
+                        events.offer(Event::NoUnits(why));
+                    }
+                    continue;
+                }
+                () = stopped(&mut stopping) => break,
+            };
+            let Some(UnitChange { now, at, .. }) = change else { break };
+            {
+                let mut states = states.lock().unwrap_or_else(PoisonError::into_inner);
+                if now.load_state == "unloaded" {
+                    states.remove(&now.name);
+                } else {
+                    states.insert(now.name.clone(), now.active_state.clone());
+                }
+            }
+            events.send(Event::Unit(now, at)).await;
+        }
+        watching.abort();
+    });
+}
+
+fn packages(fs: FsRoot, clock: &Arc<dyn Clock>, events: Events, mut stopping: watch::Receiver<bool>) {
+    let (sender, mut receiver) = mpsc::channel(QUEUE_MAX);
+    let now = clock.wall();
+    let tail = ingest::dpkg::tail(fs, now, now.minus(PACKAGES_BACK), sender);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                change = receiver.recv() => match change {
+                    Some(change) => events.send(Event::Change(change)).await,
+                    None => break,
+                },
+                () = stopped(&mut stopping) => break,
+            }
+        }
+        tail.abort();
+    });
+}
+
+fn files(
+    config: &Config,
+    fs: FsRoot,
+    clock: Arc<dyn Clock>,
+    events: Events,
+    mut stopping: watch::Receiver<bool>,
+) -> Option<Arc<FileWatch>> {
+    let (sender, mut receiver) = mpsc::channel(QUEUE_MAX);
+    let roots: [PathBuf; 0] = [];
+    let watch = match FileWatch::start(&config.watch, &roots, fs, clock, sender) {
+        Ok(watch) => Arc::new(watch),
+        Err(error) => {
+            tracing::error!(error = %Chain(&error), "Files are not watched.");
+            return None;
+        }
+    };
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                seen = receiver.recv() => match seen {
+                    // Who owns the file is looked up only when it matters.
+                    Some(seen) => {
+                        let found = FileFound { state: seen.state, content: seen.content, package: None, at: seen.at };
+                        events.send(Event::File(Box::new(found))).await;
+                    }
+                    None => break,
+                },
+                () = stopped(&mut stopping) => break,
+            }
+        }
+    });
+    Some(watch)
+}
+
+/// A plugin's check, again and again; a busy loop skips one.
+pub(super) fn schedule(plugin: String, every: Duration, events: Events, mut stopping: watch::Receiver<bool>) {
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(every) => events.offer(Event::CheckDue(plugin.clone())),
+                () = stopped(&mut stopping) => return,
+            }
+        }
+    });
+}
+
+/// Waits for the end of the agent.
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stop| *stop).await;
+}

@@ -1,0 +1,302 @@
+//! The wiring: the only file that knows every room.
+//!
+//! Opens the stores, reads policy and plugins, starts what feeds the loop (collectors, systemd, watched files, packages), what
+//! serves people (API) and what sends (exporters); then waits for the end. What cannot be had at the start (a bus, a plugin, a
+//! receiver) is a value that `status` shows; only unusable configuration, policy or state is an error.
+
+mod error;
+mod feeds;
+mod hands;
+mod policy;
+mod view;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use holdfast_core::policy::Policy;
+use tokio::sync::watch;
+
+use crate::act::ActuatorClient;
+use crate::api::{self, Access, ApiContext};
+use crate::collect::Collectors;
+use crate::config::{Config, Loaded, Overrides};
+use crate::engine::{Engine, EngineConfig, Moment, Parts};
+use crate::event_loop::{self, Event};
+use crate::export::{self, ExportConfig, ExportHandle};
+use crate::host::systemd::Systemd;
+use crate::host::{Clock, FsRoot, OsRandom, SystemClock};
+use crate::plugins::{NoUnits, Plugins, Sources};
+use crate::request::Door;
+use crate::service::{self, Notify, Signal};
+use crate::store::{Blobs, StateDb, TelemetryDb, TelemetryOptions, load_or_create_audit_key};
+use crate::telemetry::{self, Chain};
+
+pub use error::AppError;
+
+/// Longest wait for the loop to write what waits and end.
+const STOP_DEADLINE: Duration = Duration::from_secs(20);
+/// Worker threads; the loop, the collectors and the store's writer have their own.
+const WORKERS: usize = 2;
+/// The socket may be opened by the agent's group; who may do what is said in `[access]`.
+const SOCKET_MODE: u32 = 0o666;
+
+/// Runs the agent until it is told to stop. `path` and `overrides` are what `loaded` was made from: a reload reads them again.
+pub fn run(loaded: Loaded, path: Option<PathBuf>, overrides: Overrides) -> Result<(), AppError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .thread_name("holdfast")
+        .enable_all()
+        .build()
+        .map_err(AppError::Runtime)?;
+    let result = runtime.block_on(serve(loaded, (path, overrides)));
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    result
+}
+
+async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(), AppError> {
+    let config = loaded.config.clone();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let fs = FsRoot::real();
+    let host = host_name(&fs);
+    let data_dir = config.agent.data_dir.clone();
+    make_dir(&data_dir)?;
+    let instance = instance_id(&data_dir)?;
+    let resource = export::resource_attributes(&host, &instance, config.agent.environment.as_deref());
+    let guard = telemetry::init(&config.log.level, config.log.format, config.telemetry.otlp.as_deref(), &resource)
+        .map_err(AppError::Telemetry)?;
+    let mut signals = service::signals().map_err(AppError::Runtime)?;
+
+    let (policy, policy_files) = policy::load(&config.policy.dir)?;
+    let key = load_or_create_audit_key(&data_dir)?;
+    let state = StateDb::open(&data_dir, key.clone())?;
+    let telemetry_db = TelemetryDb::open(
+        &data_dir,
+        TelemetryOptions {
+            opened_at: clock.wall(),
+            retention: config.store.retention.0,
+            size_max_bytes: config.store.size_max.0,
+            ..TelemetryOptions::default()
+        },
+    )?;
+    let blobs = Blobs::open(&data_dir)?;
+    let systemd = Systemd::new(config.units.bus, config.units.units_max, Arc::clone(&clock));
+    let sources = Sources {
+        state: state.reader(),
+        telemetry: telemetry_db.reader(),
+        fs: fs.clone(),
+        clock: Arc::clone(&clock),
+        units: Arc::new(NoUnits("systemd is not watched".to_owned())),
+        host_id: instance.clone(),
+    };
+    let plugins = view::load_plugins(&config, sources, systemd.clone()).await?;
+
+    let (stop, stopping) = watch::channel(false);
+    let exports = start_exports(&config, &telemetry_db, &state.reader(), &resource, &stopping)?;
+    let (events, queue) = event_loop::queue();
+    let (door, calls) = Door::new();
+    let reader = state.reader();
+    let now = Moment { wall: clock.wall(), mono: clock.monotonic() };
+    let engine = engine(
+        &config,
+        now,
+        EngineParts {
+            host: &host,
+            state,
+            telemetry: &telemetry_db,
+            blobs: &blobs,
+            plugins: &plugins,
+            policy,
+            policy_files,
+            exports: &exports,
+        },
+    )?;
+
+    let listener = api::bind(&config.agent.socket, SOCKET_MODE).map_err(AppError::Api)?;
+    let (access_sender, access) = watch::channel(access_of(&config));
+    let context = ApiContext {
+        door,
+        state: reader.clone(),
+        telemetry: telemetry_db.reader(),
+        access,
+        clock: Arc::clone(&clock),
+        fs: fs.clone(),
+        blobs: blobs.clone(),
+        read_file: crate::ingest::files::read_state,
+        data_dir: data_dir.clone(),
+        audit_key: key,
+    };
+    let api = tokio::spawn(api::serve(context, listener, stopping.clone()));
+
+    let collectors =
+        Collectors::with_clock(fs.clone(), telemetry_db.registry(), config.collect.clone(), Arc::clone(&clock));
+    let feeds =
+        feeds::start(&config, &fs, &clock, &events, collectors, systemd, &stopping).map_err(AppError::Runtime)?;
+    for (plugin, every) in plugins.scheduled() {
+        feeds::schedule(plugin, every, events.clone(), stopping.clone());
+    }
+    let mut hands = hands::RealHands {
+        runtime: tokio::runtime::Handle::current(),
+        events: events.clone(),
+        actuator: ActuatorClient::new(config.actuator.socket.clone()),
+        plugins: Arc::clone(&plugins),
+        blobs,
+        fs,
+        clock: Arc::clone(&clock),
+        files: feeds.files.clone(),
+        content_bytes_max: config.watch.bytes_max.0,
+        reload: policy::reloader(source, access_sender),
+    };
+    let (alive_sender, alive) = watch::channel(0_u64);
+    let handle = tokio::runtime::Handle::current();
+    let loop_clock = Arc::clone(&clock);
+    let event_loop = std::thread::Builder::new()
+        .name("event-loop".to_owned())
+        .spawn(move || {
+            handle.block_on(event_loop::run(engine, queue, calls, &mut hands, loop_clock, &alive_sender));
+        })
+        .map_err(AppError::Runtime)?;
+
+    let notify = Notify;
+    notify.ready();
+    notify.status(&format!("watching {host}, rules go up to {}", config.agent.mode_ceiling));
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"), host, socket = %config.agent.socket.display(), data_dir = %data_dir.display(),
+        ceiling = %config.agent.mode_ceiling, "Holdfast is ready."
+    );
+    let dog = tokio::spawn(watchdog(notify, alive, stopping.clone()));
+    while let Signal::Reload = signals.next().await {
+        notify.reloading();
+        events.send(Event::ReloadAsked).await;
+        // The loop answers on its own time; systemd only wants to know that the signal arrived.
+        notify.ready();
+    }
+    notify.stopping();
+    tracing::info!("Stopping.");
+    let _ = stop.send(true);
+    events.send(Event::Shutdown).await;
+    let ended = tokio::task::spawn_blocking(move || event_loop.join().is_ok());
+    if !matches!(tokio::time::timeout(STOP_DEADLINE, ended).await, Ok(Ok(true))) {
+        tracing::error!("The event loop did not end cleanly.");
+    }
+    for export in Arc::try_unwrap(exports).unwrap_or_default() {
+        export.stopped().await;
+    }
+    let _ = api.await;
+    let _ = dog.await;
+    let closed = tokio::task::spawn_blocking(move || telemetry_db.close()).await;
+    if let Ok(Err(error)) = closed {
+        tracing::error!(error = %Chain(&error), "Telemetry not written to its end.");
+    }
+    let _ = tokio::task::spawn_blocking(move || guard.stop()).await;
+    Ok(())
+}
+
+/// Who may do what, as configured.
+fn access_of(config: &Config) -> Access {
+    let it = &config.access;
+    Access::new(&it.admins, &it.approvers, &it.operators, &it.viewers, rustix::process::geteuid().as_raw())
+}
+
+struct EngineParts<'a> {
+    host: &'a str,
+    state: StateDb,
+    telemetry: &'a TelemetryDb,
+    blobs: &'a Blobs,
+    plugins: &'a Arc<Plugins>,
+    policy: Policy,
+    policy_files: Vec<String>,
+    exports: &'a Arc<Vec<ExportHandle>>,
+}
+
+fn engine(config: &Config, now: Moment, parts: EngineParts<'_>) -> Result<Engine, AppError> {
+    let EngineParts { host, state, telemetry, blobs, plugins, policy, policy_files, exports } = parts;
+    let engine_config = EngineConfig {
+        host: host.to_owned(),
+        ceiling: config.agent.mode_ceiling,
+        four_eyes: config.access.four_eyes,
+        detect: config.detect.clone(),
+        content_bytes_max: config.watch.bytes_max.0,
+        cpus: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        retention: config.store.retention.0,
+        size_max_bytes: config.store.size_max.0,
+    };
+    let parts = Parts {
+        state,
+        telemetry: telemetry.clone(),
+        blobs: blobs.clone(),
+        plugins: Arc::new(view::View { plugins: Arc::clone(plugins), exports: Arc::clone(exports) }),
+        policy,
+        policy_files,
+        ids: Box::new(OsRandom::default()),
+    };
+    Ok(Engine::new(engine_config, parts, now)?)
+}
+
+fn start_exports(
+    config: &Config,
+    telemetry: &TelemetryDb,
+    state: &crate::store::StateReader,
+    resource: &[(String, String)],
+    stopping: &watch::Receiver<bool>,
+) -> Result<Arc<Vec<ExportHandle>>, AppError> {
+    let mut handles = Vec::new();
+    for destination in &config.export.otlp {
+        let export = ExportConfig {
+            headers: destination.headers.iter().map(|(k, v)| (k.clone(), v.expose().to_owned())).collect(),
+            interval: destination.interval.0,
+            ..ExportConfig::new(destination.endpoint.clone())
+        };
+        let handle = export::start(export, telemetry.clone(), state.clone(), resource.to_vec(), stopping.clone())
+            .map_err(AppError::Export)?;
+        handles.push(handle);
+    }
+    Ok(Arc::new(handles))
+}
+
+/// Tells the service manager that the loop turns; a loop that stands still for long is for it to end.
+async fn watchdog(notify: Notify, mut alive: watch::Receiver<u64>, mut stopping: watch::Receiver<bool>) {
+    let Some(every) = notify.watchdog_interval() else { return };
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            _ = stopping.wait_for(|stop| *stop) => return,
+        }
+        if alive.has_changed().unwrap_or(false) {
+            alive.mark_unchanged();
+            notify.watchdog();
+        }
+    }
+}
+
+fn host_name(fs: &FsRoot) -> String {
+    let mut text = String::new();
+    match fs.read("/proc/sys/kernel/hostname", &mut text) {
+        Ok(()) => text.trim().to_owned(),
+        Err(_) => "localhost".to_owned(),
+    }
+}
+
+fn make_dir(dir: &Path) -> Result<(), AppError> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|source| AppError::DataDir { path: dir.to_owned(), source })
+}
+
+/// `service.instance.id`: random, made at the first start, the same for the life of the data directory.
+fn instance_id(dir: &Path) -> Result<String, AppError> {
+    use holdfast_core::model::IdSource;
+    let path = dir.join("instance-id");
+    let io = |source| AppError::DataDir { path: path.clone(), source };
+    match std::fs::read_to_string(&path) {
+        Ok(text) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
+        Ok(_) | Err(_) => {
+            let id = holdfast_core::model::plan::hex(&OsRandom::default().random());
+            std::fs::write(&path, format!("{id}\n")).map_err(io)?;
+            Ok(id)
+        }
+    }
+}

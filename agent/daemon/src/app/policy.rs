@@ -1,0 +1,79 @@
+//! Policy files from their directory, at the start and at every reload.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use holdfast_core::policy::{Level, Policy, PolicyFile};
+use tokio::sync::watch;
+
+use super::AppError;
+use super::hands::Reload;
+use crate::api::Access;
+use crate::config::{self, Overrides};
+use crate::event_loop::Reloaded;
+
+/// Longer files are a mistake.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Every `*.toml` of the directory that is no test, by name. A missing directory holds no rule.
+pub(crate) fn files(dir: &Path) -> std::io::Result<Vec<PolicyFile>> {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut names: Vec<std::path::PathBuf> = entries.map(|it| it.map(|it| it.path())).collect::<Result<_, _>>()?;
+    names.retain(|path| {
+        let name = path.file_name().and_then(|it| it.to_str()).unwrap_or_default();
+        let is_test = path.file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with(".test"));
+        path.extension().is_some_and(|it| it == "toml") && !is_test && !name.starts_with('.')
+    });
+    names.sort();
+    let mut found = Vec::new();
+    for path in names {
+        if std::fs::metadata(&path)?.len() > FILE_BYTES_MAX {
+            return Err(std::io::Error::other(format!("{} is longer than {FILE_BYTES_MAX} bytes", path.display())));
+        }
+        found.push(PolicyFile { name: path.display().to_string(), text: std::fs::read_to_string(&path)? });
+    }
+    Ok(found)
+}
+
+/// The policy, if it has no error.
+pub(super) fn load(dir: &Path) -> Result<(Policy, Vec<String>), AppError> {
+    let files = files(dir).map_err(|source| AppError::PolicyDir { path: dir.to_owned(), source })?;
+    let (policy, diagnostics) = Policy::load(&files);
+    let (errors, warnings): (Vec<_>, Vec<_>) = diagnostics.into_iter().partition(|it| it.level == Level::Error);
+    for warning in warnings {
+        tracing::warn!(file = warning.file, line = warning.line, warning = warning.message, "Policy warning.");
+    }
+    if errors.is_empty() {
+        return Ok((policy, files.into_iter().map(|it| it.name).collect()));
+    }
+    Err(AppError::Policy(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
+}
+
+/// Reads configuration and policy again: what can be replaced while the agent runs is, the rest needs a restart and is named.
+pub(super) fn reloader(source: (Option<std::path::PathBuf>, Overrides), access: watch::Sender<Access>) -> Arc<Reload> {
+    Arc::new(move || {
+        let failed = |problem: String| Reloaded {
+            policy: None,
+            policy_files: Vec::new(),
+            problems: vec![problem],
+            warnings: Vec::new(),
+        };
+        let loaded = match config::load(source.0.as_deref(), &source.1) {
+            Ok(loaded) => loaded,
+            Err(error) => return failed(error.to_string()),
+        };
+        match load(&loaded.config.policy.dir) {
+            Ok((policy, policy_files)) => {
+                let _ = access.send(super::access_of(&loaded.config));
+                let warnings =
+                    vec!["policy and access are in force; other settings take effect at the next start".to_owned()];
+                Reloaded { policy: Some(policy), policy_files, problems: Vec::new(), warnings }
+            }
+            Err(error) => failed(error.to_string()),
+        }
+    })
+}

@@ -1,0 +1,71 @@
+//! What the engine may know of plugins and exporters without calling them.
+
+use std::sync::Arc;
+
+use holdfast_core::model::{Detection, Timestamp};
+use tokio::runtime::Handle;
+
+use super::AppError;
+use crate::config::Config;
+use crate::engine::{ActGrant, PluginView};
+use crate::export::ExportHandle;
+use crate::host::systemd::Systemd;
+use crate::plugins::{Plugins, PluginsOptions, Sources, SystemdUnits};
+use crate::status::PluginStatus;
+use crate::store::PluginStateWrite;
+use crate::telemetry::Chain;
+
+/// See the module.
+pub(super) struct View {
+    pub(super) plugins: Arc<Plugins>,
+    pub(super) exports: Arc<Vec<ExportHandle>>,
+}
+
+impl PluginView for View {
+    fn grant(&self, plugin: &str) -> Option<ActGrant> {
+        let grant = self.plugins.grant(plugin)?;
+        Some(ActGrant {
+            mode: grant.mode,
+            actions: grant.propose.actions,
+            units: grant.propose.units,
+            paths: grant.propose.paths,
+        })
+    }
+
+    fn checks_of_path(&self, path: &str) -> Vec<String> {
+        self.plugins.checks_of_path(path)
+    }
+
+    fn statuses(&self) -> Vec<PluginStatus> {
+        self.plugins.list()
+    }
+
+    fn take_state(&self) -> Vec<PluginStateWrite> {
+        self.plugins.take_state()
+    }
+
+    fn detections(&self, at: Timestamp) -> Vec<Detection> {
+        self.plugins.detections(at)
+    }
+
+    fn exports(&self) -> Vec<serde_json::Value> {
+        self.exports.iter().map(|it| serde_json::json!(it.status())).collect()
+    }
+}
+
+/// Finds and compiles the plugins; what is wrong with one of them is logged and ends nothing.
+pub(super) async fn load_plugins(
+    config: &Config,
+    mut sources: Sources,
+    systemd: Systemd,
+) -> Result<Arc<Plugins>, AppError> {
+    sources.units = Arc::new(SystemdUnits::new(systemd, Handle::current()));
+    let options = PluginsOptions::new(config.plugins.dirs.clone(), config.plugins.grants.clone());
+    let loading = tokio::task::spawn_blocking(move || Plugins::load(&options, sources));
+    let loaded = loading.await.map_err(|_| AppError::Plugins("loading the plugins panicked".to_owned()))?;
+    let (plugins, problems) = loaded.map_err(|error| AppError::Plugins(Chain(&error).to_string()))?;
+    for problem in problems {
+        tracing::warn!(file = %problem.file.display(), error = problem.message, "Plugin problem.");
+    }
+    Ok(Arc::new(plugins))
+}

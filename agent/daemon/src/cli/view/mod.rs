@@ -1,0 +1,15 @@
+//! From documents to text for people. Pure: a document and a [`super::out::Look`] in, text with colour marks out.
+
+pub(super) mod audit;
+pub(super) mod baseline;
+pub(super) mod changes;
+pub(super) mod decisions;
+pub(super) mod deployments;
+pub(super) mod findings;
+pub(super) mod incidents;
+pub(super) mod metrics;
+pub(super) mod plugins;
+pub(super) mod policy;
+pub(super) mod remediations;
+pub(super) mod status;
+mod words;

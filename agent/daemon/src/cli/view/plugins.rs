@@ -1,0 +1,72 @@
+//! `holdfast plugin list` and `run`.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use holdfast_core::model::Presence;
+use holdfast_core::model::unit::human_bytes;
+
+use super::super::ink::{Ink, bold, dim, paint};
+use super::super::out::Look;
+use super::super::table::Table;
+use super::super::when::{percent, span};
+use super::words::{evidence, severity};
+use crate::answers::PluginAnswer;
+use crate::api::wire::PluginsDocument;
+use crate::status::PluginStatus;
+
+pub(in super::super) fn list(it: &PluginsDocument, look: Look) -> String {
+    if it.plugins.is_empty() {
+        return "No plugins.\n".to_owned();
+    }
+    table(&it.plugins, look)
+}
+
+pub(super) fn table(plugins: &[PluginStatus], look: Look) -> String {
+    let mut table =
+        Table::new(&["ID", "VERSION", "MODE", "ROLES", ">CALLS", ">FAILED", ">LAST COST", ">PEAK MEMORY", "STATE"]);
+    for it in plugins {
+        let state = match it.state.as_str() {
+            "ready" => paint(Ink::Green, "ready"),
+            "not_granted" => dim("not granted"),
+            other => paint(Ink::Red, &other.replace('_', " ")),
+        };
+        let why = it.reason.as_ref().or(it.last_error.as_ref()).map(|r| format!(": {r}")).unwrap_or_default();
+        table.row(vec![
+            it.id.clone(),
+            it.version.clone(),
+            it.mode.to_string(),
+            it.roles.join(","),
+            it.calls.to_string(),
+            it.failures.to_string(),
+            it.last_cost_us.map_or_else(|| "-".to_owned(), |us| span(Duration::from_micros(us))),
+            it.memory_peak_bytes.map_or_else(|| "-".to_owned(), human_bytes),
+            format!("{state}{why}"),
+        ]);
+    }
+    table.render(look.columns)
+}
+
+pub(in super::super) fn run(it: &PluginAnswer, _: Look) -> String {
+    let mut out = String::new();
+    let took = span(Duration::from_micros(it.elapsed_us));
+    let _ =
+        writeln!(out, "{} {} evaluated {} rules in {took}", bold(&it.plugin), dim(it.run.as_str()), it.evaluated.len());
+    for one in &it.detections {
+        let presence = match one.presence {
+            Presence::Present => severity(one.severity),
+            Presence::Cleared => paint(Ink::Green, "cleared"),
+            Presence::Inconclusive => dim("inconclusive"),
+        };
+        let _ = writeln!(out, "\n{presence}  {}  {}  {}", bold(&one.title), one.kind, dim(&one.target.to_string()));
+        let _ = writeln!(out, "  confidence {}", percent(one.confidence.get()));
+        evidence(&mut out, &one.evidence, 2);
+    }
+    if it.detections.is_empty() {
+        let _ = writeln!(out, "Nothing found.");
+    }
+    for one in &it.skipped {
+        let _ = writeln!(out, "skipped {}: {}", one.subject, one.reason);
+    }
+    out
+}

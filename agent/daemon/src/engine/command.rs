@@ -1,0 +1,109 @@
+//! What the engine wants done outside of the loop. Each result comes back as an [`Event`](crate::event_loop::Event).
+
+use std::sync::Arc;
+
+use holdfast_core::model::{Action, Finding, Plan, PlanBody, PlanDigest, RemediationId, RunId, StepRecord};
+use holdfast_core::policy::Authorized;
+use tokio::sync::oneshot;
+
+use crate::event_loop::ReadFor;
+use crate::request::Answer;
+
+/// One thing to do.
+#[derive(Debug)]
+pub enum Command {
+    /// Ask a plugin for a plan.
+    Propose {
+        /// Which plugin.
+        plugin: String,
+        /// For this rule.
+        rule: String,
+        /// The run.
+        run: RunId,
+        /// What the plan is to cure.
+        finding: Box<Finding>,
+    },
+    /// Run a plugin's check.
+    Check {
+        /// Which plugin.
+        plugin: String,
+        /// The run.
+        run: RunId,
+        /// A person waits for the report.
+        answer: Option<oneshot::Sender<Answer>>,
+    },
+    /// Ask the plugin whether its plan has cured the finding.
+    AskPlugin {
+        /// Which plugin.
+        plugin: String,
+        /// The run.
+        run: RunId,
+        /// Whose.
+        remediation: RemediationId,
+        /// The finding.
+        finding: Box<Finding>,
+        /// The plan.
+        plan: Box<PlanBody>,
+        /// What became of its steps.
+        steps: Vec<StepRecord>,
+    },
+    /// Carry out one step: its intent is durable.
+    Perform {
+        /// The plan, with the authority to carry it out.
+        authorized: Arc<Authorized<Plan>>,
+        /// Whose.
+        remediation: RemediationId,
+        /// Which step, counted from 0.
+        step: usize,
+        /// By this name it is carried out at most once.
+        request_id: String,
+    },
+    /// Take one step back: its intent is durable.
+    Undo {
+        /// Whose.
+        remediation: RemediationId,
+        /// Which step, counted from 0.
+        step: usize,
+        /// By this name it is carried out at most once.
+        request_id: String,
+        /// What the actuator keeps the former state under.
+        token: String,
+    },
+    /// Ask the actuator what became of an earlier request, after a pause.
+    AskOutcome {
+        /// Whose.
+        remediation: RemediationId,
+        /// Which step, counted from 0.
+        step: usize,
+        /// The request.
+        request_id: String,
+        /// Whether it was an undo.
+        undo: bool,
+        /// How often it was asked before: the pause grows with it.
+        attempt: u32,
+    },
+    /// Ask the actuator what these actions would change; the caller waits.
+    Simulate {
+        /// Whose.
+        remediation: RemediationId,
+        /// Digest of the plan.
+        digest: PlanDigest,
+        /// In order.
+        actions: Vec<(String, Action)>,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Answer>,
+    },
+    /// Read files; directories stand for all files in them.
+    Read {
+        /// Absolute paths.
+        paths: Vec<String>,
+        /// Not before so many milliseconds.
+        after_ms: u64,
+        /// What for.
+        purpose: ReadFor,
+    },
+    /// From now on tell when something in this directory is altered.
+    Watch(String),
+    /// Read configuration, policy and plugins again.
+    Reload(Option<oneshot::Sender<Answer>>),
+}

@@ -1,0 +1,299 @@
+//! From detections to findings and incidents.
+
+use std::time::Duration;
+
+use holdfast_core::correlate;
+use holdfast_core::detect::lifecycle::FindingEvent;
+use holdfast_core::model::audit::AuditKind;
+use holdfast_core::model::{
+    Class, Confidence, Detection, Evidence, Finding, FindingId, FindingState, Incident, IncidentId, Method, Presence,
+    RemediationState, RunId, Severity, Target,
+};
+use holdfast_plugin_host::CheckReport;
+use tokio::sync::oneshot;
+
+use super::{AGENT, Command, Engine, Moment};
+use crate::answers::{PluginAnswer, Skipped};
+use crate::request::{Answer, Refusal, RefusalKind};
+use crate::store::{StoreEvent, Writes};
+
+impl Engine {
+    /// Takes what a method says about a target.
+    pub(super) fn observe(&mut self, detection: &Detection, now: Moment, out: &mut Vec<Command>) {
+        match self.lifecycle.observe(detection, now.wall, self.ids.as_mut()) {
+            None => {}
+            Some(FindingEvent::Opened(finding)) => self.opened(finding, now, out),
+            Some(FindingEvent::Updated(finding)) => {
+                self.ledger.soon(Writes { findings: vec![finding], ..Writes::default() }, now);
+            }
+            Some(FindingEvent::Resolved(finding)) => self.resolved(finding, now),
+        }
+    }
+
+    fn opened(&mut self, mut finding: Finding, now: Moment, out: &mut Vec<Command>) {
+        let open: Vec<Incident> = self.incidents.values().cloned().collect();
+        let siblings: Vec<Finding> = self.lifecycle.open().filter(|it| it.id != finding.id).cloned().collect();
+        let changes: Vec<_> = self.changes.iter().cloned().collect();
+        let mut incident = correlate::correlate(&finding, &open, &siblings, &changes, now.wall, self.ids.as_mut());
+        finding.incident = Some(incident.id.clone());
+        self.lifecycle.replace(finding.clone());
+        correlate::note(&mut incident, finding.began_at, "finding", finding.id.as_str(), finding.title.clone());
+        let mut audit = vec![Self::draft(
+            now,
+            AuditKind::Finding,
+            AGENT,
+            &finding.id,
+            serde_json::json!({
+                "state": "new", "kind": finding.kind, "target": finding.target.to_string(), "title": finding.title,
+                "severity": finding.severity, "confidence": finding.confidence, "method": finding.method,
+                "incident": incident.id, "cause": finding.cause,
+            }),
+        )];
+        if !self.incidents.contains_key(&incident.id) {
+            let body = serde_json::json!({ "state": "open", "title": incident.title });
+            audit.push(Self::draft(now, AuditKind::Incident, AGENT, &incident.id, body));
+        }
+        tracing::warn!(
+            finding_id = %finding.id, incident_id = %incident.id, kind = finding.kind, target_name = %finding.target,
+            severity = %finding.severity, title = finding.title, "Finding opened."
+        );
+        self.incidents.insert(incident.id.clone(), incident.clone());
+        let id = finding.id.clone();
+        self.ledger
+            .soon(Writes { findings: vec![finding], incidents: vec![incident], audit, ..Writes::default() }, now);
+        self.consider(&id, now, out);
+    }
+
+    fn resolved(&mut self, finding: Finding, now: Moment) {
+        let body =
+            serde_json::json!({ "state": "resolved", "target": finding.target.to_string(), "count": finding.count });
+        let audit = vec![Self::draft(now, AuditKind::Finding, AGENT, &finding.id, body)];
+        tracing::info!(finding_id = %finding.id, kind = finding.kind, target_name = %finding.target, "Finding resolved.");
+        self.pending.remove(&finding.id);
+        self.decided.remove(&finding.id);
+        let id = finding.id.clone();
+        let incident = finding.incident.clone();
+        self.ledger.soon(Writes { findings: vec![finding], audit, ..Writes::default() }, now);
+        self.withdraw(&id, "the finding was resolved before anything was done", now);
+        if let Some(incident) = incident {
+            self.close_incident(&incident, None, now);
+        }
+    }
+
+    /// Closes an incident whose findings are all closed; a remediation that still watches keeps it open.
+    pub(super) fn close_incident(&mut self, id: &IncidentId, outcome: Option<String>, now: Moment) {
+        let busy = |it: &holdfast_core::model::Remediation| {
+            it.incident.as_ref() == Some(id)
+                && matches!(
+                    it.state,
+                    RemediationState::Running | RemediationState::Verifying | RemediationState::Undoing
+                )
+        };
+        if self.remediations.values().any(busy) {
+            return;
+        }
+        let Some(incident) = self.incidents.get(id) else { return };
+        let findings: Vec<Finding> = incident.findings.iter().filter_map(|f| self.finding(f)).collect();
+        let outcome = outcome.or_else(|| Some("the symptoms went away".to_owned()));
+        let Some(closed) = correlate::close(incident, &findings, now.wall, outcome) else { return };
+        self.incidents.remove(id);
+        let body = serde_json::json!({ "state": "resolved", "outcome": closed.outcome });
+        let audit = vec![Self::draft(now, AuditKind::Incident, AGENT, id, body)];
+        self.ledger.soon(Writes { incidents: vec![closed], audit, ..Writes::default() }, now);
+    }
+
+    /// A finding, open or not.
+    pub(super) fn finding(&self, id: &FindingId) -> Option<Finding> {
+        self.lifecycle.get(id).cloned().or_else(|| self.reader.finding(id).ok().flatten())
+    }
+
+    /// Alters a finding's state in memory and gives the document to be written.
+    pub(super) fn set_finding_state(&mut self, id: &FindingId, state: FindingState) -> Option<Finding> {
+        let mut finding = self.lifecycle.get(id).cloned()?;
+        if !finding.is_open() || finding.state == state {
+            return None;
+        }
+        finding.state = state;
+        self.lifecycle.replace(finding.clone());
+        Some(finding)
+    }
+
+    /// Adds a line to an open incident's story and gives the document to be written.
+    pub(super) fn note(
+        &mut self,
+        incident: Option<&IncidentId>,
+        (kind, reference): (&str, &str),
+        text: String,
+        now: Moment,
+    ) -> Vec<Incident> {
+        let Some(incident) = incident.and_then(|id| self.incidents.get_mut(id)) else { return Vec::new() };
+        correlate::note(incident, now.wall, kind, reference, text);
+        vec![incident.clone()]
+    }
+
+    /// A failing collector is a finding about the agent, never its end.
+    pub(super) fn observe_collectors(&mut self, now: Moment, out: &mut Vec<Command>) {
+        let failing: Vec<String> = self.collectors.iter().filter(|c| c.failing).map(|c| c.name.clone()).collect();
+        if failing == self.collectors_failing {
+            return;
+        }
+        let before = std::mem::replace(&mut self.collectors_failing, failing);
+        let names: std::collections::BTreeSet<String> =
+            before.into_iter().chain(self.collectors_failing.clone()).collect();
+        for name in names {
+            let error = self.collectors.iter().find(|c| c.name == name && c.failing).map(|c| c.last_error.clone());
+            let evidence =
+                error.clone().flatten().map(|e| vec![Evidence::new("collector.error", e)]).unwrap_or_default();
+            let detection = about_agent(
+                ("agent.collector_failed", "collector_failure"),
+                Target::new("collector", &name),
+                (error.is_some(), format!("Collector {name} fails")),
+                evidence,
+                now,
+            );
+            self.observe(&detection, now, out);
+        }
+    }
+
+    /// What the store of samples says of itself.
+    pub(super) fn observe_store(&mut self, now: Moment, out: &mut Vec<Command>) {
+        for event in self.telemetry.take_events() {
+            let (present, title, evidence) = match event {
+                StoreEvent::CorruptSetAside { path, why } => (
+                    true,
+                    "The telemetry database was damaged and set aside".to_owned(),
+                    vec![
+                        Evidence::new("store.set_aside", path.display().to_string()),
+                        Evidence::new("store.error", why),
+                    ],
+                ),
+                StoreEvent::WritingFails { why } => {
+                    (true, "Telemetry cannot be written".to_owned(), vec![Evidence::new("store.error", why)])
+                }
+                StoreEvent::WritingWorks { lost } => {
+                    (false, "Telemetry is written again".to_owned(), vec![Evidence::new("store.lost", lost)])
+                }
+            };
+            let kind = ("agent.store_failed", "store_failure");
+            let detection = about_agent(kind, Target::new("store", "telemetry.db"), (present, title), evidence, now);
+            self.observe(&detection, now, out);
+        }
+    }
+
+    /// What plugins keep becomes durable, and a benched plugin is a finding.
+    pub(super) fn observe_plugins(&mut self, now: Moment, out: &mut Vec<Command>) {
+        let plugin_state = self.plugins.take_state();
+        if !plugin_state.is_empty() {
+            self.ledger.soon(Writes { plugin_state, ..Writes::default() }, now);
+        }
+        for detection in self.plugins.detections(now.wall) {
+            self.observe(&detection, now, out);
+        }
+    }
+
+    /// Asks a plugin for its check.
+    pub(super) fn check(
+        &mut self,
+        plugin: &str,
+        answer: Option<oneshot::Sender<Answer>>,
+        now: Moment,
+        out: &mut Vec<Command>,
+    ) {
+        let run = RunId::new(now.wall, self.ids.as_mut());
+        out.push(Command::Check { plugin: plugin.to_owned(), run, answer });
+    }
+
+    /// Takes a check's report: what it found, and that what it no longer finds is gone.
+    pub(super) fn on_checked(
+        &mut self,
+        (plugin, run, elapsed): (&str, RunId, Duration),
+        result: Result<CheckReport, String>,
+        answer: Option<oneshot::Sender<Answer>>,
+        now: Moment,
+        out: &mut Vec<Command>,
+    ) {
+        let reply = match result {
+            Ok(report) => {
+                let skipped = report.skipped.iter().cloned();
+                let reply = serde_json::json!(PluginAnswer {
+                    plugin: plugin.to_owned(),
+                    run,
+                    detections: report.detections.clone(),
+                    evaluated: report.evaluated.clone(),
+                    skipped: skipped.map(|(subject, reason)| Skipped { subject, reason }).collect(),
+                    elapsed_us: u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+                });
+                self.take_report(plugin, report, now, out);
+                Ok(reply)
+            }
+            Err(why) => Err(Refusal::new(RefusalKind::Failed, format!("the check of plugin {plugin} failed: {why}"))
+                .hint("`holdfast plugin list` shows its state and last error")),
+        };
+        if let Some(answer) = answer {
+            let _ = answer.send(reply);
+        }
+    }
+
+    fn take_report(&mut self, plugin: &str, report: CheckReport, now: Moment, out: &mut Vec<Command>) {
+        let method = format!("plugin:{plugin}");
+        let found: std::collections::HashSet<String> = report.detections.iter().map(Detection::fingerprint).collect();
+        let gone: Vec<Finding> = self
+            .lifecycle
+            .open()
+            .filter(|it| {
+                it.method.name == method && report.evaluated.contains(&it.kind) && !found.contains(&it.fingerprint)
+            })
+            .cloned()
+            .collect();
+        for mut detection in report.detections {
+            detection.cause = self.own.cause_of(&detection.target, now.mono);
+            self.observe(&detection, now, out);
+        }
+        for finding in gone {
+            let detection = Detection { presence: Presence::Cleared, ..detection_of(&finding, now) };
+            self.observe(&detection, now, out);
+        }
+    }
+}
+
+/// The detection that would confirm a finding: same fingerprint.
+fn detection_of(finding: &Finding, now: Moment) -> Detection {
+    let start = format!("{}|{}|{}|", finding.method.name, finding.kind, finding.target);
+    Detection {
+        kind: finding.kind.clone(),
+        class: finding.class,
+        target: finding.target.clone(),
+        discriminator: finding.fingerprint.strip_prefix(&start).unwrap_or_default().to_owned(),
+        presence: Presence::Present,
+        title: finding.title.clone(),
+        severity: finding.severity,
+        confidence: finding.confidence,
+        method: finding.method.clone(),
+        evidence: finding.evidence.clone(),
+        began_at: now.wall,
+        cause: None,
+    }
+}
+
+fn about_agent(
+    (kind, method): (&str, &str),
+    target: Target,
+    (present, title): (bool, String),
+    evidence: Vec<Evidence>,
+    now: Moment,
+) -> Detection {
+    Detection {
+        kind: kind.to_owned(),
+        class: Class::Reliability,
+        target,
+        discriminator: String::new(),
+        presence: if present { Presence::Present } else { Presence::Cleared },
+        title,
+        severity: Severity::Medium,
+        confidence: Confidence::CERTAIN,
+        method: Method { name: method.to_owned(), version: 1 },
+        evidence,
+        began_at: now.wall,
+        cause: None,
+    }
+}

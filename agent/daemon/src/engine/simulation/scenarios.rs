@@ -1,0 +1,200 @@
+//! Histories that the engine must live through.
+
+use super::*;
+use crate::store::{DecisionFilter, FindingFilter, IncidentFilter};
+
+const AUTO: &str = r#"
+[[rule]]
+name = "restart-crashed"
+description = "Crashed units are restarted"
+on = ["unit.failed"]
+when = 'finding.confidence >= 0.9'
+sustained = "1s"
+plugin = "unit-medic"
+mode = "auto"
+[rule.guard]
+cooldown = "1s"
+budget = { runs = 3, per = "1h" }
+max-risk = "medium"
+[rule.verify]
+within = "20s"
+healthy = 'unit.active_state == "active"'
+on-failure = "stop"
+"#;
+
+fn crashed(policy: &str, ceiling: Mode) -> Sim {
+    let mut sim = Sim::new(policy, ceiling);
+    sim.set_unit("web.service", "active");
+    sim.run(2);
+    sim.set_unit("web.service", "failed");
+    sim
+}
+
+#[test]
+fn a_crashed_unit_is_restarted_verified_and_its_incident_closed() {
+    let mut sim = crashed(AUTO, Mode::Auto);
+    sim.run(10);
+    assert_eq!((sim.states(), sim.world.restarts), (vec![RemediationState::Succeeded], 1));
+    let findings = sim.reader().findings(&FindingFilter::default()).unwrap();
+    assert_eq!(findings.len(), 1);
+    assert!(!findings[0].is_open(), "{findings:?}");
+    let incidents = sim.reader().incidents(&IncidentFilter::default()).unwrap();
+    assert!(incidents[0].outcome.as_deref().unwrap().starts_with("healed by rem_"), "{incidents:?}");
+    sim.assert_chain();
+}
+
+#[test]
+fn a_transient_failure_makes_no_plan() {
+    let mut sim = crashed(AUTO, Mode::Auto);
+    sim.set_unit("web.service", "active");
+    sim.run(10);
+    assert_eq!((sim.remediations().len(), sim.world.restarts), (0, 0));
+}
+
+#[test]
+fn under_the_advise_ceiling_nothing_is_executed_and_the_plan_is_shown() {
+    let mut sim = crashed(AUTO, Mode::Advise);
+    sim.run(10);
+    assert_eq!((sim.states(), sim.world.restarts), (vec![RemediationState::Proposed], 0));
+    let id = sim.remediations()[0].id.clone();
+    let refused = sim.ask(Request::Approve { remediation: id, note: "yes".into(), digest: None }).unwrap_err();
+    assert_eq!(refused.kind, crate::request::RefusalKind::Denied);
+    assert_eq!(sim.world.restarts, 0);
+}
+
+#[test]
+fn under_the_approve_ceiling_it_waits_for_a_yes_to_this_very_plan() {
+    let mut sim = crashed(AUTO, Mode::Approve);
+    sim.run(5);
+    let waiting = sim.remediations().remove(0);
+    assert_eq!((waiting.state, sim.world.restarts), (RemediationState::AwaitingApproval, 0));
+    let approve =
+        |digest: Option<String>| Request::Approve { remediation: waiting.id.clone(), note: "ok".into(), digest };
+    assert!(sim.ask(approve(Some("0".repeat(64)))).is_err(), "another plan's digest is no yes");
+    sim.ask(approve(Some(waiting.plan.digest().to_string()))).unwrap();
+    sim.run(10);
+    assert_eq!((sim.states(), sim.world.restarts), (vec![RemediationState::Succeeded], 1));
+}
+
+#[test]
+fn while_paused_nothing_starts_and_afterwards_it_does() {
+    let mut sim = Sim::new(AUTO, Mode::Auto);
+    sim.set_unit("web.service", "active");
+    sim.ask(Request::Pause { reason: "maintenance".into() }).unwrap();
+    sim.set_unit("web.service", "failed");
+    sim.run(20);
+    assert_eq!(sim.world.restarts, 0);
+    let decisions = sim.reader().decisions(&DecisionFilter::default()).unwrap();
+    assert!(decisions.iter().any(|it| it.reasons.iter().any(|r| r.code == "paused")), "{decisions:?}");
+    sim.ask(Request::Resume { reason: "done".into() }).unwrap();
+    sim.run(20);
+    assert_eq!(sim.world.restarts, 1);
+}
+
+#[test]
+fn a_pause_survives_a_restart_of_the_agent() {
+    let mut sim = Sim::new(AUTO, Mode::Auto);
+    sim.ask(Request::Pause { reason: "maintenance".into() }).unwrap();
+    sim.kill();
+    sim.boot();
+    sim.set_unit("web.service", "failed");
+    sim.run(10);
+    assert_eq!(sim.world.restarts, 0);
+}
+
+#[test]
+fn a_restart_that_does_not_help_is_tried_until_its_record_asks_for_a_person() {
+    let mut sim = crashed(AUTO, Mode::Auto);
+    sim.world.restart = Restart::FailsAgain;
+    sim.run(200);
+    assert_eq!(sim.world.restarts, 2, "two failures demote the rule: {:?}", sim.states());
+    assert_eq!(sim.states().last(), Some(&RemediationState::AwaitingApproval));
+    sim.assert_chain();
+}
+
+#[test]
+fn without_a_cooldown_in_the_rule_an_attempt_that_failed_is_not_repeated() {
+    let once = AUTO.replace("cooldown = \"1s\"\n", "");
+    let mut sim = crashed(&once, Mode::Auto);
+    sim.world.restart = Restart::FailsAgain;
+    sim.run(200);
+    assert_eq!((sim.world.restarts, sim.states()), (1, vec![RemediationState::Failed]));
+}
+
+#[test]
+fn a_lost_answer_is_asked_for_and_the_step_is_not_repeated() {
+    let mut sim = crashed(AUTO, Mode::Auto);
+    sim.world.restart = Restart::AnswerLost;
+    sim.run(15);
+    assert_eq!((sim.states(), sim.world.restarts), (vec![RemediationState::Succeeded], 1));
+}
+
+#[test]
+fn what_root_did_not_list_is_refused_and_said() {
+    let once = AUTO.replace("cooldown = \"1s\"\n", "");
+    let mut sim = crashed(&once, Mode::Auto);
+    sim.world.restart = Restart::Refused;
+    sim.run(15);
+    let all = sim.remediations();
+    assert_eq!(all[0].state, RemediationState::Failed);
+    assert!(all[0].outcome.as_deref().unwrap().contains("not listed"), "{:?}", all[0].outcome);
+}
+
+#[test]
+fn killed_before_any_command_the_agent_finishes_or_reports_and_repeats_nothing() {
+    let mut ended = Vec::new();
+    for at in 1..40 {
+        let mut sim = Sim::new(AUTO, Mode::Auto);
+        sim.set_unit("web.service", "active");
+        sim.run(2);
+        sim.kill_at = Some(sim.commands + at);
+        sim.set_unit("web.service", "failed");
+        sim.run(6);
+        if !sim.killed {
+            break;
+        }
+        sim.kill_at = None;
+        sim.boot();
+        sim.run(40);
+        assert_eq!(sim.world.restarts, 1, "killed at command {at}: {:?}", sim.states());
+        assert!(sim.states().iter().all(|it| it.is_final()), "killed at command {at}: {:?}", sim.states());
+        sim.assert_chain();
+        ended.push(sim.states());
+    }
+    assert!(ended.len() >= 2, "the history has at least a proposal and a step: {ended:?}");
+}
+
+#[test]
+fn random_histories_keep_the_invariants() {
+    for seed in 0..12_u64 {
+        let dice = Mutex::new(SeededIds(seed));
+        let mut sim = Sim::new(AUTO, Mode::Auto);
+        sim.set_unit("web.service", "active");
+        for _ in 0..40 {
+            match draw(&dice) % 8 {
+                0 => sim.set_unit("web.service", "failed"),
+                1 => sim.set_unit("web.service", "active"),
+                2 => sim.set_unit("db.service", "failed"),
+                3 => sim.world.restart = Restart::FailsAgain,
+                4 => sim.world.restart = Restart::AnswerLost,
+                5 => sim.world.restart = Restart::Heals,
+                6 => {
+                    sim.kill();
+                    sim.boot();
+                }
+                _ => {}
+            }
+            sim.run(u32::from(draw(&dice) % 6));
+        }
+        sim.world.restart = Restart::Heals;
+        sim.run(60);
+        let executed = sim.world.journal.values().filter(|it| it.is_ok()).count() as u32;
+        assert_eq!(executed, sim.world.restarts, "seed {seed}: a request was carried out twice");
+        assert!(
+            sim.remediations().iter().filter(|it| !it.state.is_final()).count() <= 2,
+            "seed {seed}: {:?}",
+            sim.states()
+        );
+        sim.assert_chain();
+    }
+}

@@ -1,0 +1,89 @@
+//! How the agent stands, as the engine knows it; exporters are added by whoever runs them.
+
+use holdfast_core::model::RemediationState;
+
+use super::{Engine, Moment};
+use crate::status::{CollectorStatus, OwnCost, PolicyStatus, StatusDocument, StoreStatus};
+
+impl Engine {
+    pub(super) fn status(&self, now: Moment) -> StatusDocument {
+        let stats = self.telemetry.stats();
+        let cpu_s = self.facts.own_cpu_s();
+        let collectors = self.collectors.iter().map(|it| CollectorStatus {
+            name: it.name.clone(),
+            last_run: it.last_run,
+            cost_us: u64::try_from(it.cost.as_micros()).unwrap_or(u64::MAX),
+            runs: it.runs,
+            errors: it.errors,
+            failing: it.last_error.clone().filter(|_| it.failing),
+            absent: it.absent.clone(),
+        });
+        let awaiting = |it: &&holdfast_core::model::Remediation| it.state == RemediationState::AwaitingApproval;
+        StatusDocument {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            host: self.config.host.clone(),
+            pid: std::process::id(),
+            started_at: self.started_at(),
+            uptime_s: now.mono.saturating_sub(self.started.mono).as_secs(),
+            own: OwnCost {
+                cpu_percent: self.facts.own_cpu_percent(),
+                cpu_s,
+                resident_bytes: self.facts.own_resident(),
+                cpu_us_per_sample: cpu_s
+                    .filter(|_| stats.samples_stored > 0)
+                    .map(|s| s * 1e6 / stats.samples_stored as f64),
+            },
+            mode_ceiling: self.config.ceiling,
+            paused: self.paused.clone(),
+            collectors: collectors.collect(),
+            plugins: self.plugins.statuses(),
+            exports: self.plugins.exports(),
+            policy: PolicyStatus {
+                digest: self.policy.digest().to_owned(),
+                files: self.policy_files.clone(),
+                rules: self.policy.rules().len() as u64,
+            },
+            open_findings: self.lifecycle.open().filter(|it| it.is_open()).count() as u64,
+            open_incidents: self.incidents.len() as u64,
+            pending_approvals: self.remediations.values().filter(awaiting).count() as u64,
+            audit_head: self.ledger.head(),
+            problems: self.problems(&stats),
+            store: StoreStatus {
+                bytes: stats.bytes,
+                size_max_bytes: self.config.size_max_bytes,
+                retention_s: self.config.retention.as_secs(),
+                series: stats.series,
+                samples_held: stats.samples_held,
+                samples_stored: stats.samples_stored,
+                lost: stats.lost,
+                oldest: stats.oldest,
+                newest: stats.newest,
+                failing: stats.failing,
+            },
+        }
+    }
+
+    fn problems(&self, stats: &crate::store::TelemetryStats) -> Vec<String> {
+        let mut problems = Vec::new();
+        if let Some(why) = self.ledger.failing() {
+            problems.push(format!("state cannot be written, nothing is acted on: {why}"));
+        }
+        if self.ledger.lost() > 0 {
+            problems.push(format!("{} audit entries were lost while state could not be written", self.ledger.lost()));
+        }
+        if let Some(why) = &stats.failing {
+            problems.push(format!("telemetry cannot be written: {why}"));
+        }
+        if let Some(why) = &self.units_problem {
+            problems.push(format!("units are not watched: {why}"));
+        }
+        for collector in self.collectors.iter().filter(|it| it.failing) {
+            problems.push(format!(
+                "collector {} fails: {}",
+                collector.name,
+                collector.last_error.as_deref().unwrap_or("?")
+            ));
+        }
+        problems
+    }
+}

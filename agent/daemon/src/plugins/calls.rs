@@ -1,0 +1,191 @@
+//! Asking a plugin: on a blocking thread, one call at a time, with a deadline around everything, and the outcome booked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use holdfast_core::model::{Finding, PlanBody, RunId, StepRecord, Timestamp};
+use holdfast_plugin_host::{
+    Call, CallError, CheckReport, LogLevel, LogLine, Plugin, PluginVerdict, Proposal, Run, World,
+};
+use tokio::time::timeout;
+
+use super::{Entry, Plugins, held};
+use crate::store::PluginStateWrite;
+
+/// What a call may take beyond its own deadline: a tick, a late host call, the way to a thread.
+const MARGIN: Duration = Duration::from_secs(6);
+
+/// What names the plugin that gave an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginIdent {
+    /// `unit-medic 0.1.0`.
+    pub name_version: String,
+    /// SHA-256 of its component.
+    pub digest: String,
+}
+
+/// Why a plugin gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum PluginError {
+    /// Nobody has that id.
+    #[error("there is no plugin `{0}` on this host")]
+    Unknown(String),
+    /// It was not loaded.
+    #[error("plugin {id} was refused at load: {why}")]
+    Refused {
+        /// The plugin.
+        id: String,
+        /// Why.
+        why: String,
+    },
+    /// The operator has not granted it anything.
+    #[error("plugin {0} has no grant on this host; write plugins.d/{0}.toml")]
+    NotGranted(String),
+    /// It is benched.
+    #[error("plugin {id} is quarantined: {why}")]
+    Quarantined {
+        /// The plugin.
+        id: String,
+        /// Why and for how long.
+        why: String,
+    },
+    /// Its call before this one has not ended.
+    #[error("plugin {0} is still busy with another call")]
+    Busy(String),
+    /// The call failed.
+    #[error("plugin {id} failed")]
+    Call {
+        /// The plugin.
+        id: String,
+        /// In which way.
+        #[source]
+        source: CallError,
+    },
+    /// The call did not end: something that it asked the host for hangs.
+    #[error("plugin {id} gave no answer within {} s; something that it reads does not answer", .after.as_secs())]
+    Stuck {
+        /// The plugin.
+        id: String,
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// The host's own code panicked.
+    #[error("the call of plugin {0} panicked in the host")]
+    Panicked(String),
+}
+
+impl Plugins {
+    /// Runs a plugin's check.
+    pub async fn check(&self, plugin: &str, run: RunId, at: Timestamp) -> Result<CheckReport, PluginError> {
+        self.call(plugin, run, at, holdfast_plugin_host::Plugin::check).await.map(|(report, _)| report)
+    }
+
+    /// Asks a plugin for a plan; `None`: it has nothing to propose.
+    pub async fn propose(
+        &self,
+        plugin: &str,
+        run: RunId,
+        finding: Finding,
+        at: Timestamp,
+    ) -> Result<Option<(Proposal, PluginIdent)>, PluginError> {
+        let call = self.call(plugin, run, at, move |plugin, run, world| plugin.propose(run, world, &finding)).await;
+        call.map(|(proposal, ident)| proposal.map(|proposal| (proposal, ident)))
+    }
+
+    /// Asks a plugin whether its plan helped.
+    pub async fn verify(
+        &self,
+        plugin: &str,
+        run: RunId,
+        finding: Finding,
+        plan: PlanBody,
+        outcomes: Vec<StepRecord>,
+        at: Timestamp,
+    ) -> Result<PluginVerdict, PluginError> {
+        let ask = move |plugin: &Plugin, run: &Run, world: &Arc<dyn World>| {
+            plugin.verify(run, world, &finding, &plan, &outcomes)
+        };
+        self.call(plugin, run, at, ask).await.map(|(verdict, _)| verdict)
+    }
+
+    fn entry(&self, id: &str) -> Result<(&Entry, Plugin), PluginError> {
+        let entry = self.entries.get(id).ok_or_else(|| PluginError::Unknown(id.to_owned()))?;
+        let plugin = match &entry.plugin {
+            Ok(plugin) if plugin.grant().is_some() => plugin.clone(),
+            Ok(_) => return Err(PluginError::NotGranted(id.to_owned())),
+            Err(why) => return Err(PluginError::Refused { id: id.to_owned(), why: why.clone() }),
+        };
+        match held(&entry.health).rests(self.clock.monotonic()) {
+            Some(why) => Err(PluginError::Quarantined { id: id.to_owned(), why }),
+            None => Ok((entry, plugin)),
+        }
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        id: &str,
+        run: RunId,
+        at: Timestamp,
+        ask: impl FnOnce(&Plugin, &Run, &Arc<dyn World>) -> Call<T> + Send + 'static,
+    ) -> Result<(T, PluginIdent), PluginError> {
+        let (entry, plugin) = self.entry(id)?;
+        let after = plugin.limits().deadline + MARGIN;
+        let Ok(Ok(turn)) = timeout(after, Arc::clone(&entry.turn).acquire_owned()).await else {
+            return Err(PluginError::Busy(id.to_owned()));
+        };
+        let ident =
+            PluginIdent { name_version: format!("{} {}", plugin.id(), plugin.version()), digest: entry.digest.clone() };
+        let (run, world) = (Run { id: run, host_id: self.host_id.clone(), at }, self.world());
+        let run_id = run.id.clone();
+        let thread = tokio::task::spawn_blocking(move || {
+            // A call that hangs keeps its turn, and with it only its own plugin.
+            let _turn = turn;
+            ask(&plugin, &run, &world)
+        });
+        let call = match timeout(after, thread).await {
+            Ok(Ok(call)) => call,
+            Ok(Err(_)) => return Err(self.lost(entry, PluginError::Panicked(id.to_owned()))),
+            Err(_) => return Err(self.lost(entry, PluginError::Stuck { id: id.to_owned(), after })),
+        };
+        write_log(id, &run_id, &call.log, call.cost.log_lines_dropped);
+        let error = call.result.as_ref().err().map(|error| (error.to_string(), error.is_misbehaviour()));
+        let (now, cost) = (self.clock.monotonic(), call.cost);
+        held(&entry.health).ended(now, Some(cost.elapsed), cost.memory_peak_bytes, error);
+        let value = call.result.map_err(|source| PluginError::Call { id: id.to_owned(), source })?;
+        self.keep(id, call.state);
+        Ok((value, ident))
+    }
+
+    /// A call that gave nothing back counts as a failure.
+    fn lost(&self, entry: &Entry, error: PluginError) -> PluginError {
+        held(&entry.health).ended(self.clock.monotonic(), None, 0, Some((error.to_string(), true)));
+        error
+    }
+
+    /// The next call sees it at once; [`Plugins::take_state`] hands it to whoever makes it durable.
+    fn keep(&self, id: &str, state: Vec<(String, Option<Vec<u8>>)>) {
+        if state.is_empty() {
+            return;
+        }
+        self.world.remember(id, &state);
+        let writes = state.into_iter().map(|(key, value)| PluginStateWrite { plugin: id.to_owned(), key, value });
+        held(&self.unwritten).extend(writes);
+    }
+}
+
+fn write_log(plugin: &str, run: &RunId, lines: &[LogLine], dropped: u64) {
+    for line in lines {
+        let fields = line.fields.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ");
+        let said = &line.message;
+        match line.level {
+            LogLevel::Trace => tracing::trace!(plugin, %run, said, fields, "A plugin said."),
+            LogLevel::Debug => tracing::debug!(plugin, %run, said, fields, "A plugin said."),
+            LogLevel::Info => tracing::info!(plugin, %run, said, fields, "A plugin said."),
+            // Its own view of itself: for the agent a plugin's error is no more than a warning.
+            LogLevel::Warn | LogLevel::Error => tracing::warn!(plugin, %run, said, fields, "A plugin said."),
+        }
+    }
+    if dropped > 0 {
+        tracing::warn!(plugin, %run, dropped, "A plugin said more than is kept.");
+    }
+}

@@ -1,0 +1,154 @@
+//! The process list, read from `/proc` once for each question.
+//!
+//! A process that ends while it is read is left out; what the agent's user may not see (another user's executable) is absent.
+
+use std::io::Read;
+use std::path::Path;
+
+use holdfast_core::model::Timestamp;
+use holdfast_plugin_host::{ProcessFacts, WorldError};
+
+use crate::host::FsRoot;
+
+/// A command line is cut here, in bytes.
+const CMDLINE_BYTES_MAX: u64 = 16 * 1024;
+/// No file of one process is longer.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// The kernel's units.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Units {
+    pub(super) ticks_per_second: u64,
+    pub(super) page_bytes: u64,
+}
+
+impl Units {
+    pub(super) fn of_this_kernel() -> Self {
+        Self {
+            ticks_per_second: rustix::param::clock_ticks_per_second(),
+            page_bytes: rustix::param::page_size() as u64,
+        }
+    }
+}
+
+/// All processes by pid; `may_go_on` is asked before each.
+pub(super) fn list(
+    fs: &FsRoot,
+    cmdline: bool,
+    units: Units,
+    may_go_on: impl Fn() -> bool,
+) -> Result<Vec<ProcessFacts>, WorldError> {
+    let stat = text(&fs.path("/proc/stat"), 1 << 20).map_err(|error| WorldError::io(format!("/proc/stat: {error}")))?;
+    let boot = boot_time(&stat).ok_or_else(|| WorldError::io("/proc/stat has no line `btime`"))?;
+    let listed = std::fs::read_dir(fs.path("/proc")).map_err(|error| WorldError::io(format!("/proc: {error}")))?;
+    let mut pids: Vec<u32> = listed.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    pids.sort_unstable();
+    let mut found = Vec::with_capacity(pids.len());
+    for pid in pids {
+        if !may_go_on() {
+            return Err(WorldError::timeout("listing the processes took too long"));
+        }
+        found.extend(read(&fs.path(format!("/proc/{pid}")), pid, cmdline, boot, units));
+    }
+    Ok(found)
+}
+
+fn text(path: &Path, max: u64) -> std::io::Result<String> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(max).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn boot_time(stat: &str) -> Option<i64> {
+    stat.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse().ok())
+}
+
+fn read(dir: &Path, pid: u32, cmdline: bool, boot: i64, units: Units) -> Option<ProcessFacts> {
+    let stat = Stat::parse(&text(&dir.join("stat"), FILE_BYTES_MAX).ok()?)?;
+    let status = text(&dir.join("status"), FILE_BYTES_MAX).ok()?;
+    let uid = status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().next()?.parse().ok())?;
+    let exe = std::fs::read_link(dir.join("exe")).ok().map(|exe| exe.to_string_lossy().into_owned());
+    let deleted = exe.as_deref().and_then(|exe| exe.strip_suffix(" (deleted)")).map(str::to_owned);
+    let command =
+        if cmdline { text(&dir.join("cmdline"), CMDLINE_BYTES_MAX).unwrap_or_default() } else { String::new() };
+    let since_boot_ms = stat.started_ticks.saturating_mul(1_000) / units.ticks_per_second.max(1);
+    Some(ProcessFacts {
+        pid,
+        started: Timestamp::from_secs(boot).plus(std::time::Duration::from_millis(since_boot_ms)),
+        ppid: stat.ppid,
+        uid,
+        name: stat.name,
+        cmdline: command.split('\0').filter(|part| !part.is_empty()).map(str::to_owned).collect(),
+        exe_deleted: deleted.is_some(),
+        exe: deleted.or(exe),
+        resident_bytes: stat.resident_pages.saturating_mul(units.page_bytes),
+        cpu_seconds: stat.cpu_ticks as f64 / units.ticks_per_second.max(1) as f64,
+        unit: text(&dir.join("cgroup"), FILE_BYTES_MAX).ok().and_then(|text| unit_of(&text)),
+    })
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    name: String,
+    ppid: u32,
+    cpu_ticks: u64,
+    started_ticks: u64,
+    resident_pages: u64,
+}
+
+impl Stat {
+    /// The name stands in parentheses and may itself hold any of them and spaces: the last one ends it.
+    fn parse(text: &str) -> Option<Self> {
+        let (start, end) = (text.find('(')?, text.rfind(')')?);
+        let name = text.get(start + 1..end)?.to_owned();
+        let fields: Vec<&str> = text.get(end + 1..)?.split_whitespace().collect();
+        // Counted from the state, which is field 3 of proc(5).
+        let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
+        Some(Self {
+            name,
+            ppid: u32::try_from(field(4)?).ok()?,
+            cpu_ticks: field(14)?.saturating_add(field(15)?),
+            started_ticks: field(22)?,
+            resident_pages: field(24)?,
+        })
+    }
+}
+
+/// The innermost systemd unit of a cgroup path.
+fn unit_of(cgroup: &str) -> Option<String> {
+    const KINDS: [&str; 4] = [".service", ".scope", ".socket", ".mount"];
+    let path = cgroup.lines().find_map(|line| line.strip_prefix("0::"))?;
+    path.split('/').rev().find(|part| KINDS.iter().any(|kind| part.ends_with(kind))).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_hold_parentheses_and_spaces() {
+        let text = "42 (a) b (c) S 7 42 42 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 1 0 12345 1000 77 1 2 3";
+        let wanted =
+            Stat { name: "a) b (c".into(), ppid: 7, cpu_ticks: 300, started_ticks: 12_345, resident_pages: 77 };
+        assert_eq!(Stat::parse(text), Some(wanted));
+        assert_eq!(Stat::parse("42 (x) S 1"), None);
+    }
+
+    #[test]
+    fn the_innermost_unit_counts() {
+        let check = |text: &str, unit: Option<&str>| assert_eq!(unit_of(text).as_deref(), unit);
+        check("0::/system.slice/web.service\n", Some("web.service"));
+        check("0::/system.slice/web.service/payload\n", Some("web.service"));
+        check("0::/user.slice/user-1.slice/user@1.service/app.slice/app.scope\n", Some("app.scope"));
+        check("0::/init.scope\n", Some("init.scope"));
+        check("12:cpu:/x\n", None);
+    }
+
+    #[test]
+    fn this_very_process_is_listed_with_its_executable() {
+        let all = list(&FsRoot::real(), true, Units::of_this_kernel(), || true).unwrap();
+        let own = all.iter().find(|process| process.pid == std::process::id()).unwrap();
+        assert!(own.resident_bytes > 0 && own.exe.is_some() && !own.cmdline.is_empty(), "{own:?}");
+        assert!(list(&FsRoot::real(), false, Units::of_this_kernel(), || false).is_err());
+    }
+}

@@ -1,0 +1,214 @@
+//! Loading plugins: what may be compiled at all, what it may import, which roles it has.
+//!
+//! Compiling is the dear part and happens once for each load. A component is looked through before the compiler sees it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use holdfast_core::model::plan::hex;
+use sha2::{Digest, Sha256};
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::{Config, Engine};
+
+use crate::bindings::{HealerPlugin, check, lifecycle, remediator};
+use crate::grant::{Effective, Grant, GrantError};
+use crate::guest::one_line;
+use crate::limits::{COMPONENT_BYTES_MAX, Limits, STACK_BYTES_MAX};
+use crate::manifest::{ManifestError, manifest_of, unreadable};
+use crate::plugin::{Compiled, Exports, Plugin, Role};
+use crate::services::Room;
+
+/// The WIT package and the interfaces of it that a plugin may import.
+const PACKAGE: &str = "holdfast:plugin/";
+const VERSION: &str = "@0.1.0";
+const IMPORTS: [&str; 9] = ["types", "log", "clock", "files", "units", "processes", "metrics", "changes", "state"];
+
+/// How the host is made.
+#[derive(Debug, Clone, Default)]
+pub struct HostOptions {
+    /// Bounds of every call.
+    pub limits: Limits,
+}
+
+/// The host cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The WebAssembly engine refuses.
+    #[error("the WebAssembly engine cannot be started: {0}")]
+    Engine(String),
+    /// No thread for the deadlines.
+    #[error("the thread that keeps deadlines cannot be started")]
+    Ticker(#[source] std::io::Error),
+}
+
+/// A component that is not loaded.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum LoadError {
+    /// Larger than any plugin has reason to be.
+    #[error("the component has {bytes} bytes; {COMPONENT_BYTES_MAX} are allowed")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+    },
+    /// No component: truncated, damaged, or something else.
+    #[error("{0}")]
+    NotAComponent(String),
+    /// Its manifest.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// Its grant.
+    #[error(transparent)]
+    Grant(#[from] GrantError),
+    /// It wants more than the package offers.
+    #[error("{0}")]
+    Import(String),
+    /// It has no role, or not those that its manifest names.
+    #[error("{0}")]
+    Roles(String),
+    /// The compiler or the linker refuses.
+    #[error("the component cannot be compiled or linked: {0}")]
+    Compile(String),
+}
+
+/// The engine, its linker and its ticker. Cheap to share behind an `Arc`; one for each process is enough.
+pub struct PluginHost {
+    engine: Engine,
+    linker: Linker<Room>,
+    limits: Limits,
+    ticks: Arc<AtomicU64>,
+}
+
+impl fmt::Debug for PluginHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PluginHost").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl PluginHost {
+    /// Starts the engine and the thread that keeps deadlines; the thread ends with the host and its last plugin.
+    pub fn new(options: HostOptions) -> Result<Self, HostError> {
+        let mut config = Config::new();
+        config
+            .epoch_interruption(true)
+            .max_wasm_stack(STACK_BYTES_MAX)
+            .wasm_component_model(true)
+            .wasm_multi_memory(false)
+            .wasm_memory64(false)
+            .wasm_relaxed_simd(false)
+            .cranelift_opt_level(wasmtime::OptLevel::Speed);
+        let engine = Engine::new(&config).map_err(|error| HostError::Engine(error.to_string()))?;
+        let mut linker = Linker::new(&engine);
+        HealerPlugin::add_to_linker::<_, HasSelf<Room>>(&mut linker, |room| room)
+            .map_err(|error| HostError::Engine(error.to_string()))?;
+        let ticks = Arc::new(AtomicU64::new(0));
+        crate::ticker::start(&engine, &ticks).map_err(HostError::Ticker)?;
+        Ok(Self { engine, linker, limits: options.limits, ticks })
+    }
+
+    /// Checks, compiles and links a component. Without a grant it is known, and every call is refused.
+    pub fn load(&self, component: &[u8], grant: Option<Grant>) -> Result<Plugin, LoadError> {
+        look_through(component)?;
+        let manifest = manifest_of(component)?;
+        let digest = hex(&Sha256::digest(component));
+        let granted = grant.is_some();
+        // Without a grant nothing may be read or proposed: an empty one says just that.
+        let effective = Effective::new(manifest, grant.unwrap_or_default(), &digest)?;
+        let compiled = Component::from_binary(&self.engine, component)
+            .map_err(|error| LoadError::Compile(one_line(&format!("{error:#}"), 1024)))?;
+        imports_fit(&self.engine, &compiled)?;
+        let roles = roles(&self.engine, &compiled)?;
+        let claimed: BTreeSet<&str> = effective.manifest.roles.iter().map(String::as_str).collect();
+        let exported: BTreeSet<&str> = roles.iter().map(|role| role.as_str()).collect();
+        if claimed != exported {
+            let list = |set: &BTreeSet<&str>| set.iter().copied().collect::<Vec<_>>().join(", ");
+            return Err(LoadError::Roles(format!(
+                "the manifest names the roles [{}], the component exports [{}]; correct `roles` in plugin.toml",
+                list(&claimed),
+                list(&exported)
+            )));
+        }
+        let link = |error: wasmtime::Error| LoadError::Compile(one_line(&format!("{error:#}"), 1024));
+        let pre = self.linker.instantiate_pre(&compiled).map_err(link)?;
+        let exports = Exports {
+            lifecycle: lifecycle::GuestIndices::new(&pre).map_err(link)?,
+            check: roles.contains(&Role::Check).then(|| check::GuestIndices::new(&pre)).transpose().map_err(link)?,
+            remediator: roles
+                .contains(&Role::Remediator)
+                .then(|| remediator::GuestIndices::new(&pre))
+                .transpose()
+                .map_err(link)?,
+        };
+        let limits = self.limits.lowered(&effective.manifest.limits);
+        let compiled = Arc::new(Compiled { digest, roles, pre, exports, limits, ticks: Arc::clone(&self.ticks) });
+        Ok(Plugin::new(effective, granted, compiled))
+    }
+}
+
+/// Size, kind and validity, before anything is compiled.
+fn look_through(bytes: &[u8]) -> Result<(), LoadError> {
+    if bytes.len() > COMPONENT_BYTES_MAX {
+        return Err(LoadError::TooLarge { bytes: bytes.len() });
+    }
+    if wasmparser::Parser::is_core_wasm(bytes) {
+        let text = "the file is a core WebAssembly module, not a component; build it with `holdfast plugin build` or `cargo xtask guests`";
+        return Err(LoadError::NotAComponent(text.to_owned()));
+    }
+    wasmparser::Validator::new()
+        .validate_all(bytes)
+        .map(drop)
+        .map_err(|error| LoadError::NotAComponent(unreadable(bytes, &error)))
+}
+
+fn imports_fit(engine: &Engine, component: &Component) -> Result<(), LoadError> {
+    for (name, _) in component.component_type().imports(engine) {
+        let interface = name.strip_prefix(PACKAGE).and_then(|rest| rest.split_once('@'));
+        match interface {
+            Some((interface, version)) if IMPORTS.contains(&interface) && version.starts_with("0.1.") => {}
+            Some((interface, version)) if IMPORTS.contains(&interface) => {
+                return Err(LoadError::Import(format!(
+                    "the component was built for holdfast:plugin {}, this agent offers {}; build it with the SDK of this version",
+                    one_line(version, 32),
+                    &VERSION[1..]
+                )));
+            }
+            _ if name.starts_with("wasi:") => {
+                return Err(LoadError::Import(format!(
+                    "the component imports `{}`; plugins have no WASI: build for wasm32-unknown-unknown and use what the SDK offers instead of std's files, clocks, network and randomness",
+                    one_line(name, 128)
+                )));
+            }
+            _ => {
+                return Err(LoadError::Import(format!(
+                    "the component imports `{}`, which is not among the interfaces of holdfast:plugin ({}); remove the dependency that brings it",
+                    one_line(name, 128),
+                    IMPORTS.join(", ")
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn roles(engine: &Engine, component: &Component) -> Result<Vec<Role>, LoadError> {
+    let has = |wanted: &str| {
+        component.component_type().exports(engine).any(|(name, item)| {
+            name == format!("{PACKAGE}{wanted}{VERSION}") && matches!(item.ty, ComponentItem::ComponentInstance(_))
+        })
+    };
+    if !has("lifecycle") {
+        let text = format!(
+            "the component does not export `{PACKAGE}lifecycle{VERSION}`; every plugin does, with the SDK's macro"
+        );
+        return Err(LoadError::Roles(text));
+    }
+    let roles: Vec<Role> = [Role::Check, Role::Remediator].into_iter().filter(|role| has(role.as_str())).collect();
+    if roles.is_empty() {
+        return Err(LoadError::Roles(
+            "the component exports no role; this agent knows check and remediator".to_owned(),
+        ));
+    }
+    Ok(roles)
+}

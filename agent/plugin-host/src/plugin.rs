@@ -1,0 +1,232 @@
+//! A loaded plugin: what it is, and its calls, each in a fresh instance.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use holdfast_core::model::{Finding, Mode, PlanBody, RunId, StepRecord, Timestamp};
+use wasmtime::Store;
+use wasmtime::component::{Instance, InstancePre};
+
+use crate::bindings::types::Error;
+use crate::bindings::{check, lifecycle, remediator};
+use crate::call::{Call, CallError, PluginVerdict};
+use crate::grant::{Effective, Grant, GrantError};
+use crate::limits::{HANDED_OVER_BYTES_MAX, Limits};
+use crate::manifest::Manifest;
+use crate::plan::Proposal;
+use crate::report::CheckReport;
+use crate::services::Room;
+use crate::world::World;
+
+/// What a plugin can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Looks for problems.
+    Check,
+    /// Proposes plans and judges them.
+    Remediator,
+}
+
+impl Role {
+    /// The word in the manifest.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Check => "check",
+            Self::Remediator => "remediator",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Whose call it is and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// The run.
+    pub id: RunId,
+    /// The host.
+    pub host_id: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Where a component's exports lie.
+pub(crate) struct Exports {
+    pub(crate) lifecycle: lifecycle::GuestIndices,
+    pub(crate) check: Option<check::GuestIndices>,
+    pub(crate) remediator: Option<remediator::GuestIndices>,
+}
+
+/// What does not depend on the grant.
+pub(crate) struct Compiled {
+    pub(crate) digest: String,
+    pub(crate) roles: Vec<Role>,
+    pub(crate) pre: InstancePre<Room>,
+    pub(crate) exports: Exports,
+    pub(crate) limits: Limits,
+    pub(crate) ticks: Arc<AtomicU64>,
+}
+
+struct Inner {
+    effective: Arc<Effective>,
+    granted: bool,
+    compiled: Arc<Compiled>,
+}
+
+/// From the outside in: it broke off; it has no such role; it said that it cannot.
+type Asked<T> = wasmtime::Result<Result<Result<T, Error>, Role>>;
+
+/// A loaded plugin; cheap to clone. Calls block their thread for as long as they last, at most a deadline and a tick.
+#[derive(Clone)]
+pub struct Plugin(Arc<Inner>);
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plugin").field("id", &self.id()).field("digest", &self.digest()).finish_non_exhaustive()
+    }
+}
+
+impl Plugin {
+    pub(crate) fn new(effective: Effective, granted: bool, compiled: Arc<Compiled>) -> Self {
+        Self(Arc::new(Inner { effective: Arc::new(effective), granted, compiled }))
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &str {
+        &self.0.effective.manifest.id
+    }
+    /// Its version.
+    pub fn version(&self) -> &str {
+        &self.0.effective.manifest.version
+    }
+    /// SHA-256 of its component, 64 hexadecimal digits.
+    pub fn digest(&self) -> &str {
+        &self.0.compiled.digest
+    }
+    /// Its manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.0.effective.manifest
+    }
+    /// The operator's grant; `None`: there is none, and it is never called.
+    pub fn grant(&self) -> Option<&Grant> {
+        self.0.granted.then_some(&self.0.effective.grant)
+    }
+    /// How far its proposals may go.
+    pub fn mode(&self) -> Mode {
+        self.grant().map_or(Mode::Observe, |grant| grant.mode)
+    }
+    /// What it exports.
+    pub fn roles(&self) -> &[Role] {
+        &self.0.compiled.roles
+    }
+    /// The same component under another grant, without compiling it again; `None` takes the grant away.
+    pub fn granted(&self, grant: Option<Grant>) -> Result<Self, GrantError> {
+        let granted = grant.is_some();
+        let effective = Effective::new(self.manifest().clone(), grant.unwrap_or_default(), self.digest())?;
+        Ok(Self::new(effective, granted, Arc::clone(&self.0.compiled)))
+    }
+    /// The bounds of its calls.
+    pub fn limits(&self) -> &Limits {
+        &self.0.compiled.limits
+    }
+
+    /// Runs its check.
+    pub fn check(&self, run: &Run, world: &Arc<dyn World>) -> Call<CheckReport> {
+        let call = self.call(run, world, |store, instance| {
+            let Some(indices) = &self.0.compiled.exports.check else { return Ok(Err(Role::Check)) };
+            let guest = indices.load(&mut *store, instance)?;
+            guest.call_run(store).map(Ok)
+        });
+        call.map(|report| {
+            crate::report::report(&self.0.effective, run, &report).map_err(|what| CallError::Refused { what })
+        })
+    }
+
+    /// Asks it for a plan; `None`: it has nothing to propose.
+    pub fn propose(&self, run: &Run, world: &Arc<dyn World>, finding: &Finding) -> Call<Option<Proposal>> {
+        let finding = crate::report::to_finding(finding);
+        let call = self.call(run, world, |store, instance| {
+            let Some(indices) = &self.0.compiled.exports.remediator else { return Ok(Err(Role::Remediator)) };
+            let guest = indices.load(&mut *store, instance)?;
+            guest.call_propose(store, &finding).map(Ok)
+        });
+        call.map(|plan| {
+            plan.map(|plan| crate::plan::proposal(&self.0.effective, run, &plan))
+                .transpose()
+                .map_err(|what| CallError::Refused { what })
+        })
+    }
+
+    /// Asks it whether its plan helped.
+    pub fn verify(
+        &self,
+        run: &Run,
+        world: &Arc<dyn World>,
+        finding: &Finding,
+        plan: &PlanBody,
+        outcomes: &[StepRecord],
+    ) -> Call<PluginVerdict> {
+        let finding = crate::report::to_finding(finding);
+        let (plan, outcomes) = (crate::plan::to_plan(plan), crate::plan::to_outcomes(outcomes));
+        let call = self.call(run, world, |store, instance| {
+            let Some(indices) = &self.0.compiled.exports.remediator else { return Ok(Err(Role::Remediator)) };
+            let guest = indices.load(&mut *store, instance)?;
+            guest.call_verify(store, &finding, &plan, &outcomes).map(Ok)
+        });
+        call.map(|verdict| Ok(crate::plan::verdict(&verdict)))
+    }
+
+    /// One fresh instance: made, configured, asked, dropped.
+    fn call<T>(
+        &self,
+        run: &Run,
+        world: &Arc<dyn World>,
+        work: impl FnOnce(&mut Store<Room>, &Instance) -> Asked<T>,
+    ) -> Call<T> {
+        let compiled = &*self.0.compiled;
+        let (effective, ticks) = (Arc::clone(&self.0.effective), Arc::clone(&compiled.ticks));
+        let room = Room::new(effective, compiled.limits.clone(), Arc::clone(world), ticks);
+        let mut store = Store::new(compiled.pre.engine(), room);
+        store.limiter(|room| room);
+        store.set_epoch_deadline(Limits::ticks(compiled.limits.deadline) + 1);
+        store.epoch_deadline_trap();
+        store.set_hostcall_fuel(HANDED_OVER_BYTES_MAX);
+        let result = if self.0.granted {
+            self.run(&mut store, run, work)
+        } else {
+            Err(CallError::Host { what: "it has no grant on this host".to_owned() })
+        };
+        crate::instance::close(store, result)
+    }
+
+    fn run<T>(
+        &self,
+        store: &mut Store<Room>,
+        run: &Run,
+        work: impl FnOnce(&mut Store<Room>, &Instance) -> Asked<T>,
+    ) -> Result<T, CallError> {
+        let compiled = &*self.0.compiled;
+        let broken = crate::instance::broken;
+        let answered = crate::instance::answered;
+        let instance = compiled.pre.instantiate(&mut *store).map_err(|error| broken(store, &error))?;
+        let guest = compiled.exports.lifecycle.load(&mut *store, &instance).map_err(|error| broken(store, &error))?;
+        let context = lifecycle::Context {
+            run_id: run.id.to_string(),
+            host_id: run.host_id.clone(),
+            settings: self.0.effective.settings.clone(),
+        };
+        guest
+            .call_configure(&mut *store, &context)
+            .map_err(|error| broken(store, &error))?
+            .map_err(|error| answered(&error))?;
+        work(store, &instance)
+            .map_err(|error| broken(store, &error))?
+            .map_err(|role| CallError::NoRole { role: role.as_str() })?
+            .map_err(|error| answered(&error))
+    }
+}

@@ -1,0 +1,180 @@
+//! Opening files so that nothing leads out of a granted root.
+//!
+//! Roots are opened once for each call; every path below is resolved by the kernel with `openat2` and `RESOLVE_BENEATH` and
+//! `RESOLVE_NO_MAGICLINKS`, so `..`, absolute symlinks, swapped symlinks and `/proc/self/fd` cannot lead out. What is resolved is first
+//! opened as a mere place (`O_PATH`), looked at, and only a regular file is opened for reading: a device or a fifo never is.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::io::Errno;
+
+use crate::bindings::types::Error;
+use crate::capability::{below, is_plain_absolute};
+
+/// The granted roots, opened at first use.
+pub(crate) struct Roots {
+    real: PathBuf,
+    open: BTreeMap<String, Arc<Root>>,
+}
+
+/// A granted root: a directory, or the directory of a granted file.
+pub(crate) struct Root {
+    fd: OwnedFd,
+    /// The path that the directory has on the host.
+    path: String,
+    /// A single file was granted: no symlink leads from it to a neighbour.
+    single: bool,
+}
+
+/// A path below a root.
+pub(crate) struct Place {
+    pub(crate) root: Arc<Root>,
+    relative: PathBuf,
+}
+
+impl Roots {
+    pub(crate) fn new(real: PathBuf) -> Self {
+        Self { real, open: BTreeMap::new() }
+    }
+
+    /// The place of an absolute path below the deepest of these roots that contain it.
+    pub(crate) fn place<'r>(&mut self, roots: impl Iterator<Item = &'r String>, path: &str) -> Result<Place, Error> {
+        if !is_plain_absolute(path) {
+            return Err(Error::Invalid("a path is absolute and has no `.`, `..` or empty part".to_owned()));
+        }
+        let root = roots
+            .filter(|root| below(root, path))
+            .max_by_key(|root| root.len())
+            .ok_or_else(|| Error::Denied(format!("files below `{path}` are not granted")))?;
+        let root = if let Some(open) = self.open.get(root) {
+            Arc::clone(open)
+        } else {
+            let open = Arc::new(self.open_root(root)?);
+            self.open.insert(root.clone(), Arc::clone(&open));
+            open
+        };
+        let relative = Path::new(path).strip_prefix(&root.path).map_err(|_| outside(path))?;
+        let relative = if relative.as_os_str().is_empty() { PathBuf::from(".") } else { relative.to_path_buf() };
+        Ok(Place { root, relative })
+    }
+
+    /// The operator named the root, so a symlink on the way to it is the operator's own.
+    fn open_root(&self, root: &str) -> Result<Root, Error> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let real = self.real.join(root.trim_start_matches('/'));
+        match rustix::fs::openat(CWD, &real, flags, Mode::empty()) {
+            Ok(fd) => Ok(Root { fd, path: root.to_owned(), single: false }),
+            // A single file was granted: its directory is opened, and no other name in it is below the root.
+            Err(Errno::NOTDIR) => {
+                let parent = Path::new(root).parent().and_then(Path::to_str).unwrap_or("/");
+                let real = self.real.join(parent.trim_start_matches('/'));
+                let fd = rustix::fs::openat(CWD, &real, flags, Mode::empty()).map_err(|errno| failed(errno, parent))?;
+                Ok(Root { fd, path: parent.to_owned(), single: true })
+            }
+            Err(errno) => Err(failed(errno, root)),
+        }
+    }
+}
+
+const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
+
+impl Place {
+    /// The path below the root, for messages.
+    fn name(&self) -> String {
+        format!("{}/{}", self.root.path.trim_end_matches('/'), self.relative.display())
+    }
+
+    /// Another place below the same root.
+    pub(crate) fn at(&self, relative: PathBuf) -> Self {
+        Self { root: Arc::clone(&self.root), relative }
+    }
+
+    pub(crate) fn relative(&self) -> &Path {
+        &self.relative
+    }
+
+    fn resolve(&self, flags: OFlags) -> Result<OwnedFd, Error> {
+        let flags = flags | OFlags::CLOEXEC;
+        let how = if self.root.single { BENEATH | ResolveFlags::NO_SYMLINKS } else { BENEATH };
+        let mut tries = 0;
+        loop {
+            match rustix::fs::openat2(self.root.fd.as_fd(), &self.relative, flags, Mode::empty(), how) {
+                // The kernel asks to try again when something was renamed while it resolved a `..` of a symlink.
+                Err(Errno::AGAIN) if tries < 8 => tries += 1,
+                other => return other.map_err(|errno| failed(errno, &self.name())),
+            }
+        }
+    }
+
+    /// What lies there, a symlink as itself.
+    pub(crate) fn stat(&self) -> Result<Stat, Error> {
+        let fd = self.resolve(OFlags::PATH | OFlags::NOFOLLOW)?;
+        rustix::fs::fstat(&fd).map_err(|errno| failed(errno, &self.name()))
+    }
+
+    /// Where a symlink points to, as text; it is not followed.
+    pub(crate) fn read_link(&self) -> Result<String, Error> {
+        let fd = self.resolve(OFlags::PATH | OFlags::NOFOLLOW)?;
+        let target = rustix::fs::readlinkat(&fd, "", Vec::new()).map_err(|errno| match errno {
+            // What is not a symlink reads as absent here.
+            Errno::NOENT | Errno::INVAL => Error::Invalid(format!("`{}` is not a symlink", self.name())),
+            other => failed(other, &self.name()),
+        })?;
+        target.into_string().map_err(|_| Error::Invalid(format!("the target of `{}` is not UTF-8", self.name())))
+    }
+
+    /// Opens a regular file for reading; symlinks that stay below the root are followed. Anything else is refused unopened.
+    pub(crate) fn open_file(&self, follow: bool) -> Result<(OwnedFd, Stat), Error> {
+        let flags = if follow { OFlags::PATH } else { OFlags::PATH | OFlags::NOFOLLOW };
+        let place = self.resolve(flags)?;
+        let stat = rustix::fs::fstat(&place).map_err(|errno| failed(errno, &self.name()))?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => {}
+            FileType::Directory => return Err(Error::Invalid(format!("`{}` is a directory", self.name()))),
+            _ => return Err(Error::Invalid(format!("`{}` is not a regular file", self.name()))),
+        }
+        // The very file that was looked at: our own descriptor cannot be swapped.
+        let own = format!("/proc/self/fd/{}", place.as_raw_fd());
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(own, flags, Mode::empty()).map_err(|errno| failed(errno, &self.name()))?;
+        Ok((fd, stat))
+    }
+
+    /// Names in a directory, sorted, without `.` and `..`; and how many were not UTF-8 or beyond the bound.
+    pub(crate) fn names(&self, max: usize) -> Result<(Vec<String>, usize), Error> {
+        let fd = self.resolve(OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::NONBLOCK)?;
+        let dir = Dir::new(fd).map_err(|errno| failed(errno, &self.name()))?;
+        let (mut names, mut left_out) = (Vec::new(), 0);
+        for entry in dir {
+            let entry = entry.map_err(|errno| failed(errno, &self.name()))?;
+            match entry.file_name().to_str() {
+                Ok("." | "..") => {}
+                Ok(name) if names.len() < max => names.push(name.to_owned()),
+                _ => left_out += 1,
+            }
+        }
+        names.sort_unstable();
+        Ok((names, left_out))
+    }
+}
+
+fn outside(path: &str) -> Error {
+    Error::Denied(format!("`{path}` leads out of what is granted"))
+}
+
+/// The kernel's answer in the words of the interface.
+fn failed(errno: Errno, path: &str) -> Error {
+    match errno {
+        Errno::NOENT | Errno::NOTDIR => Error::NotFound(format!("`{path}` does not exist")),
+        // XDEV: out of the root. LOOP: a magic link, or a symlink where none may be.
+        Errno::XDEV => outside(path),
+        Errno::LOOP => Error::Denied(format!("`{path}` is a link that may not be followed")),
+        Errno::ACCESS | Errno::PERM => Error::Denied(format!("the agent's user may not read `{path}`")),
+        Errno::NOSYS => Error::Unsupported("this kernel has no openat2 (Linux 5.6)".to_owned()),
+        other => Error::Io(format!("`{path}`: {other}")),
+    }
+}

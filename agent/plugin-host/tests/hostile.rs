@@ -1,0 +1,452 @@
+//! Each misbehaviour ends its own call, with an error that names the cause; the host and the next call are as before.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use holdfast_core::model::id::SeededIds;
+use holdfast_core::model::{
+    Action, Class, Confidence, Finding, FindingId, FindingState, Method, Risk, Severity, Target, Undo, Value,
+    VerificationVerdict,
+};
+use holdfast_plugin_host::{Call, CallError, Proposal, World};
+use support::{NOW, TestWorld, check, check_in, hostile, run};
+
+/// What a check observed, or how it failed.
+#[track_caller]
+fn observed(world: &Arc<TestWorld>, deed: &str, with: &str) -> Result<String, String> {
+    let call = check_in(world, deed, with);
+    match call.result {
+        Ok(report) => match report.detections[0].evidence.iter().find(|e| e.name == "observed") {
+            Some(evidence) => Ok(evidence.value.to_string()),
+            None => panic!("{deed}: nothing observed in {report:?}"),
+        },
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The check fails with these words.
+#[track_caller]
+fn fails(deed: &str, with: &str, wanted: &str) -> Call<holdfast_plugin_host::CheckReport> {
+    let call = check(deed, with);
+    match &call.result {
+        Err(error) => assert!(error.to_string().contains(wanted), "{deed} {with}: {error}"),
+        Ok(report) => panic!("{deed} {with}: {report:?}"),
+    }
+    call
+}
+
+#[test]
+fn an_ordinary_check_comes_through_with_the_plugins_name_on_it() {
+    let report = check("nothing", "").result.unwrap();
+    let detection = &report.detections[0];
+    assert_eq!(detection.method, Method { name: "plugin:hostile".into(), version: 3 });
+    assert_eq!((detection.kind.as_str(), detection.discriminator.as_str()), ("test.rule", "one"));
+    assert_eq!((detection.severity, detection.target.clone()), (Severity::Informational, Target::file("/srv/x")));
+    assert_eq!((report.evaluated, detection.began_at), (vec!["test.rule".to_owned()], NOW));
+}
+
+#[test]
+fn a_rule_that_could_not_run_is_neither_passed_nor_failed() {
+    let report = check("skip", "").result.unwrap();
+    assert_eq!(report.skipped, [("test.rule".to_owned(), "unsupported: no systemd".to_owned())]);
+    assert!(report.evaluated.is_empty() && report.detections.is_empty());
+}
+
+#[test]
+fn an_endless_loop_ends_at_its_deadline() {
+    for deed in ["loop", "loop in configure"] {
+        let call = fails(deed, "", "deadline had passed");
+        assert!(call.cost.elapsed >= Duration::from_secs(3), "{:?}", call.cost);
+        assert!(call.cost.elapsed < Duration::from_secs(20), "{:?}", call.cost);
+    }
+}
+
+#[test]
+fn endless_recursion_is_called_that() {
+    let call = check("recurse", "");
+    // The guest's own stack lies in its memory and ends below address 0: WebAssembly calls that out of bounds.
+    let error = call.result.unwrap_err();
+    assert!(matches!(&error, CallError::Stack | CallError::Trapped { .. }), "{error:?}");
+    assert!(error.is_misbehaviour());
+}
+
+#[test]
+fn a_memory_bomb_meets_its_limit() {
+    let call = fails("memory", "", "it may have 67108864");
+    assert!(call.cost.memory_peak_bytes <= 64 << 20, "{:?}", call.cost);
+}
+
+#[test]
+fn a_panic_says_its_words_before_webassemblys() {
+    fails("panic", "", "the moon is made of cheese");
+}
+
+#[test]
+fn a_log_flood_is_cut_dropped_and_counted() {
+    let call = check("log flood", "");
+    assert!(call.result.is_ok(), "{:?}", call.result);
+    assert_eq!(call.log.len(), 200);
+    assert!(call.log.iter().all(|line| line.message.len() < 2_100));
+    assert_eq!((call.cost.log_lines_dropped, call.cost.log_lines_cut), (4_800, 200));
+}
+
+#[test]
+fn too_much_at_once_is_refused_before_it_is_copied() {
+    for deed in ["log 20 MiB", "title of 20 MiB", "huge list"] {
+        fails(deed, "", "handed to the host at once");
+    }
+}
+
+#[test]
+fn an_answer_that_breaks_a_rule_is_refused_by_name() {
+    fails("title of 4 KiB", "", "title has 4096 bytes");
+    fails("escape codes in the title", "", "control character");
+    fails("too many findings", "", "1001 findings");
+    fails("infinite evidence", "", "which is no number");
+    fails("twins", "", "same rule, subject and id");
+    fails("rule not evaluated", "", "not among the evaluated");
+    fails("bad rule name", "", "rule is `a|b c`");
+    for bad in ["NaN", "inf", "-0.01", "1.01"] {
+        fails("confidence", bad, "must be a number from 0 to 1");
+    }
+    assert!(check("confidence", "1").result.is_ok());
+}
+
+#[test]
+fn host_calls_are_counted_and_end_somewhere() {
+    let call = fails("many host calls", "", "host calls in one call");
+    assert_eq!(call.cost.host_calls, 100_001);
+    assert_eq!(check("ten host calls", "/srv/app").cost.host_calls, 9);
+}
+
+#[test]
+fn a_host_call_that_takes_too_long_is_an_error_of_its_own() {
+    let world = TestWorld { slow: Duration::from_millis(600), ..TestWorld::new() };
+    let error = observed(&Arc::new(world), "unit", "web-1.service").unwrap_err();
+    assert!(error.contains("`timeout`"), "{error}");
+}
+
+#[test]
+fn saying_that_it_cannot_is_an_answer_and_no_misbehaviour() {
+    let error = check("fail in configure", "").result.unwrap_err();
+    assert_eq!(error, CallError::Answered { kind: "unsupported", text: "not on this host".into() });
+    assert!(!error.is_misbehaviour());
+}
+
+#[test]
+fn reading_keeps_to_the_grant_whatever_the_path_says() {
+    let world = TestWorld::new();
+    world.write("/srv/app/x", "inside");
+    world.write("/srv/application", "outside");
+    world.write("/etc/passwd", "outside");
+    world.link("/srv/app/near", "x");
+    world.link("/srv/app/far", "../../etc/passwd");
+    world.link("/srv/app/absolute", "/etc/passwd");
+    world.link("/srv/app/up", "..");
+    let world = Arc::new(world);
+    assert_eq!(observed(&world, "read", "/srv/app/x").as_deref(), Ok("inside"));
+    assert_eq!(observed(&world, "read", "/srv/app/near").as_deref(), Ok("inside"));
+    for (path, wanted) in [
+        ("/etc/passwd", "`denied`: files below `/etc/passwd` is not in the manifest's `wants.files`"),
+        ("/srv/application", "`denied`: files below `/srv/application` is not granted"),
+        ("/srv/app/../../etc/passwd", "`denied`"),
+        ("/srv/app/./x", "`denied`"),
+        ("srv/app/x", "`denied`"),
+        ("", "`denied`"),
+        ("/srv/app/far", "`denied`: `/srv/app/far` leads out"),
+        ("/srv/app/absolute", "`denied`"),
+        ("/srv/app/up/up/etc/passwd", "`denied`"),
+        ("/srv/app/nothing", "`not-found`"),
+        ("/srv/app", "`invalid`: the plugin"),
+    ] {
+        let wanted = wanted.replace(": the plugin", "");
+        let error = observed(&world, "read", path).unwrap_err();
+        assert!(error.contains(&wanted), "{path}: {error}");
+    }
+    for deed in ["stat", "hash", "walk", "read link"] {
+        let error = observed(&world, deed, "/etc/passwd").unwrap_err();
+        assert!(error.contains("`denied`"), "{deed}: {error}");
+    }
+    // A symlink may be looked at as itself; what it points to is only text.
+    assert_eq!(observed(&world, "stat", "/srv/app/far").as_deref(), Ok("Kind::Symlink"));
+    assert_eq!(observed(&world, "read link", "/srv/app/far").as_deref(), Ok("../../etc/passwd"));
+    assert_eq!(check_in(&world, "read", "/etc/passwd").cost.host_calls_denied, 1);
+}
+
+#[test]
+fn one_granted_file_does_not_open_its_neighbours() {
+    let world = TestWorld::new();
+    world.write("/srv/secret", "outside");
+    world.link("/srv/single.conf", "secret");
+    let world = Arc::new(world);
+    let error = observed(&world, "read", "/srv/single.conf").unwrap_err();
+    assert!(error.contains("`denied`"), "{error}");
+    std::fs::remove_file(world.path("/srv/single.conf")).unwrap();
+    world.write("/srv/single.conf", "inside");
+    assert_eq!(observed(&world, "read", "/srv/single.conf").as_deref(), Ok("inside"));
+    assert!(observed(&world, "read", "/srv/secret").unwrap_err().contains("`denied`"));
+}
+
+#[test]
+fn magic_links_are_not_followed() {
+    // The real /proc: the plugin is granted it, and still reaches nothing through a descriptor or a root link.
+    let world = Arc::new(TestWorld { real_root: true, ..TestWorld::new() }) as Arc<dyn World>;
+    let file = std::fs::File::open("/etc/passwd").unwrap();
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
+    for path in [format!("/proc/self/fd/{fd}"), "/proc/self/root/etc/hostname".into(), "/proc/self/exe".into()] {
+        let call = hostile("read", &path).check(&run(), &world);
+        let error = call.result.unwrap_err().to_string();
+        assert!(error.contains("may not be followed"), "{path}: {error}");
+    }
+}
+
+#[test]
+fn a_symlink_that_is_swapped_all_the_time_never_shows_what_lies_outside() {
+    let world = TestWorld::new();
+    world.write("/srv/app/in/file", "inside");
+    world.write("/etc/file", "outside");
+    let world = Arc::new(world);
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let swapper = {
+        let (world, stop) = (Arc::clone(&world), Arc::clone(&stop));
+        std::thread::spawn(move || {
+            let (link, spare) = (world.path("/srv/app/link"), world.path("/srv/app/spare"));
+            let outside = world.path("/etc");
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                for target in [std::path::Path::new("in"), outside.as_path(), std::path::Path::new("../../etc")] {
+                    let _ = std::fs::remove_file(&spare);
+                    std::os::unix::fs::symlink(target, &spare).unwrap();
+                    std::fs::rename(&spare, &link).unwrap();
+                }
+            }
+        })
+    };
+    let wrong = observed(&world, "read a thousand times", "/srv/app/link/file");
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    swapper.join().unwrap();
+    assert_eq!(wrong.as_deref(), Ok("0"));
+}
+
+#[test]
+fn a_fifo_and_a_socket_are_never_opened() {
+    let world = TestWorld::new();
+    let fifo = world.path("/srv/app/fifo");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(world.path("/srv/app/socket")).unwrap();
+    let world = Arc::new(world);
+    for deed in ["read", "hash"] {
+        for path in ["/srv/app/fifo", "/srv/app/socket"] {
+            let error = observed(&world, deed, path).unwrap_err();
+            assert!(error.contains("is not a regular file"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn one_read_and_all_reads_of_a_call_are_bounded() {
+    let world = TestWorld::new();
+    world.write("/srv/app/big", &"x".repeat(1 << 20));
+    let world = Arc::new(world);
+    assert_eq!(observed(&world, "read length", "/srv/app/big").as_deref(), Ok("65536"));
+    let call = check_in(&world, "read without end", "/srv/app/big");
+    assert!(call.result.unwrap_err().to_string().contains("`limit`: 4194304 bytes"));
+    assert!(call.cost.returned_bytes <= 4 << 20);
+}
+
+#[test]
+fn a_walk_goes_in_order_in_pages_with_digests_and_past_nothing_silently() {
+    let world = TestWorld::new();
+    for (path, content) in [("b/2", "two"), ("a", "one"), ("skipped/x", "x"), ("b/1", "")] {
+        world.write(&format!("/srv/app/{path}"), content);
+    }
+    world.link("/srv/app/link", "a");
+    let seen = observed(&Arc::new(world), "walk", "/srv/app").unwrap();
+    assert_eq!(
+        seen,
+        "/srv/app/a:Kind::File:7692c3ad /srv/app/b:Kind::Directory: /srv/app/b/1:Kind::File:e3b0c442 \
+         /srv/app/b/2:Kind::File:3fc4ccfe /srv/app/link:Kind::Symlink: errors=0"
+    );
+}
+
+#[test]
+fn leaked_handles_run_into_their_limit_and_dropped_ones_do_not() {
+    fails("leak handles", "/srv/app", "`limit`: 8 walks at once");
+    assert!(check("walk and drop", "/srv/app").result.is_ok());
+}
+
+#[test]
+fn units_are_granted_one_by_one() {
+    let world = Arc::new(TestWorld::new());
+    assert_eq!(observed(&world, "unit", "web-1.service").as_deref(), Ok("failed"));
+    assert_eq!(observed(&world, "units", "").as_deref(), Ok("web-1.service web-2.service"));
+    assert!(observed(&world, "unit", "ssh.service").unwrap_err().contains("wants.units"));
+    assert!(observed(&world, "unit", "web-3.service").unwrap_err().contains("read.units"));
+    assert!(observed(&world, "unit", "web-2.service").unwrap_err().contains("`not-found`"));
+}
+
+#[test]
+fn what_is_not_asked_or_not_granted_is_denied_with_its_name() {
+    let world = Arc::new(TestWorld::new());
+    assert!(observed(&world, "processes", "").unwrap_err().contains("`processes` is not in the manifest"));
+    assert!(observed(&world, "changes", "").unwrap_err().contains("`changes` is not granted"));
+    assert_eq!(observed(&world, "metrics", "system.cpu.utilization").as_deref(), Ok("0"));
+}
+
+#[test]
+fn state_is_handed_out_only_when_the_call_ended_well() {
+    let world = Arc::new(TestWorld::new());
+    for count in ["1", "2"] {
+        let call = check_in(&world, "count runs", "");
+        assert!(call.result.is_ok());
+        assert_eq!(call.state, [("runs".to_owned(), Some(count.as_bytes().to_vec()))]);
+        world.state.lock().unwrap().extend(call.state.into_iter().filter_map(|(key, value)| Some((key, value?))));
+    }
+    let call = fails("trap after state", "", "after the state was set");
+    assert!(call.state.is_empty());
+}
+
+#[test]
+fn state_has_a_quota_of_bytes_and_of_keys() {
+    for deed in ["state quota", "state keys"] {
+        let call = fails(deed, "", "`limit`: state of 1000 keys and 1048576 bytes");
+        assert!(call.state.is_empty());
+    }
+}
+
+#[test]
+fn two_calls_of_one_plugin_do_not_share_anything() {
+    let world = Arc::new(TestWorld::new());
+    let plugin = hostile("count runs", "");
+    let threads: Vec<_> = (0..2)
+        .map(|_| {
+            let (plugin, world) = (plugin.clone(), Arc::clone(&world) as Arc<dyn World>);
+            std::thread::spawn(move || plugin.check(&run(), &world).state)
+        })
+        .collect();
+    for thread in threads {
+        assert_eq!(thread.join().unwrap(), [("runs".to_owned(), Some(b"1".to_vec()))]);
+    }
+}
+
+fn finding() -> Finding {
+    Finding {
+        id: FindingId::new(NOW, &mut SeededIds(2)),
+        fingerprint: "unit_failure|unit.failed|unit:web-1.service|".into(),
+        kind: "unit.failed".into(),
+        class: Class::Reliability,
+        target: Target::unit("web-1.service"),
+        title: "web-1.service has failed".into(),
+        severity: Severity::High,
+        confidence: Confidence::CERTAIN,
+        method: Method { name: "unit_failure".into(), version: 1 },
+        evidence: vec![],
+        state: FindingState::New,
+        count: 1,
+        began_at: NOW,
+        detected_at: NOW,
+        last_seen_at: NOW,
+        resolved_at: None,
+        incident: None,
+        cause: None,
+        label: None,
+    }
+}
+
+fn propose(deed: &str, with: &str) -> Result<Option<Proposal>, CallError> {
+    let world = Arc::new(TestWorld::new()) as Arc<dyn World>;
+    hostile(deed, with).propose(&run(), &world, &finding()).result
+}
+
+#[test]
+fn a_plan_becomes_actions_with_the_hosts_own_undo_and_at_least_its_risk() {
+    let proposal = propose("plan", "").unwrap().unwrap();
+    let step = &proposal.steps[0];
+    assert_eq!((step.risk, step.undo), (Risk::Low, Undo::NothingToUndo));
+    assert!(
+        matches!(&step.action, Action::RestartUnit { unit, only_if_invocation: None, .. } if unit == "web-1.service")
+    );
+    assert_eq!(propose("plan with risk", "").unwrap().unwrap().steps[0].risk, Risk::High);
+    assert_eq!(propose("nothing", ""), Ok(None));
+}
+
+#[test]
+fn a_plan_beyond_the_grant_or_the_vocabulary_is_refused() {
+    for (deed, with, wanted) in [
+        ("undeclared action", "", "`reclaim_paths` is not in the manifest's `proposes.actions`"),
+        ("unknown action", "", "capability `command.run` is unknown"),
+        ("unit", "ssh.service", "proposes.units"),
+        ("unit", "web-2.service", "add it to `propose.units`"),
+        ("unit", "web-*.service", "full unit name"),
+        ("quarantine", "/etc/passwd", "proposes.paths"),
+        ("quarantine", "/srv/other", "propose.paths"),
+        ("quarantine", "/srv/app/../../etc/passwd", "absolute path"),
+        ("unknown argument", "", "argument `force` is unknown"),
+        ("no steps", "", "0 steps"),
+        ("same step twice", "", "two steps are called `restart`"),
+        ("no timeout", "", "timeout-ms is 0"),
+        ("precondition", "", "preconditions are not read"),
+        ("expired", "", "within a day"),
+        ("eternal", "", "within a day"),
+        ("nan", "", "must be a number from 0 to 1"),
+        ("panic", "", "no plan today"),
+    ] {
+        let error = propose(deed, with).unwrap_err();
+        assert!(error.to_string().contains(wanted), "{deed} {with}: {error}");
+        assert!(error.is_misbehaviour());
+    }
+    assert!(propose("quarantine", "/srv/app/bad").unwrap().is_some());
+}
+
+#[test]
+fn a_verdict_comes_back_from_what_was_really_done() {
+    let proposal = propose("plan", "").unwrap().unwrap();
+    let plan = holdfast_core::model::PlanBody {
+        id: holdfast_core::model::PlanId::new(NOW, &mut SeededIds(3)),
+        finding: finding().id,
+        target: proposal.target,
+        proposed_by: "hostile 3.1.0".into(),
+        plugin_digest: "0".repeat(64),
+        run: run().id,
+        summary: proposal.summary,
+        confidence: proposal.confidence,
+        steps: proposal.steps,
+        evidence: proposal.evidence,
+        settle_ms: proposal.settle_ms,
+        made_at: NOW,
+        expires_at: proposal.expires_at,
+    };
+    let done = holdfast_core::model::StepRecord {
+        step: "restart".into(),
+        state: holdfast_core::model::StepState::Done,
+        started_at: None,
+        finished_at: None,
+        effects: vec![],
+        undo_token: None,
+        message: None,
+    };
+    let world = Arc::new(TestWorld::new()) as Arc<dyn World>;
+    let verdict = hostile("nothing", "").verify(&run(), &world, &finding(), &plan, &[done]).result.unwrap();
+    assert_eq!(
+        (verdict.verdict, verdict.text.as_str()),
+        (VerificationVerdict::Inconclusive, "unit.failed unit.restart restart")
+    );
+}
+
+#[test]
+fn without_a_grant_it_is_known_and_never_called() {
+    let plugin = hostile("nothing", "").granted(None).unwrap();
+    let world = Arc::new(TestWorld::new()) as Arc<dyn World>;
+    let error = plugin.check(&run(), &world).result.unwrap_err().to_string();
+    assert!(error.contains("no grant"), "{error}");
+    assert!(plugin.grant().is_none());
+}
+
+#[test]
+fn evidence_keeps_its_numbers() {
+    let report = check("nothing", "").result.unwrap();
+    assert_eq!(report.detections[0].evidence[0].value, Value::Number(1.5));
+}

@@ -1,0 +1,162 @@
+//! What is not loaded, and the sentence that says why and what to do.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
+mod support;
+
+use holdfast_plugin_host::{Grant, Limits, LoadError, ManifestError, SECTION, manifest_of};
+use support::{guest, host};
+
+const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+const MANIFEST: &str = "id = \"small\"\nversion = \"1.0.0\"\nroles = [\"check\"]\n";
+
+fn section(id: u8, content: &[u8]) -> Vec<u8> {
+    assert!(content.len() < 128, "one byte of length");
+    [&[id, content.len() as u8], content].concat()
+}
+
+fn named(text: &str) -> Vec<u8> {
+    [&[text.len() as u8], text.as_bytes()].concat()
+}
+
+fn manifest_section(text: &str) -> Vec<u8> {
+    section(0, &[named(SECTION), text.as_bytes().to_vec()].concat())
+}
+
+/// A component that does nothing but import one empty instance.
+fn importing(name: &str) -> Vec<u8> {
+    let instance_type = section(7, &[1, 0x42, 0]);
+    let import = section(10, &[&[1, 0], named(name).as_slice(), &[5, 0]].concat());
+    [COMPONENT, &instance_type, &import, &manifest_section(MANIFEST)].concat()
+}
+
+/// The same bytes with one text in the place of another of the same length, everywhere.
+fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = bytes.to_vec();
+    let places: Vec<usize> =
+        (0..bytes.len() - from.len()).filter(|at| bytes[*at..].starts_with(from.as_bytes())).collect();
+    assert!(!places.is_empty(), "{from} is not in it");
+    for at in places {
+        bytes[at..at + from.len()].copy_from_slice(to.as_bytes());
+    }
+    bytes
+}
+
+#[track_caller]
+fn refused(bytes: &[u8], wanted: &str) {
+    match host().load(bytes, None) {
+        Err(error) => assert!(error.to_string().contains(wanted), "{error}"),
+        Ok(plugin) => panic!("{plugin:?} was loaded"),
+    }
+}
+
+#[test]
+fn what_is_no_component_is_called_what_it_is() {
+    refused(b"", "is not WebAssembly");
+    refused(b"#!/bin/sh\necho hello\n", "is not WebAssembly");
+    refused(b"\0asm\x01\0\0\0", "is a core WebAssembly module, not a component; build it with");
+    refused(&[COMPONENT, &[0xff; 64]].concat(), "is damaged at byte");
+}
+
+#[test]
+fn a_truncated_component_says_so() {
+    let whole = guest("guests/hostile.wasm");
+    for share in [whole.len() / 3, whole.len() / 2, whole.len() - 1] {
+        refused(&whole[..share], "is truncated");
+    }
+}
+
+#[test]
+fn an_oversized_component_is_refused_unread() {
+    let error = host().load(&vec![0; (16 << 20) + 1], None).unwrap_err();
+    assert_eq!(error, LoadError::TooLarge { bytes: (16 << 20) + 1 });
+}
+
+#[test]
+fn an_import_of_wasi_is_refused_with_the_way_out() {
+    refused(
+        &importing("wasi:cli/environment@0.2.0"),
+        "imports `wasi:cli/environment@0.2.0`; plugins have no WASI: build for wasm32-unknown-unknown",
+    );
+}
+
+#[test]
+fn any_other_import_is_refused_by_name() {
+    refused(&importing("acme:cloud/upload@1.0.0"), "imports `acme:cloud/upload@1.0.0`, which is not among");
+    refused(&importing("holdfast:plugin/actuator@0.1.0"), "imports `holdfast:plugin/actuator@0.1.0`");
+    refused(&importing("holdfast:plugin/files@9.0.0"), "was built for holdfast:plugin 9.0.0, this agent offers 0.1.0");
+}
+
+#[test]
+fn a_component_without_a_role_is_no_plugin() {
+    refused(&[COMPONENT, &manifest_section(MANIFEST)].concat(), "does not export `holdfast:plugin/lifecycle@0.1.0`");
+}
+
+#[test]
+fn roles_come_from_the_exports_and_a_manifest_that_says_otherwise_is_refused() {
+    let whole = guest("guests/hostile.wasm");
+    let lying = replaced(&whole, "roles = [\"check\", \"remediator\"]", "roles = [\"check\"              ]");
+    refused(&lying, "the manifest names the roles [check], the component exports [check, remediator]");
+}
+
+#[test]
+fn exactly_one_manifest_speaks_for_a_component() {
+    refused(COMPONENT, "has no `holdfast-manifest` section");
+    let whole = guest("guests/hostile.wasm");
+    let twice = [whole.as_slice(), &manifest_section(MANIFEST)].concat();
+    assert_eq!(manifest_of(&twice), Err(ManifestError::Several(2)));
+    refused(&[COMPONENT, &manifest_section("id = 5")].concat(), "line 1");
+}
+
+#[test]
+fn a_manifest_is_read_without_loading() {
+    let manifest = manifest_of(&guest("guests/hostile.wasm")).unwrap();
+    assert_eq!((manifest.id.as_str(), manifest.major()), ("hostile", 3));
+}
+
+#[test]
+fn a_grant_for_more_or_for_another_component_is_refused() {
+    let whole = guest("guests/hostile.wasm");
+    for (grant, wanted) in [
+        ("[read]\nfiles = [\"/etc\"]\n", "does not ask for"),
+        ("digest = \"abc\"\n", "is for the component with SHA-256 abc"),
+        ("[settings]\ndeeds = \"x\"\n", "the settings are deed, with"),
+    ] {
+        let error = host().load(&whole, Some(Grant::parse(grant).unwrap())).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{error}");
+    }
+}
+
+#[test]
+fn a_manifest_may_lower_a_limit_and_never_raise_it() {
+    let plugin = host().load(&guest("guests/hostile.wasm"), None).unwrap();
+    assert_eq!(plugin.limits().memory_bytes_max, 64 << 20);
+    assert!(plugin.limits().deadline < Limits::default().deadline);
+}
+
+#[test]
+fn damage_anywhere_is_an_error_or_harmless_and_never_a_panic() {
+    let whole = guest("guests/hostile.wasm");
+    for at in (8..whole.len()).step_by(whole.len() / 200) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0xff;
+        let _ = manifest_of(&damaged);
+    }
+    for at in [8, 9, 40, 100, 1_000] {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0xff;
+        let _ = host().load(&damaged, None);
+    }
+}
+
+#[test]
+fn the_three_plugins_load_with_everything_that_they_ask_for() {
+    for id in ["unit-medic", "runner-reclaim", "release-verify"] {
+        let component = guest(&format!("plugins/{id}.wasm"));
+        let manifest = manifest_of(&component).unwrap();
+        let grant = Grant::everything(&manifest, holdfast_core::model::Mode::Advise);
+        let plugin = host().load(&component, Some(grant)).unwrap();
+        assert_eq!((plugin.id(), plugin.digest().len()), (id, 64));
+    }
+}
