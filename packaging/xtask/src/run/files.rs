@@ -19,20 +19,12 @@ const FILES: [(&str, &str); 9] = [
     ("playground/etc/app.conf", "port = 8080\nworkers = 4\n"),
 ];
 
-/// Grants of files below `target/run`. A grant of more than a manifest asks for is refused, and these ask for `ASKED` only.
-const GRANTS_OF_FILES: [&str; 2] = ["plugins.d/release-verify.toml", "plugins.d/runner-reclaim.toml"];
-const ASKED: [&str; 3] = ["/home", "/srv", "/opt"];
-
-fn asked_for(dir: &Path) -> bool {
-    ASKED.iter().any(|root| dir.starts_with(root))
-}
-
 pub(super) fn write(root: &Path, dir: &Path) -> Result<()> {
     let (run, target) = (dir.to_string_lossy(), root.join("target").to_string_lossy().into_owned());
     let uid = rustix::process::geteuid().as_raw().to_string();
     for (name, text) in FILES {
         let path = dir.join(name);
-        if !path.exists() && (asked_for(dir) || !GRANTS_OF_FILES.contains(&name)) {
+        if !path.exists() {
             let parent = path.parent().unwrap_or(dir);
             fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
             fs::write(&path, text.replace("@RUN@", &run).replace("@TARGET@", &target).replace("@UID@", &uid))
