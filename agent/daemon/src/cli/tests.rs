@@ -138,10 +138,10 @@ fn the_cases_of_a_policy_are_tested_and_each_failure_says_why() {
     let served = World::new().serve();
     let dir = served.world.dir.path().join("policy.d");
     std::fs::create_dir(&dir).unwrap();
-    let rule = "[[rule]]\nname = \"restart\"\non = [\"unit.failed\"]\nplugin = \"unit-medic\"\nmode = \"auto\"\n";
+    let rule = "[[rule]]\nname = \"restart\"\non = [\"unit.failed\"]\nplugin = \"unit-medic\"\nmode = \"approve\"\n";
     std::fs::write(dir.join("web.toml"), rule).unwrap();
     let line = format!("policy test {}", dir.display());
-    assert_eq!(code(&served, &line), "exit 3", "without a case there is nothing to say");
+    assert_eq!(code(&served, &line), "exit 3", "without a case there is nothing to say: {}", run(&served, &line));
     let case = |name: &str, wanted: &str| {
         format!(
             "[[case]]\nname = \"{name}\"\nfinding = {{ kind = \"unit.failed\", unit = \"web.service\" }}\n\
