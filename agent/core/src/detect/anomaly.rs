@@ -7,7 +7,7 @@
 //! package runs lower the confidence.
 //!
 //! Measured with the default settings on labelled telemetry of others at 1 and 5 minutes a sample (NAB, ASD, SMD, the Microsoft cloud
-//! monitoring set; nothing was tuned on a file): 0.06 to 0.17 reports a series and day outside the labelled windows, and 36 to 50 %
+//! monitoring set; how long a departure must last was fixed after one look at them): 0.06 to 0.17 reports a series and day outside the labelled windows, and 36 to 50 %
 //! of the windows noticed. Season and combinations of series are not looked at yet.
 
 use serde::{Deserialize, Serialize};

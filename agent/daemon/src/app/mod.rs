@@ -39,7 +39,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(20);
 /// Worker threads; the loop, the collectors and the store's writer have their own.
 const WORKERS: usize = 2;
 /// The socket may be opened by the agent's group; who may do what is said in `[access]`.
-const SOCKET_MODE: u32 = 0o666;
+const SOCKET_MODE: u32 = 0o660;
 
 /// Runs the agent until it is told to stop. `path` and `overrides` are what `loaded` was made from: a reload reads them again.
 pub fn run(loaded: Loaded, path: Option<PathBuf>, overrides: Overrides) -> Result<(), AppError> {

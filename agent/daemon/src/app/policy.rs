@@ -34,7 +34,9 @@ pub(crate) fn files(dir: &Path) -> std::io::Result<Vec<PolicyFile>> {
         if std::fs::metadata(&path)?.len() > FILE_BYTES_MAX {
             return Err(std::io::Error::other(format!("{} is longer than {FILE_BYTES_MAX} bytes", path.display())));
         }
-        found.push(PolicyFile { name: path.display().to_string(), text: std::fs::read_to_string(&path)? });
+        // Bare names: the digest of a policy must not depend on where its directory lies.
+        let name = path.file_name().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default();
+        found.push(PolicyFile { name, text: std::fs::read_to_string(&path)? });
     }
     Ok(found)
 }

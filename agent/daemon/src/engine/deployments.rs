@@ -196,6 +196,12 @@ impl Engine {
         attributes.insert("service.name".into(), deployment.service.clone());
         attributes.insert("service.version".into(), deployment.version.clone());
         attributes.insert("deployment.environment.name".into(), deployment.environment.clone());
+        // What ranking suspects goes by: a deployment that touches a finding's target is nearer than any other change.
+        attributes.insert("deployment.units".into(), deployment.units.join(" "));
+        attributes.insert("deployment.paths".into(), deployment.paths.join(" "));
+        if let Some(dir) = &deployment.release_dir {
+            attributes.insert("deployment.release_dir".into(), dir.clone());
+        }
         for (name, value) in [("artifact", &deployment.artifact), ("vcs.revision", &deployment.revision)] {
             if let Some(value) = value {
                 attributes.insert(name.into(), value.clone());
