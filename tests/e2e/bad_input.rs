@@ -29,7 +29,7 @@ fn a_wrong_configuration_and_a_wrong_policy_point_at_their_line() -> Result<()> 
         let said = machine.try_run("holdfast policy check")?;
         ensure!(said.code == 1 || said.code == 2, "a wrong policy is not fine: {}", said.code);
         ensure!(
-            (said.stdout.clone() + &said.stderr).contains("bad.toml:5"),
+            (said.stdout.clone() + &said.stderr).contains("in bad.toml at line 5, column 8"),
             "file and line: {}{}",
             said.stdout,
             said.stderr

@@ -34,10 +34,9 @@ impl Engine {
         let open: Vec<Incident> = self.incidents.values().cloned().collect();
         let siblings: Vec<Finding> = self.lifecycle.open().filter(|it| it.id != finding.id).cloned().collect();
         let changes: Vec<_> = self.changes.iter().cloned().collect();
-        let mut incident = correlate::correlate(&finding, &open, &siblings, &changes, now.wall, self.ids.as_mut());
+        let incident = correlate::correlate(&finding, &open, &siblings, &changes, now.wall, self.ids.as_mut());
         finding.incident = Some(incident.id.clone());
         self.lifecycle.replace(finding.clone());
-        correlate::note(&mut incident, finding.began_at, "finding", finding.id.as_str(), finding.title.clone());
         let mut audit = vec![Self::draft(
             now,
             AuditKind::Finding,
