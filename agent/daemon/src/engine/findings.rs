@@ -236,6 +236,9 @@ impl Engine {
     fn take_report(&mut self, plugin: &str, report: CheckReport, now: Moment, out: &mut Vec<Command>) {
         let method = format!("plugin:{plugin}");
         let found: std::collections::HashSet<String> = report.detections.iter().map(Detection::fingerprint).collect();
+        // A rule that was skipped anywhere says nothing about what it did not see.
+        let skipped = |kind: &str| report.skipped.iter().any(|(rule, _)| rule == kind);
+        let looked_at = |kind: &str| report.evaluated.iter().any(|rule| rule == kind) && !skipped(kind);
         let gone: Vec<Finding> = self
             .lifecycle
             .open()
