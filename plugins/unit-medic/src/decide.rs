@@ -110,7 +110,7 @@ pub fn decide(unit: &UnitStatus, restarts_doubtful: u32) -> Decision {
         cautions.push("If it is a one-shot, its work is done once more.".to_owned());
     }
     let risk = if unit.result == "oom-kill" || chosen_not_to { Risk::Medium } else { Risk::Low };
-    let confidence = if doubtful { f64::min(confidence, 0.4) } else { confidence };
+    let confidence = if doubtful { f64::min(confidence, 0.5) } else { confidence };
     Decision::Propose(Treatment { reset_first: gave_up, confidence, risk, because, cautions })
 }
 

@@ -90,19 +90,28 @@ impl Engine {
                 self.step_ended(id, step, known, now, out);
             }
             Ok(None) if undo => self.undo_next(id, now, out),
-            // It never began, so nothing was done: begun now, under the same name, if that is still permitted.
-            Ok(None) => {
-                if let Some(remediation) = self.remediations.get_mut(id)
-                    && let Some(record) = remediation.steps.get_mut(step)
-                {
-                    record.state = StepState::Pending;
-                }
-                self.go_on(id, now, out);
-            }
+            Ok(None) => self.begin_late(id, step, now, out),
             Ok(Some(Outcome::InFlight)) | Err(_) if !Self::gives_up(attempt) => {
                 self.ask_outcome(id, (step, undo), attempt + 1, out);
             }
             Ok(Some(Outcome::InFlight | Outcome::Unknown)) | Err(_) => self.unknown(id, step, now),
+        }
+    }
+
+    /// The intent is durable and the actuator never heard of it: carried out now, under the same name, if that is still
+    /// permitted. The intent stands in the chain once.
+    fn begin_late(&mut self, id: &RemediationId, step: usize, now: Moment, out: &mut Vec<Command>) {
+        self.rearm(id, now);
+        let authorized = self.running.as_ref().filter(|it| it.id == *id).map(|it| Arc::clone(&it.authorized));
+        match (authorized, self.remediations.get(id)) {
+            (Some(authorized), Some(remediation)) if self.paused.is_none() => {
+                let request_id = super::perform::request_id(remediation, step, "do");
+                out.push(Command::Perform { authorized, remediation: id.clone(), step, request_id });
+            }
+            _ => {
+                let why = "interrupted by a restart before the step began, and it is not permitted any more";
+                self.step_ended(id, step, Err(ActError::Usage(why.to_owned())), now, out);
+            }
         }
     }
 
