@@ -80,9 +80,11 @@ fn receive(machine: &mut Machine, log: &Path) -> Result<Child> {
         ],
         log,
     )?;
-    machine.wait_until("the receiver listens", Duration::from_secs(20), |m| {
-        Ok(m.run("ss -Hltn")?.contains("127.0.0.1:4318").then_some(()))
-    })?;
+    machine
+        .wait_until("the receiver listens", Duration::from_secs(20), |m| {
+            Ok(m.run("ss -Hltn")?.contains("127.0.0.1:4318").then_some(()))
+        })
+        .with_context(|| fs::read_to_string(log).unwrap_or_default())?;
     Ok(child)
 }
 

@@ -32,9 +32,9 @@ fn a_good_release_passes_a_broken_one_fails_and_too_little_is_inconclusive() -> 
 
         // A minute of history is what the gate compares with.
         machine.run("sleep 65")?;
-        let good = machine.try_run("pipeline 1 '/usr/bin/sleep 1000000'")?;
+        let good = machine.try_run("/usr/local/bin/pipeline 1 '/usr/bin/sleep 1000000'")?;
         ensure!(good.code == 0, "a good release: exit {}\n{}{}", good.code, good.stdout, good.stderr);
-        let bad = machine.try_run("pipeline 2 '/bin/sh -c \"sleep 3; exit 1\"'")?;
+        let bad = machine.try_run("/usr/local/bin/pipeline 2 '/bin/sh -c \"sleep 3; exit 1\"'")?;
         ensure!(bad.code == 1, "a broken release: exit {}\n{}{}", bad.code, bad.stdout, bad.stderr);
         ensure!(bad.stdout.contains(UNIT), "the reason names the unit: {}", bad.stdout);
         let junit = machine.run("cat /root/gate-2.xml")?;

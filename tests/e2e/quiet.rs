@@ -34,7 +34,7 @@ fn a_failure_of_five_seconds_makes_no_plan() -> Result<()> {
 fn a_unit_that_fails_again_right_after_its_restart_is_restarted_once() -> Result<()> {
     on("loop", Machine::installed()?, |machine| {
         machine.set_up("auto", "", RESTART)?;
-        machine.add_unit(UNIT, "/bin/sh -c 'sleep 2; exit 3'", "no")?;
+        machine.add_unit(UNIT, "/bin/sh -c 'sleep 0.3; exit 3'", "no")?;
         let ended = machine.until_remediation(UNIT, &["failed", "undone", "succeeded"], MINUTE)?;
         ensure!(ended["state"] == "failed", "the unit never stays up, and the remediation is {}", ended["state"]);
         machine.run("sleep 15")?;

@@ -53,7 +53,7 @@ impl Machine {
         let cgroup = Cgroup::create(&name)?;
         let script = format!(
             "set -e\n{}export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1\nexec systemd-nspawn -q -D '{}' -M {name} --boot --register=no \
-             --keep-unit --private-network --console=read-only",
+             --keep-unit --system-call-filter=openat2 --private-network --console=read-only",
             cgroup.enter(),
             root.display()
         );

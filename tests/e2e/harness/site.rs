@@ -72,7 +72,7 @@ impl Machine {
     /// A unit that runs until it is killed; `restart` is systemd's own policy.
     pub(crate) fn add_unit(&self, name: &str, command: &str, restart: &str) -> Result<()> {
         let text = format!(
-            "[Unit]\nDescription={name}\nStartLimitIntervalSec=60\nStartLimitBurst=4\n[Service]\nExecStart={command}\nRestart={restart}\nRestartSec=50ms\n"
+            "[Unit]\nDescription={name}\nStartLimitIntervalSec=60\nStartLimitBurst=2\n[Service]\nExecStart={command}\nRestart={restart}\nRestartSec=50ms\n"
         );
         self.write_file(&format!("/etc/systemd/system/{name}"), text, 0o644)?;
         self.run(&format!("systemctl daemon-reload && systemctl start {name}"))?;
