@@ -21,6 +21,8 @@ use crate::host::{Clock, FsRoot};
 use crate::telemetry::Event;
 use crate::telemetry::events::QueueFull;
 
+/// Walks in a row while new directories keep coming; the rest is found at the notice of the last ones.
+const PASSES_MAX: usize = 4;
 /// Altered files that wait to be quiet; beyond it a sweep takes their place.
 const WAITING_MAX: usize = 16_384;
 
@@ -244,13 +246,17 @@ impl Worker {
     fn replan(&mut self, first: bool) -> Result<(), Ended> {
         let started = self.clock.monotonic();
         self.plan_due = None;
-        let before = self.watched.len();
+        let mut added = BTreeSet::new();
         let mut plan = plan(&self.fs, &self.wanted, self.limits);
-        let mut why = self.watch(&mut plan);
-        if self.watched.len() > before {
+        let mut why = self.watch(&mut plan, &mut added);
+        for _ in 0..PASSES_MAX {
             // What came between the walk and the watching sent no notice.
+            let before = added.len();
             plan = super::plan::plan(&self.fs, &self.wanted, self.limits);
-            why = self.watch(&mut plan);
+            why = self.watch(&mut plan, &mut added);
+            if added.len() == before {
+                break;
+            }
         }
         self.plan_cost = self.clock.monotonic().saturating_sub(started);
         let wanted = &self.wanted;
@@ -267,6 +273,13 @@ impl Worker {
                 status.why = why;
             }
         });
+        let seen_late = |path: &&String| added.contains(super::plan::parent(path));
+        let late: Vec<String> = self.known.keys().filter(seen_late).cloned().collect();
+        for path in late {
+            if self.known.get(&path).is_some_and(|known| known.mark != mark(&self.fs, &path)) {
+                self.soon_or_now(path, false)?;
+            }
+        }
         for path in gone {
             self.look(path, false)?;
         }
@@ -286,8 +299,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Makes the watches those of the plan. `Some`: why some are missing.
-    fn watch(&mut self, plan: &mut Plan) -> Option<String> {
+    /// Makes the watches those of the plan, and adds the new ones to `added`. `Some`: why some are missing.
+    fn watch(&mut self, plan: &mut Plan, added: &mut BTreeSet<String>) -> Option<String> {
         let mut why = (plan.dirs_left_out > 0).then(|| "more directories than watch.directories-max".to_owned());
         let watcher = self.watcher.as_mut()?;
         let fs = &self.fs;
@@ -306,6 +319,7 @@ impl Worker {
             match watcher.watch(&fs.path(dir), RecursiveMode::NonRecursive) {
                 Ok(()) => {
                     self.watched.insert(dir.clone(), *identity);
+                    added.insert(dir.clone());
                 }
                 Err(error) => {
                     plan.dirs_left_out += 1;
