@@ -1,7 +1,7 @@
 //! The plugin host: runs WebAssembly components that look and propose, and never act.
 //!
 //! A plugin reaches exactly what the WIT package `holdfast:plugin` offers: no WASI is linked, and a component that imports anything
-//! else is refused at load. What it may read is granted twice, by its manifest and by the operator, and [`capability`] is the one place
+//! else is refused at load. What it may read is granted twice, by its manifest and by the operator, and `capability` is the one place
 //! that says yes. Each call gets a fresh instance with limits on memory, time, host calls and everything that is handed over.
 //! Whatever a plugin returns is checked before it becomes a word of the core: nothing is clamped, what is wrong is refused by name.
 //!

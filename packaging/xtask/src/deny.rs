@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use crate::process::{answers, cargo, must, program};
 
-const VERSION: &str = "0.20";
+const VERSION: &str = "0.20.2";
 
 pub(crate) fn run(root: &Path) -> Result<()> {
     let tool = tool(root)?;

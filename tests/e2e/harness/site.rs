@@ -49,7 +49,6 @@ plugin = "unit-medic"
 mode = "auto"
 [rule.guard]
 max-risk = "medium"
-budget = { runs = 100, per = "1h" }
 [rule.verify]
 within = "30s"
 healthy = 'unit.active_state == "active"'

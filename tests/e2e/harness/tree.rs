@@ -9,7 +9,7 @@ use holdfast_tests::{program, root};
 
 /// What the tree holds beside Debian's minimum. Part of the cache's name: another list is another tree.
 const PACKAGES: &str =
-    "systemd,systemd-sysv,dbus,polkitd,libpam-systemd,procps,iproute2,ca-certificates,python3-minimal";
+    "systemd,systemd-sysv,dbus,polkitd,libpam-systemd,procps,iproute2,ca-certificates,python3-minimal,libpython3.11";
 const SUITE: &str = "bookworm";
 /// Raised when the tree has to be made again for another reason.
 const GENERATION: u32 = 1;

@@ -2,7 +2,7 @@
 //!
 //! The kernel says who asks (`SO_PEERCRED`); `[access]` says what they may. Reads go to the stores' readers on blocking
 //! threads, everything that alters anything goes through the [`Door`], and roles are enforced here, in one place
-//! ([`routes`]), before either. This room never writes a store and never calls an effector.
+//! (`routes`), before either. This room never writes a store and never calls an effector.
 //!
 //! Everything is bounded: connections (in all and for each user), the head, the body, the time of a request, the size of
 //! an answer. Every error is `{"error": {"kind", "message", "hint"}}`.

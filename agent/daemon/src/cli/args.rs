@@ -538,6 +538,11 @@ pub(super) struct Exec {
 pub(super) enum Plugin {
     /// List the agent's plugins
     List,
+    /// Show what a component wants, exports and imports, without running it
+    Inspect {
+        /// A component (.wasm)
+        file: PathBuf,
+    },
     /// Run a plugin's check now, and print its report: 0 nothing found, 1 something
     Run {
         /// The plugin's id

@@ -1,6 +1,6 @@
 //! Where collectors put their samples, and how a series gets its number.
 //!
-//! A collector keeps the number of each of its series ([`Cached`]), so a steady second neither builds a key nor asks the registry.
+//! A collector keeps the number of each of its series (`Cached`), so a steady second neither builds a key nor asks the registry.
 
 use std::collections::HashSet;
 use std::sync::Arc;

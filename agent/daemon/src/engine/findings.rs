@@ -242,9 +242,7 @@ impl Engine {
         let gone: Vec<Finding> = self
             .lifecycle
             .open()
-            .filter(|it| {
-                it.method.name == method && report.evaluated.contains(&it.kind) && !found.contains(&it.fingerprint)
-            })
+            .filter(|it| it.method.name == method && looked_at(&it.kind) && !found.contains(&it.fingerprint))
             .cloned()
             .collect();
         for mut detection in report.detections {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use holdfast_core::model::audit::AuditKind;
 use holdfast_core::model::{
-    Mode, Remediation, RemediationId, RemediationState, RunId, Severity, Verification, VerificationVerdict,
+    Mode, Presence, Remediation, RemediationId, RemediationState, RunId, Severity, Verification, VerificationVerdict,
 };
 use holdfast_core::policy::{self, OnFailure};
 use holdfast_core::verify::{self, VerifyFacts};
@@ -76,6 +76,8 @@ impl Engine {
         let presence = self
             .lifecycle
             .latest_presence(&finding.id)
+            // What was said before a restart of the agent is remembered by the finding itself.
+            .or_else(|| finding.resolved_at.map(|at| (Presence::Cleared, at)))
             .filter(|(_, at)| *at >= began)
             .map(|(presence, at)| (presence, at.max(last)));
         let inputs = self.inputs(&finding, Some(&remediation.plan), Mode::Auto, Vec::new(), now);

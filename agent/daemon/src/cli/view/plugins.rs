@@ -6,11 +6,12 @@ use std::time::Duration;
 use holdfast_core::model::Presence;
 use holdfast_core::model::unit::human_bytes;
 
+use super::super::cmd::plugin::Inspection;
 use super::super::ink::{Ink, bold, dim, paint};
 use super::super::out::Look;
 use super::super::table::Table;
 use super::super::when::{percent, span};
-use super::words::{evidence, severity};
+use super::words::{evidence, fact, section, severity};
 use crate::answers::PluginAnswer;
 use crate::api::wire::PluginsDocument;
 use crate::status::PluginStatus;
@@ -67,6 +68,44 @@ pub(in super::super) fn run(it: &PluginAnswer, _: Look) -> String {
     }
     for one in &it.skipped {
         let _ = writeln!(out, "skipped {}: {}", one.subject, one.reason);
+    }
+    out
+}
+
+pub(in super::super) fn inspection(it: &Inspection) -> String {
+    let manifest = &it.manifest;
+    let list = |all: &[String]| if all.is_empty() { dim("nothing") } else { all.join(", ") };
+    let mut out = String::new();
+    let _ = writeln!(out, "{} {}  {}", bold(&manifest.id), manifest.version, manifest.description);
+    fact(&mut out, "file", &format!("{}, {} ({} bytes)", it.file, human_bytes(it.bytes), it.bytes));
+    fact(&mut out, "digest", &it.digest);
+    fact(&mut out, "roles", &list(&manifest.roles));
+    fact(&mut out, "asked for", &list(&manifest.subscriptions));
+    fact(&mut out, "schedule", &manifest.schedule.map_or_else(|| dim("none"), |s| format!("every {s}")));
+    section(&mut out, "Wants to read");
+    let wants = &manifest.wants;
+    fact(&mut out, "files", &list(&wants.files));
+    fact(&mut out, "units", &list(&wants.units));
+    let switches = [
+        ("processes", wants.processes),
+        ("command lines", wants.processes_cmdline),
+        ("metrics", wants.metrics),
+        ("changes", wants.changes),
+        ("own state", wants.state),
+    ];
+    let on: Vec<String> = switches.iter().filter(|(_, on)| *on).map(|(name, _)| (*name).to_owned()).collect();
+    fact(&mut out, "and", &list(&on));
+    section(&mut out, "Proposes");
+    fact(&mut out, "actions", &list(&manifest.proposes.actions));
+    fact(&mut out, "on units", &list(&manifest.proposes.units));
+    fact(&mut out, "on paths", &list(&manifest.proposes.paths));
+    section(&mut out, "Imports");
+    for name in &it.imports {
+        let _ = writeln!(out, "{name}");
+    }
+    section(&mut out, "Exports");
+    for name in &it.exports {
+        let _ = writeln!(out, "{name}");
     }
     out
 }

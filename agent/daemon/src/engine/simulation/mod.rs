@@ -185,22 +185,27 @@ impl Sim {
         self.drain();
     }
 
-    /// Time goes on, a quarter of a second at a time.
+    /// Time goes on.
     fn run(&mut self, seconds: u32) {
-        for quarter in 0..seconds * 4 {
-            let by = Duration::from_millis(250);
-            self.now = Moment { wall: self.now.wall.plus(by), mono: self.now.mono + by };
-            if quarter % 4 == 0 {
-                let batch = SampleBatch { at: self.now.wall, new_series: vec![], samples: vec![] };
-                self.events.push_back(Event::Tick(Arc::new(batch), vec![]));
-            }
-            let now = self.now;
-            if let Some(engine) = self.engine.as_mut() {
-                let commands = engine.on_timer(now);
-                self.carry_out(commands);
-            }
-            self.drain();
+        for _ in 0..seconds * 4 {
+            self.quarter();
         }
+    }
+
+    /// A quarter of a second; each whole one brings a tick.
+    fn quarter(&mut self) {
+        let by = Duration::from_millis(250);
+        self.now = Moment { wall: self.now.wall.plus(by), mono: self.now.mono + by };
+        if self.now.mono.subsec_millis() == 0 {
+            let batch = SampleBatch { at: self.now.wall, new_series: vec![], samples: vec![] };
+            self.events.push_back(Event::Tick(Arc::new(batch), vec![]));
+        }
+        let now = self.now;
+        if let Some(engine) = self.engine.as_mut() {
+            let commands = engine.on_timer(now);
+            self.carry_out(commands);
+        }
+        self.drain();
     }
 
     fn drain(&mut self) {

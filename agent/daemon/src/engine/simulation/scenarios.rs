@@ -165,6 +165,22 @@ fn killed_before_any_command_the_agent_finishes_or_reports_and_repeats_nothing()
 }
 
 #[test]
+fn killed_while_it_watches_the_agent_still_knows_that_the_symptom_went() {
+    let mut sim = crashed(AUTO, Mode::Auto);
+    for _ in 0..20 {
+        if sim.states() == [RemediationState::Verifying] {
+            break;
+        }
+        sim.quarter();
+    }
+    assert_eq!(sim.states(), [RemediationState::Verifying]);
+    sim.kill();
+    sim.boot();
+    sim.run(15);
+    assert_eq!((sim.states(), sim.world.restarts), (vec![RemediationState::Succeeded], 1));
+}
+
+#[test]
 fn random_histories_keep_the_invariants() {
     for seed in 0..12_u64 {
         let dice = Mutex::new(SeededIds(seed));

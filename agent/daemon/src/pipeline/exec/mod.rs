@@ -1,7 +1,7 @@
 //! `holdfast exec`: runs the caller's command as if it were not there, measures it, and tells the agent.
 //!
 //! Exit code, signals, terminal and the three standard streams are the command's own. What is measured never changes the
-//! result; the agent, whether away, slow or unwilling, never holds the result up for longer than [`RECORD_DEADLINE`].
+//! result; the agent, whether away, slow or unwilling, never holds the result up for longer than two seconds.
 //! Arguments and environment may hold secrets: only the step's name and the program's are recorded.
 
 mod history;
