@@ -5,6 +5,7 @@
 
 pub mod correlate;
 pub mod detect;
+pub mod effects;
 pub mod gate;
 pub mod model;
 pub mod plan_check;

@@ -8,9 +8,14 @@ use crate::guests;
 use crate::process::{cargo, must};
 
 /// Name, package and bench target.
-const BENCHES: [(&str, &str, &str); 0] = [];
+const BENCHES: [(&str, &str, &str); 1] = [("plugins", "holdfast-plugin-host", "plugins")];
 
-pub(crate) fn run(root: &Path, names: &[&str]) -> Result<()> {
+/// `--json`: one line a figure, for programs.
+pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
+    let (flags, names): (Vec<&str>, Vec<&str>) = args.iter().copied().partition(|arg| arg.starts_with("--"));
+    if let Some(unknown) = flags.iter().find(|flag| **flag != "--json") {
+        bail!("`{unknown}` is no flag of a bench; there is: --json");
+    }
     if let Some(unknown) = names.iter().find(|n| !BENCHES.iter().any(|(name, ..)| name == *n)) {
         let known: Vec<&str> = BENCHES.iter().map(|(name, ..)| *name).collect();
         bail!("no bench is called `{unknown}`; there is: {}", known.join(", "));
@@ -18,7 +23,7 @@ pub(crate) fn run(root: &Path, names: &[&str]) -> Result<()> {
     guests::build(root)?;
     for (name, package, target) in BENCHES {
         if names.is_empty() || names.contains(&name) {
-            must(cargo(root).args(["bench", "--locked", "-p", package, "--bench", target]))?;
+            must(cargo(root).args(["bench", "--locked", "-p", package, "--bench", target, "--"]).args(&flags))?;
         }
     }
     Ok(())

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use holdfast_core::effects;
 use holdfast_core::model::audit::AuditKind;
 use holdfast_core::model::{
     Finding, FindingState, Mode, Remediation, RemediationId, RemediationState, StepState, Verdict,
@@ -203,12 +204,21 @@ impl Engine {
         let Some(record) = remediation.steps.get_mut(step).filter(|it| it.state == StepState::Started) else { return };
         record.finished_at = Some(now.wall);
         let elapsed = record.started_at.map(|at| now.wall.since(at)).unwrap_or_default();
+        let planned = remediation.plan.body().steps.get(step);
         let done = match &result {
             Ok(performed) => {
                 record.state = StepState::Done;
                 record.effects.clone_from(&performed.effects);
                 record.undo_token.clone_from(&performed.undo_token);
-                true
+                // What was executed is a subset of what was approved; anything else is for a person to look at.
+                let beyond = planned.map(|it| effects::beyond(&it.action, &performed.effects)).unwrap_or_default();
+                if !beyond.is_empty() {
+                    record.state = StepState::Failed;
+                    record.message =
+                        Some(format!("the actuator reports effects beyond the plan: {}", beyond.join("; ")));
+                    tracing::error!(remediation_id = %id, step = record.step, "Effects beyond the plan.");
+                }
+                beyond.is_empty()
             }
             Err(error) => {
                 record.state = StepState::Failed;
