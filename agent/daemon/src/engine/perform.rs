@@ -82,7 +82,7 @@ impl Engine {
     }
 
     /// The decision about an existing plan as of now, recorded when its verdict is another one; `None`: its rule is gone.
-    fn decide_again(
+    pub(super) fn decide_again(
         &mut self,
         remediation: &Remediation,
         finding: &Finding,

@@ -6,9 +6,10 @@
 use std::sync::Arc;
 
 use holdfast_core::model::audit::AuditKind;
-use holdfast_core::model::{RemediationId, RemediationState, StepState};
-use holdfast_core::policy;
+use holdfast_core::model::{Plan, RemediationId, RemediationState, StepState};
+use holdfast_core::policy::{self, Authorized, PastRun};
 
+use super::rules::past_run;
 use super::{AGENT, Command, Engine, Moment, Running};
 use crate::act::{ActError, Outcome};
 use crate::store::Writes;
@@ -51,16 +52,30 @@ impl Engine {
         let Some(step) = remediation.steps.iter().position(|it| it.state == StepState::Pending) else {
             return self.begin_watching_after_crash(id, now, out);
         };
-        match policy::authorize(&remediation.plan, &remediation.decision, remediation.approval.as_ref(), now.wall) {
-            Ok(_) if self.paused.is_some() => {
-                self.failed(id, "interrupted by a restart, and the agent is paused", true, now, out);
-            }
+        match self.fresh_authority(id, now) {
             Ok(authorized) => {
                 self.running = Some(Running { id: id.clone(), authorized: Arc::new(authorized) });
                 self.step(id, step, now, out);
             }
-            Err(refused) => self.failed(id, &format!("interrupted by a restart: {refused}"), true, now, out),
+            Err(why) => self.failed(id, &format!("interrupted by a restart: {why}"), true, now, out),
         }
+    }
+
+    /// An authority from a decision of now: what was permitted before the restart need not be any more.
+    fn fresh_authority(&mut self, id: &RemediationId, now: Moment) -> Result<Authorized<Plan>, String> {
+        let gone = || "it is no longer known".to_owned();
+        let remediation = self.remediations.get(id).cloned().ok_or_else(gone)?;
+        let finding = self.finding(&remediation.finding).ok_or_else(gone)?;
+        // The run itself is no reason against itself.
+        let own = past_run(&remediation);
+        let is_own =
+            |it: &PastRun| own.as_ref().is_some_and(|own| own.rule == it.rule && own.started_at == it.started_at);
+        self.history.retain(|it| !is_own(it));
+        let decision = self.decide_again(&remediation, &finding, now);
+        self.history.extend(own);
+        let decision = decision.ok_or_else(|| format!("rule {} is no longer in force", remediation.rule))?;
+        policy::authorize(&remediation.plan, &decision, remediation.approval.as_ref(), now.wall)
+            .map_err(|refused| refused.to_string())
     }
 
     fn begin_watching_after_crash(&mut self, id: &RemediationId, now: Moment, out: &mut Vec<Command>) {
@@ -104,7 +119,7 @@ impl Engine {
         self.rearm(id, now);
         let authorized = self.running.as_ref().filter(|it| it.id == *id).map(|it| Arc::clone(&it.authorized));
         match (authorized, self.remediations.get(id)) {
-            (Some(authorized), Some(remediation)) if self.paused.is_none() => {
+            (Some(authorized), Some(remediation)) => {
                 let request_id = super::perform::request_id(remediation, step, "do");
                 out.push(Command::Perform { authorized, remediation: id.clone(), step, request_id });
             }
@@ -120,10 +135,7 @@ impl Engine {
         if self.running.as_ref().is_some_and(|it| it.id == *id) {
             return;
         }
-        let Some(remediation) = self.remediations.get(id) else { return };
-        if let Ok(authorized) =
-            policy::authorize(&remediation.plan, &remediation.decision, remediation.approval.as_ref(), now.wall)
-        {
+        if let Ok(authorized) = self.fresh_authority(id, now) {
             self.running = Some(Running { id: id.clone(), authorized: Arc::new(authorized) });
         }
     }

@@ -165,6 +165,23 @@ fn killed_before_any_command_the_agent_finishes_or_reports_and_repeats_nothing()
 }
 
 #[test]
+fn a_step_that_was_not_begun_before_the_crash_is_not_begun_under_a_lower_ceiling() {
+    let mut sim = Sim::new(AUTO, Mode::Auto);
+    sim.set_unit("web.service", "active");
+    // The first command asks for a plan, the second has the step carried out.
+    sim.kill_at = Some(sim.commands + 2);
+    sim.set_unit("web.service", "failed");
+    sim.run(3);
+    assert!(sim.killed);
+    sim.kill_at = None;
+    sim.ceiling = Mode::Advise;
+    sim.boot();
+    sim.run(10);
+    assert_eq!(sim.world.restarts, 0, "{:?}", sim.states());
+    assert_eq!(sim.states().first(), Some(&RemediationState::Failed));
+}
+
+#[test]
 fn killed_while_it_watches_the_agent_still_knows_that_the_symptom_went() {
     let mut sim = crashed(AUTO, Mode::Auto);
     for _ in 0..20 {
