@@ -52,6 +52,8 @@ pub struct FileFound {
     pub package: Option<PackageFact>,
     /// When it was read.
     pub at: Timestamp,
+    /// Told because the watch begins, not because something happened.
+    pub first: bool,
 }
 
 /// Why files were read.

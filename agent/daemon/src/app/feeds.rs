@@ -15,7 +15,7 @@ use crate::event_loop::{Event, Events, FileFound};
 use crate::host::systemd::{Systemd, UnitChange};
 use crate::host::{Clock, FsRoot};
 use crate::ingest;
-use crate::ingest::files::FileWatch;
+use crate::ingest::files::{FileSeen, FileWatch};
 use crate::telemetry::Chain;
 
 /// Readings that may wait between a source and the loop.
@@ -154,7 +154,8 @@ fn files(
                 seen = receiver.recv() => match seen {
                     // Who owns the file is looked up only when it matters.
                     Some(seen) => {
-                        let found = FileFound { state: seen.state, content: seen.content, package: None, at: seen.at };
+                        let FileSeen { state, content, at, first } = seen;
+                        let found = FileFound { state, content, package: None, at, first };
                         events.send(Event::File(Box::new(found))).await;
                     }
                     None => break,

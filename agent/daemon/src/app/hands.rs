@@ -114,6 +114,11 @@ impl Hands for RealHands {
                     files.add_root(&dir);
                 }
             }
+            Command::Unwatch(dir) => {
+                if let Some(files) = &self.files {
+                    files.remove_root(&dir);
+                }
+            }
             Command::Reload(answer) => {
                 let (reload, events) = (Arc::clone(&self.reload), self.events.clone());
                 self.runtime.spawn(async move {
@@ -242,7 +247,7 @@ fn read_all(fs: &FsRoot, paths: Vec<String>, limit: u64, clock: &dyn Clock) -> R
                 .map_err(|error| format!("cannot read {path}: {error}"))?;
             room = room.saturating_sub(content.as_ref().map_or(0, |it| it.len() as u64));
             let package = ingest::dpkg::package_fact(fs, &path, content.as_deref());
-            found.push(FileFound { state, content, package, at: clock.wall() });
+            found.push(FileFound { state, content, package, at: clock.wall(), first: false });
         }
     }
     Ok(found)

@@ -43,6 +43,8 @@ const SOCKET_MODE: u32 = 0o660;
 
 /// Runs the agent until it is told to stop. `path` and `overrides` are what `loaded` was made from: a reload reads them again.
 pub fn run(loaded: Loaded, path: Option<PathBuf>, overrides: Overrides) -> Result<(), AppError> {
+    // Whatever the agent writes is its own user's; the socket gets its permissions by name.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .thread_name("holdfast")

@@ -73,7 +73,18 @@ impl Engine {
                     out,
                 );
             }
-            Request::RunPlugin { plugin } => return self.check(&plugin, Some(answer), now, out),
+            Request::RunPlugin { plugin } => {
+                let known = self.plugins.statuses().into_iter().find(|it| it.id == plugin);
+                let refusal = match known {
+                    None => Refusal::new(RefusalKind::NotFound, format!("no plugin `{plugin}` is installed"))
+                        .hint("`holdfast plugin list` shows those that are"),
+                    Some(it) if !it.roles.iter().any(|role| role == "check") => {
+                        Refusal::new(RefusalKind::Usage, format!("plugin `{plugin}` has no check to run"))
+                    }
+                    Some(_) => return self.check(&plugin, Some(answer), now, out),
+                };
+                return refuse(answer, refusal);
+            }
             Request::Reload => return out.push(Command::Reload(Some(answer))),
         };
         let _ = answer.send(reply);

@@ -104,6 +104,8 @@ pub enum Command {
     },
     /// From now on tell when something in this directory is altered.
     Watch(String),
+    /// No longer tell what is altered in this directory.
+    Unwatch(String),
     /// Read configuration, policy and plugins again.
     Reload(Option<oneshot::Sender<Answer>>),
 }

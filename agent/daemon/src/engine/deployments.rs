@@ -12,6 +12,8 @@ use crate::request::{Answer, Caller, DeployStart, Refusal, RefusalKind};
 use crate::store::{BaselineFile, Writes};
 use crate::telemetry::Chain;
 
+/// Nobody deploys into these.
+const KERNEL: [&str; 4] = ["proc", "sys", "dev", "run"];
 /// A deployment that nobody finished counts as running for so long.
 const EXPIRES_AFTER: Duration = Duration::from_hours(24);
 /// The manifest of digests in a release directory, as `sha256sum` writes it.
@@ -40,8 +42,9 @@ impl Engine {
                 .hint("give each deployment its own --id, for example SERVICE-VERSION-BUILDNUMBER"));
         }
         for path in start.paths.iter().chain(&start.release_dir) {
-            if !path.starts_with('/') || path.split('/').any(|part| part == "..") {
-                return Err(Refusal::new(RefusalKind::Usage, format!("`{path}` is not an absolute path without `..`")));
+            if let Some(why) = too_wide(path) {
+                return Err(Refusal::new(RefusalKind::Usage, format!("`{path}` {why}"))
+                    .hint("a deployment names what it alters, such as /srv/web or /etc/app/app.conf"));
             }
         }
         let deployment = Deployment {
@@ -94,6 +97,7 @@ impl Engine {
             let purpose = ReadFor::Release { deployment: id.clone(), answer };
             out.push(Command::Read { paths: vec![dir], after_ms: 0, purpose });
         } else {
+            out.extend(deployment.release_dir.clone().map(Command::Unwatch));
             let reply = self.end_deployment(deployment, &caller.name, succeeded, Vec::new(), now);
             let _ = answer.send(reply);
         }
@@ -109,6 +113,15 @@ impl Engine {
         out: &mut Vec<Command>,
     ) {
         let Some(deployment) = self.deployments.get(id).cloned() else { return };
+        if let [only] = found.as_slice()
+            && only.state.sha256.is_none()
+            && deployment.release_dir.as_ref() == Some(&only.state.path)
+        {
+            let message = format!("the release directory {} does not exist", only.state.path);
+            let refusal = Refusal::new(RefusalKind::NotFound, message)
+                .hint("create it and finish again, or finish with --failed");
+            return crate::event_loop::refuse(answer, refusal);
+        }
         let why = format!("released by deployment {id}");
         let kept: Result<Vec<BaselineFile>, _> =
             found.iter().map(|file| self.accept(file, &deployment.actor, &why, now)).collect();
@@ -242,6 +255,44 @@ impl Engine {
             let audit = vec![Self::draft(now, AuditKind::Deployment, super::AGENT, &deployment.id, body)];
             self.deployments.insert(deployment.id.clone(), deployment.clone());
             self.ledger.soon(Writes { deployments: vec![deployment], audit, ..Writes::default() }, now);
+        }
+    }
+}
+
+/// Why a path is more than one deployment may claim; `None`: it is not.
+fn too_wide(path: &str) -> Option<&'static str> {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    if !path.starts_with('/') || parts.iter().any(|part| matches!(*part, ".." | ".")) {
+        Some("is not an absolute path without `..`")
+    } else if path.contains(['*', '?', '[']) {
+        Some("is a pattern; paths are names, and a directory stands for all in it")
+    } else if parts.first().is_some_and(|first| KERNEL.contains(first)) {
+        Some("belongs to the kernel or to the running system")
+    } else if parts.len() < 2 {
+        Some("is too wide: it would explain any change below it")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(path: &str, fine: bool) {
+        assert_eq!(too_wide(path).is_none(), fine, "{path}: {:?}", too_wide(path));
+    }
+
+    #[test]
+    fn a_deployment_may_not_claim_the_whole_machine() {
+        for path in
+            ["/", "//", "/etc", "/srv/", "/proc/1", "/sys/x", "/dev/shm/a", "/srv/../etc/x", "srv/web", "/srv/*"]
+        {
+            check(path, false);
+        }
+        for path in ["/srv/web", "/etc/app/app.conf", "/home/ci/release", "/procedures/a"] {
+            check(path, true);
         }
     }
 }

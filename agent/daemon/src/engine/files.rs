@@ -8,7 +8,7 @@ use holdfast_core::model::{Attributes, Change, ChangeId, FileState, Target};
 use tokio::sync::oneshot;
 
 use super::{AGENT, Command, Engine, Moment};
-use crate::answers::BaselineAnswer;
+use crate::answers::{BaselineAnswer, Skipped};
 use crate::event_loop::{FileFound, ReadFor};
 use crate::request::{Answer, Refusal, RefusalKind};
 use crate::store::{BaselineFile, StoreError, Writes};
@@ -30,14 +30,24 @@ impl Engine {
             for plugin in checks {
                 self.checks_due.insert(plugin, now.mono + RELEASE_QUIET);
             }
-            return;
+            // Mode and owner are in no manifest of digests.
+            let same_content = |it: &BaselineFile| it.state.sha256 == found.state.sha256;
+            if !self.baselines.get(&found.state.path).is_some_and(same_content) {
+                return;
+            }
         }
         match self.baselines.get(&found.state.path).cloned() {
             Some(accepted) => self.judge(&accepted, found, now, out),
             None if self.is_release_file(&found.state.path) => {}
-            None if found.state.sha256.is_some() => self.accept_first_sight(found, now),
-            None => {}
+            None if found.state.sha256.is_none() => {}
+            None if found.first => self.accept_first_sight(found, now),
+            None => self.judge(&absent(&found, now), found, now, out),
         }
+    }
+
+    /// Whether an open finding says that this file is not as accepted.
+    fn is_drifted(&self, path: &str) -> bool {
+        self.lifecycle.open().any(|it| it.kind == "file.drift" && it.is_open() && it.target.name == path)
     }
 
     fn is_release_file(&self, path: &str) -> bool {
@@ -84,6 +94,10 @@ impl Engine {
             Judgement::Explained { by, reference } => {
                 self.second_look.remove(&path);
                 let own = cause.as_ref().is_some_and(|it| it.as_str() == reference);
+                // An edit that nobody explained before is not explained by what came after it.
+                if !own && self.is_drifted(&path) {
+                    return;
+                }
                 self.file_changed(accepted, &found, Some((by.clone(), reference.clone())), now);
                 if !own {
                     self.accept_explained(found, &by, &reference, now, out);
@@ -199,7 +213,22 @@ impl Engine {
         out: &mut Vec<Command>,
     ) -> Answer {
         let mut writes = Writes::default();
+        let mut skipped = Vec::new();
         for file in &found {
+            // Capturing is for what is new; what differs is accepted by name and with a reason.
+            let why_not = if known_only {
+                None
+            } else if self.is_release_file(&file.state.path) {
+                Some("it belongs to a release, which its deployment recorded")
+            } else if self.is_drifted(&file.state.path) {
+                Some("it has drifted: look with `holdfast baseline diff`, then `holdfast baseline accept --reason …`")
+            } else {
+                None
+            };
+            if let Some(reason) = why_not {
+                skipped.push(Skipped { subject: file.state.path.clone(), reason: reason.to_owned() });
+                continue;
+            }
             if known_only && !self.baselines.contains_key(&file.state.path) {
                 return Err(Refusal::new(RefusalKind::NotFound, format!("{} has no baseline", file.state.path))
                     .hint("`holdfast baseline capture PATH` records it for the first time"));
@@ -219,7 +248,7 @@ impl Engine {
         for file in found {
             self.on_file(file, now, out);
         }
-        Ok(serde_json::json!(BaselineAnswer { accepted, skipped: Vec::new() }))
+        Ok(serde_json::json!(BaselineAnswer { accepted, skipped }))
     }
 
     /// Asks for files to be read for a person. No paths: everything that has a baseline.
@@ -239,6 +268,14 @@ impl Engine {
             }
         }
     }
+}
+
+/// What was accepted of a file that appeared while its place was watched: that it is not there.
+fn absent(found: &FileFound, now: Moment) -> BaselineFile {
+    let path = found.state.path.clone();
+    let state = FileState { path, sha256: None, bytes: 0, mode: 0, uid: 0, gid: 0, modified_at: None };
+    let reason = "absent when the watch began".to_owned();
+    BaselineFile { state, blob: None, accepted_at: now.wall, accepted_by: AGENT.to_owned(), reason }
 }
 
 fn body_of(baseline: &BaselineFile) -> serde_json::Value {

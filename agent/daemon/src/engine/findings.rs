@@ -20,8 +20,17 @@ use crate::store::{StoreEvent, Writes};
 impl Engine {
     /// Takes what a method says about a target.
     pub(super) fn observe(&mut self, detection: &Detection, now: Moment, out: &mut Vec<Command>) {
+        let before = self.lifecycle.by_fingerprint(&detection.fingerprint()).cloned();
         match self.lifecycle.observe(detection, now.wall, self.ids.as_mut()) {
             None => {}
+            // What the agent left there is its own doing; what somebody else put there since is not.
+            Some(FindingEvent::Updated(finding)) if is_another_content(before.as_ref(), detection) => {
+                let finding = Finding { cause: None, ..finding };
+                self.lifecycle.replace(finding.clone());
+                let id = finding.id.clone();
+                self.ledger.soon(Writes { findings: vec![finding], ..Writes::default() }, now);
+                self.consider(&id, now, out);
+            }
             Some(FindingEvent::Opened(finding)) => self.opened(finding, now, out),
             Some(FindingEvent::Updated(finding)) => {
                 self.ledger.soon(Writes { findings: vec![finding], ..Writes::default() }, now);
@@ -254,6 +263,13 @@ impl Engine {
             self.observe(&detection, now, out);
         }
     }
+}
+
+/// Whether a finding that descends from the agent's own action now rests on a content that the agent did not put there.
+fn is_another_content(before: Option<&Finding>, detection: &Detection) -> bool {
+    let Some(before) = before.filter(|it| it.cause.is_some() && detection.cause.is_none()) else { return false };
+    let now = detection.evidence.iter().find(|it| it.name == "file.sha256").map(|it| &it.value);
+    now.is_some() && before.evidence("file.sha256") != now
 }
 
 /// The detection that would confirm a finding: same fingerprint.

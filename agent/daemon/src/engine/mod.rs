@@ -32,8 +32,8 @@ use holdfast_core::detect::lifecycle::Lifecycle;
 use holdfast_core::detect::{DetectConfig, Detectors};
 use holdfast_core::model::audit::{AuditKind, Draft};
 use holdfast_core::model::{
-    Change, Deployment, DeploymentId, Detection, FindingId, IdSource, Incident, IncidentId, Mode, Plan, Remediation,
-    RemediationId, Timestamp, UnitState,
+    Change, Deployment, DeploymentId, DeploymentState, Detection, FindingId, IdSource, Incident, IncidentId, Mode,
+    Plan, Remediation, RemediationId, Timestamp, UnitState,
 };
 use holdfast_core::policy::{Authorized, PastRun, Policy};
 
@@ -280,9 +280,8 @@ impl Engine {
         let draft = Self::draft(now, AuditKind::AgentStarted, AGENT, "agent", body);
         self.ledger.soon(Writes { audit: vec![draft], ..Writes::default() }, now);
         let mut out = Vec::new();
-        for dir in
-            self.deployments.values().filter_map(|it| it.release_dir.clone().filter(|_| it.finished_at.is_some()))
-        {
+        let released = |it: &Deployment| it.release_dir.clone().filter(|_| it.state == DeploymentState::Succeeded);
+        for dir in self.deployments.values().filter_map(released) {
             out.push(Command::Watch(dir));
         }
         self.recover(now, &mut out);

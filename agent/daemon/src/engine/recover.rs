@@ -118,15 +118,12 @@ impl Engine {
     fn begin_late(&mut self, id: &RemediationId, step: usize, now: Moment, out: &mut Vec<Command>) {
         self.rearm(id, now);
         let authorized = self.running.as_ref().filter(|it| it.id == *id).map(|it| Arc::clone(&it.authorized));
-        match (authorized, self.remediations.get(id)) {
-            (Some(authorized), Some(remediation)) => {
-                let request_id = super::perform::request_id(remediation, step, "do");
-                out.push(Command::Perform { authorized, remediation: id.clone(), step, request_id });
-            }
-            _ => {
-                let why = "interrupted by a restart before the step began, and it is not permitted any more";
-                self.step_ended(id, step, Err(ActError::Usage(why.to_owned())), now, out);
-            }
+        if let (Some(authorized), Some(remediation)) = (authorized, self.remediations.get(id)) {
+            let request_id = super::perform::request_id(remediation, step, "do");
+            out.push(Command::Perform { authorized, remediation: id.clone(), step, request_id });
+        } else {
+            let why = "interrupted by a restart before the step began, and it is not permitted any more";
+            self.step_ended(id, step, Err(ActError::Usage(why.to_owned())), now, out);
         }
     }
 

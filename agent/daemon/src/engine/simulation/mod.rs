@@ -260,6 +260,7 @@ impl Sim {
             | Command::Undo { .. }
             | Command::Read { .. }
             | Command::Watch(_)
+            | Command::Unwatch(_)
             | Command::Reload(_) => None,
         }
     }
