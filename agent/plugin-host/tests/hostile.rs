@@ -60,7 +60,8 @@ fn a_rule_that_could_not_run_is_neither_passed_nor_failed() {
 fn an_endless_loop_ends_at_its_deadline() {
     for deed in ["loop", "loop in configure"] {
         let call = fails(deed, "", "deadline had passed");
-        assert!(call.cost.elapsed >= Duration::from_secs(3), "{:?}", call.cost);
+        // The clock ticks every 10 ms, and a tick under way counts.
+        assert!(call.cost.elapsed >= Duration::from_millis(2_900), "{:?}", call.cost);
         assert!(call.cost.elapsed < Duration::from_secs(20), "{:?}", call.cost);
     }
 }

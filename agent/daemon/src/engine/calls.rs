@@ -260,9 +260,7 @@ impl Engine {
     }
 
     fn pause(&mut self, caller: &Caller, reason: String, now: Moment) -> Answer {
-        if let Some(paused) = &self.paused {
-            return Ok(serde_json::json!(PauseAnswer { paused: Some(paused.clone()) }));
-        }
+        // Pausing again gives another reason; both stand in the audit chain.
         let paused = Paused { by: caller.name.clone(), at: now.wall, reason };
         let value = serde_json::json!(paused);
         let audit = vec![Self::draft(

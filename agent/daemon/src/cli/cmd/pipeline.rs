@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::super::args::{Exec, Gate};
-use super::super::exit::{Failure, NO, Outcome};
+use super::super::exit::{Failure, Outcome};
 use super::Session;
 use crate::host::SystemClock;
 use crate::pipeline::exec::{self, ExecOptions};
@@ -20,6 +20,8 @@ pub(super) fn gate(it: &Session, args: Gate) -> Outcome {
         progress: !it.global.quiet,
     };
     let report = gate::wait(&options, &SystemClock::new())?;
+    // The verdict first: a file that cannot be written must not hide it.
+    it.out.document(&report, |_| gate::text(&report))?;
     if let Some(path) = &args.junit {
         let written = File::create(path).and_then(|mut f| f.write_all(gate::junit(&report).as_bytes()));
         written.map_err(|e| cannot(path, &e))?;
@@ -29,12 +31,11 @@ pub(super) fn gate(it: &Session, args: Gate) -> Outcome {
         let written = file.and_then(|mut f| f.write_all(gate::markdown(&report).as_bytes()));
         written.map_err(|e| cannot(path, &e))?;
     }
-    it.out.document(&report, |_| gate::text(&report))?;
     Ok(gate::exit_code(&report))
 }
 
 fn cannot(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(NO, format!("cannot write {}: {error}", path.display()))
+    Failure::usage(format!("cannot write {}: {error}", path.display()))
 }
 
 /// Whatever goes wrong here must not stop the build step: a socket that cannot be told is one that nobody answers at.
