@@ -7,6 +7,7 @@ pub mod act;
 pub mod answers;
 pub mod api;
 pub mod app;
+pub mod authoring;
 pub mod cli;
 pub mod collect;
 pub mod config;

@@ -61,8 +61,9 @@ pub struct DeployStart {
     pub service: String,
     /// `service.version`.
     pub version: String,
-    /// `deployment.environment.name`.
-    pub environment: String,
+    /// `deployment.environment.name`; the agent's own when absent, and `production` where it has none.
+    #[serde(default)]
+    pub environment: Option<String>,
     /// `sha256:…`.
     #[serde(default)]
     pub artifact: Option<String>,

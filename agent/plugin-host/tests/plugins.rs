@@ -186,7 +186,7 @@ fn runner_reclaim_names_exactly_what_lies_there_and_spares_what_was_altered_just
 fn release_verify_finds_what_was_altered_restores_it_and_is_content_afterwards() {
     let dir = tempfile::tempdir().unwrap();
     let release = dir.path().join("srv/shop/releases/7");
-    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/release-verify/cases/modified");
+    let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/release-verify/tables/modified");
     for file in ["SHA256SUMS", "README.txt", "bin/shop", "conf/shop.toml"] {
         fs::create_dir_all(release.join(file).parent().unwrap()).unwrap();
         fs::copy(case.join("release").join(file), release.join(file)).unwrap();

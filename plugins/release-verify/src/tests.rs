@@ -1,4 +1,4 @@
-//! Each folder of `cases/` is a release as it lies on disk, the manifest digest that was recorded, and what must be said about it.
+//! Each folder of `tables/` is a release as it lies on disk, the manifest digest that was recorded, and what must be said about it.
 //!
 //! The trees are real ones, with real `SHA256SUMS`; only the walk and the hashing are done here as the host does them.
 
@@ -75,7 +75,7 @@ fn now(root: &Path, finding: &Finding) -> Now {
 #[test]
 fn every_release_on_disk_is_judged_as_its_story_says() {
     let (plugin, mut count) = (plugin(), 0);
-    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("cases")).unwrap() {
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tables")).unwrap() {
         let folder = entry.unwrap().path();
         println!("{}", folder.display());
         let case: Case = toml::from_str(&fs::read_to_string(folder.join("case.toml")).unwrap()).unwrap();
@@ -115,7 +115,7 @@ fn remedy_of(root: &Path, problem: &Problem) -> String {
 }
 
 fn case_root(name: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("cases").join(name).join("release")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tables").join(name).join("release")
 }
 
 #[test]

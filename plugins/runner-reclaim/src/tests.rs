@@ -1,4 +1,4 @@
-//! Every file in `cases/` is a runner's tree with ages, what runs, how full the disk is, and what may go.
+//! Every file in `tables/` is a runner's tree with ages, what runs, how full the disk is, and what may go.
 //!
 //! The host's walk is played over the listing; grouping, judging and choosing are the real ones.
 
@@ -167,7 +167,7 @@ fn run(case: &Case) {
 #[test]
 fn every_runner_keeps_what_is_needed_and_loses_the_oldest_of_the_rest() {
     let mut count = 0;
-    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("cases")).unwrap() {
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tables")).unwrap() {
         let path = entry.unwrap().path();
         println!("{}", path.display());
         run(&toml::from_str(&fs::read_to_string(&path).unwrap()).unwrap_or_else(|error| panic!("{error}")));

@@ -1,4 +1,4 @@
-//! Every file in `cases/` is one unit as systemd describes it, and what a careful operator would do about it.
+//! Every file in `tables/` is one unit as systemd describes it, and what a careful operator would do about it.
 
 use std::fs;
 use std::path::Path;
@@ -117,7 +117,7 @@ fn run(case: &Case) {
 
 #[test]
 fn every_case_gets_the_answer_of_a_careful_operator() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tables");
     let mut count = 0;
     for entry in fs::read_dir(&dir).unwrap() {
         let path = entry.unwrap().path();

@@ -488,9 +488,9 @@ pub(super) struct DeployStart {
     /// Version that is deployed
     #[arg(long)]
     pub(super) version: String,
-    /// Environment
-    #[arg(long, default_value = "production")]
-    pub(super) environment: String,
+    /// Environment [default: the agent's own, else production]
+    #[arg(long)]
+    pub(super) environment: Option<String>,
     /// Digest of the artifact, for example sha256:…
     #[arg(long)]
     pub(super) artifact: Option<String>,
@@ -548,6 +548,24 @@ pub(super) enum Plugin {
         /// The plugin's id
         id: String,
     },
+    /// Play a plugin's cases in the real host, in the worlds that they describe: 0 all passed, 1 not. Needs no agent
+    Test(PluginTest),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PluginTest {
+    /// The plugin's folder, with plugin.toml and cases/
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(super) dir: PathBuf,
+    /// Its component [default: ID.wasm in the folder, or in target/plugins of it or above]
+    #[arg(long, value_name = "FILE")]
+    pub(super) component: Option<PathBuf>,
+    /// Only cases whose name holds this
+    #[arg(long = "case", value_name = "TEXT")]
+    pub(super) filter: Option<String>,
+    /// Keep the answers as they are now as the golden files; look at the difference before you commit it
+    #[arg(long)]
+    pub(super) bless: bool,
 }
 
 #[derive(Debug, Args)]

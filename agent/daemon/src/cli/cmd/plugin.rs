@@ -9,12 +9,13 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use wasmparser::{Parser, Payload};
 
-use super::super::args::Plugin;
+use super::super::args::{Plugin, PluginTest};
 use super::super::exit::{DONE, Failure, NO, Outcome};
 use super::super::view;
 use super::Session;
 use crate::answers::PluginAnswer;
 use crate::api::wire::PluginsDocument;
+use crate::authoring::{self, TestOptions};
 use crate::request::Request;
 use crate::telemetry::Chain;
 
@@ -50,7 +51,19 @@ pub(super) fn run(it: &Session, command: Plugin) -> Outcome {
             let found = answer.detections.iter().any(|d| d.presence == Presence::Present);
             Ok(if found { NO } else { DONE })
         }
+        Plugin::Test(args) => test(it, args),
     }
+}
+
+fn test(it: &Session, args: PluginTest) -> Outcome {
+    let PluginTest { dir, component, filter, bless } = args;
+    let options = TestOptions { dir, component, filter, bless };
+    let report = authoring::test(&options, |case| {
+        it.out.progress(&format!("{} {}", if case.problems.is_empty() { "ok" } else { "FAILED" }, case.name));
+    })
+    .map_err(|error| Failure::usage(Chain(&error)))?;
+    it.out.document(&report, |_| view::plugins::tested(&report))?;
+    Ok(if report.failed() == 0 { DONE } else { NO })
 }
 
 fn inspect(file: &Path) -> Result<Inspection, Failure> {

@@ -14,6 +14,7 @@ use super::super::when::{percent, span};
 use super::words::{evidence, fact, section, severity};
 use crate::answers::PluginAnswer;
 use crate::api::wire::PluginsDocument;
+use crate::authoring::TestReport;
 use crate::status::PluginStatus;
 
 pub(in super::super) fn list(it: &PluginsDocument, look: Look) -> String {
@@ -69,6 +70,30 @@ pub(in super::super) fn run(it: &PluginAnswer, _: Look) -> String {
     for one in &it.skipped {
         let _ = writeln!(out, "skipped {}: {}", one.subject, one.reason);
     }
+    out
+}
+
+pub(in super::super) fn tested(it: &TestReport) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "{} {}  {}", bold(&it.plugin), it.version, dim(&it.component.display().to_string()));
+    for case in &it.cases {
+        let verdict = if case.problems.is_empty() { paint(Ink::Green, "ok    ") } else { paint(Ink::Red, "FAILED") };
+        let asks: Vec<String> = case
+            .asks
+            .iter()
+            .map(|ask| format!("{} {} in {}", ask.ask, ask.answer, span(Duration::from_micros(ask.elapsed_us))))
+            .collect();
+        let kept = if case.blessed { "  (golden file written)" } else { "" };
+        let _ = writeln!(out, "{verdict}  {}  {}{kept}", case.name, dim(&asks.join(", ")));
+        for problem in &case.problems {
+            for line in problem.lines() {
+                let _ = writeln!(out, "        {line}");
+            }
+        }
+    }
+    let (failed, blessed) = (it.failed(), it.cases.iter().filter(|case| case.blessed).count());
+    let _ = write!(out, "\n{} passed, {failed} failed", it.cases.len() - failed);
+    let _ = writeln!(out, "{}", if blessed > 0 { format!(", {blessed} golden files written") } else { String::new() });
     out
 }
 
