@@ -1,4 +1,4 @@
-//! Outage: the receiver is away for more than a minute; afterwards it has every sample, with its true timestamp.
+//! Outage: the receiver is away for minutes; afterwards it has every sample, with its true timestamp.
 //!
 //! The receiver is rotel, an independent implementation; it prints what it decoded and is counted there.
 
@@ -16,7 +16,7 @@ use crate::harness::{Machine, on};
 
 const CONFIG: &str = "[[export.otlp]]\nendpoint = \"http://127.0.0.1:4318\"\ninterval = \"1s\"\n";
 const METRIC: &str = "system.uptime";
-const AWAY_S: u32 = 75;
+const AWAY_S: u32 = 150;
 
 #[test]
 fn after_an_outage_the_receiver_has_every_sample_with_its_true_time() -> Result<()> {

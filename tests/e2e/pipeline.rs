@@ -20,6 +20,7 @@ exec holdfast gate --deployment web-$1 --wait 90s --junit /root/gate-$1.xml
 fn a_good_release_passes_a_broken_one_fails_and_too_little_is_inconclusive() -> Result<()> {
     on("pipeline", Machine::installed()?, |machine| {
         machine.add_unit(UNIT, "/usr/bin/sleep infinity", "no")?;
+        machine.add_unit("still.service", "/usr/bin/sleep infinity", "no")?;
         machine.write_file("/usr/local/bin/pipeline", SCRIPT, 0o755)?;
         machine.set_up("advise", "", "")?;
 
@@ -41,6 +42,13 @@ fn a_good_release_passes_a_broken_one_fails_and_too_little_is_inconclusive() -> 
         ensure!(junit.contains("<testsuite") && junit.contains("<failure"), "{junit}");
         let passed = machine.run("cat /root/gate-1.xml")?;
         ensure!(!passed.contains("<failure"), "{passed}");
+
+        // A unit that nobody touched since the agent started is asked for: what runs on, passes.
+        let still = ["--id", "still", "--service", "still", "--version", "1", "--unit", "still.service"];
+        machine.ask(&[&["deploy", "start"][..], &still[..]].concat())?;
+        machine.ask(&["deploy", "finish", "still"])?;
+        let said = machine.holdfast(&["gate", "--deployment", "still", "--wait", "90s"])?;
+        ensure!(said.code == 0, "a unit that runs on: exit {}\n{}", said.code, said.ran.stdout);
 
         // Exit codes and signals of a step are passed through, with and without an agent.
         for (command, code) in [("exit 7", 7), ("kill -TERM $$", 143)] {

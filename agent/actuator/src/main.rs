@@ -31,6 +31,9 @@ fn run() -> Result<(), Failure> {
     let mut idle = Duration::from_mins(1);
     let mut args = std::env::args().skip(1);
     while let Some(name) = args.next() {
+        if let Some(text) = about(&name) {
+            return writeln!(std::io::stdout(), "{text}").map_err(|e| (1, e.to_string()));
+        }
         let value = args.next().ok_or((2, USAGE.to_owned()))?;
         match name.as_str() {
             "--socket" => socket = Some(value.into()),
@@ -56,6 +59,17 @@ fn run() -> Result<(), Failure> {
         None => (activated().map_err(|e| (2, format!("{e}; {USAGE}")))?, Some(idle)),
     };
     server.serve(&listener, idle).map_err(|e| (1, e.to_string()))
+}
+
+/// What it says of itself.
+fn about(flag: &str) -> Option<String> {
+    match flag {
+        "--help" | "-h" => Some(format!(
+            "Does what the agent is allowed to do on this host, one typed action at a time; FILE is root's list of what may happen.\n{USAGE}"
+        )),
+        "--version" | "-V" => Some(format!("holdfast-actuator {}", env!("CARGO_PKG_VERSION"))),
+        _ => None,
+    }
 }
 
 /// The listening socket that systemd passes as standard input (`StandardInput=socket`): a descriptor that can be owned without

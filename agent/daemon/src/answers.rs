@@ -37,6 +37,9 @@ pub struct SimulatedStep {
 /// Answer to `Pause` and `Resume`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PauseAnswer {
+    /// Whether this request altered anything.
+    #[serde(default)]
+    pub changed: bool,
     /// The pause in force; `None` when actions may start.
     pub paused: Option<Paused>,
 }

@@ -173,6 +173,9 @@ pub struct Remediation {
     pub incident: Option<IncidentId>,
     /// The rule that asked for it.
     pub rule: String,
+    /// The person whose request led to it: who ran the check by hand that found what it is to cure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_by: Option<String>,
     /// What is to be done.
     pub plan: Plan,
     /// How it stands.

@@ -26,6 +26,7 @@ use holdfast_core::model::audit::AuditKey;
 use tokio::sync::watch;
 
 use crate::host::{Clock, FsRoot};
+use crate::plugins::UnitSource;
 use crate::request::Door;
 use crate::store::{Blobs, StateReader, TelemetryReader};
 
@@ -50,6 +51,8 @@ pub struct ApiContext {
     pub access: watch::Receiver<Access>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Units as they are now, for the gate.
+    pub units: Arc<dyn UnitSource>,
     /// Where users, groups and watched files are read.
     pub fs: FsRoot,
     /// Accepted contents, for diffs.

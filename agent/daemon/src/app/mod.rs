@@ -26,7 +26,7 @@ use crate::event_loop::{self, Event};
 use crate::export::{self, ExportConfig, ExportHandle};
 use crate::host::systemd::Systemd;
 use crate::host::{Clock, FsRoot, OsRandom, SystemClock};
-use crate::plugins::{NoUnits, Plugins, Sources};
+use crate::plugins::{Plugins, Sources, SystemdUnits, UnitSource};
 use crate::request::Door;
 use crate::service::{self, Notify, Signal};
 use crate::store::{Blobs, StateDb, TelemetryDb, TelemetryOptions, load_or_create_audit_key};
@@ -83,15 +83,16 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
     )?;
     let blobs = Blobs::open(&data_dir)?;
     let systemd = Systemd::new(config.units.bus, config.units.units_max, Arc::clone(&clock));
+    let units: Arc<dyn UnitSource> = Arc::new(SystemdUnits::new(systemd.clone(), tokio::runtime::Handle::current()));
     let sources = Sources {
         state: state.reader(),
         telemetry: telemetry_db.reader(),
         fs: fs.clone(),
         clock: Arc::clone(&clock),
-        units: Arc::new(NoUnits("systemd is not watched".to_owned())),
+        units: Arc::clone(&units),
         host_id: instance.clone(),
     };
-    let plugins = view::load_plugins(&config, sources, systemd.clone()).await?;
+    let plugins = view::load_plugins(&config, sources).await?;
 
     let (stop, stopping) = watch::channel(false);
     let exports = start_exports(&config, &telemetry_db, &state.reader(), &resource, &stopping)?;
@@ -122,6 +123,7 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
         telemetry: telemetry_db.reader(),
         access,
         clock: Arc::clone(&clock),
+        units,
         fs: fs.clone(),
         blobs: blobs.clone(),
         read_file: crate::ingest::files::read_state,
@@ -215,6 +217,7 @@ fn engine(config: &Config, now: Moment, parts: EngineParts<'_>) -> Result<Engine
     let EngineParts { host, state, telemetry, blobs, plugins, policy, policy_files, exports } = parts;
     let engine_config = EngineConfig {
         host: host.to_owned(),
+        environment: config.agent.environment.clone(),
         ceiling: config.agent.mode_ceiling,
         four_eyes: config.access.four_eyes,
         detect: config.detect.clone(),

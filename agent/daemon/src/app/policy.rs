@@ -11,6 +11,7 @@ use super::hands::Reload;
 use crate::api::Access;
 use crate::config::{self, Overrides};
 use crate::event_loop::Reloaded;
+use crate::host::read_trusted_text;
 
 /// Longer files are a mistake.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -31,12 +32,11 @@ pub(crate) fn files(dir: &Path) -> std::io::Result<Vec<PolicyFile>> {
     names.sort();
     let mut found = Vec::new();
     for path in names {
-        if std::fs::metadata(&path)?.len() > FILE_BYTES_MAX {
-            return Err(std::io::Error::other(format!("{} is longer than {FILE_BYTES_MAX} bytes", path.display())));
-        }
+        let text = read_trusted_text(&path, FILE_BYTES_MAX)
+            .map_err(|error| std::io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
         // Bare names: the digest of a policy must not depend on where its directory lies.
         let name = path.file_name().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default();
-        found.push(PolicyFile { name, text: std::fs::read_to_string(&path)? });
+        found.push(PolicyFile { name, text });
     }
     Ok(found)
 }

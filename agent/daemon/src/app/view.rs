@@ -3,14 +3,12 @@
 use std::sync::Arc;
 
 use holdfast_core::model::{Detection, Timestamp};
-use tokio::runtime::Handle;
 
 use super::AppError;
 use crate::config::Config;
 use crate::engine::{ActGrant, PluginView};
 use crate::export::ExportHandle;
-use crate::host::systemd::Systemd;
-use crate::plugins::{Plugins, PluginsOptions, Sources, SystemdUnits};
+use crate::plugins::{Plugins, PluginsOptions, Sources};
 use crate::status::PluginStatus;
 use crate::store::PluginStateWrite;
 use crate::telemetry::Chain;
@@ -54,12 +52,7 @@ impl PluginView for View {
 }
 
 /// Finds and compiles the plugins; what is wrong with one of them is logged and ends nothing.
-pub(super) async fn load_plugins(
-    config: &Config,
-    mut sources: Sources,
-    systemd: Systemd,
-) -> Result<Arc<Plugins>, AppError> {
-    sources.units = Arc::new(SystemdUnits::new(systemd, Handle::current()));
+pub(super) async fn load_plugins(config: &Config, sources: Sources) -> Result<Arc<Plugins>, AppError> {
     let options = PluginsOptions::new(config.plugins.dirs.clone(), config.plugins.grants.clone());
     let loading = tokio::task::spawn_blocking(move || Plugins::load(&options, sources));
     let loaded = loading.await.map_err(|_| AppError::Plugins("loading the plugins panicked".to_owned()))?;

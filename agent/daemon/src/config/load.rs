@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -92,9 +92,7 @@ pub fn parse(text: &str, name: &str) -> Result<Config, ConfigError> {
 }
 
 fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let read = fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
-    if read as u64 > FILE_BYTES_MAX { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(text) }
+    crate::host::read_trusted_text(path, FILE_BYTES_MAX)
 }
 
 /// The `*.toml` of a directory by name; hidden files are an editor's. A missing directory has none.

@@ -81,7 +81,7 @@ impl Engine {
                     Some(it) if !it.roles.iter().any(|role| role == "check") => {
                         Refusal::new(RefusalKind::Usage, format!("plugin `{plugin}` has no check to run"))
                     }
-                    Some(_) => return self.check(&plugin, Some(answer), now, out),
+                    Some(_) => return self.check(&plugin, Some((answer, caller.name)), now, out),
                 };
                 return refuse(answer, refusal);
             }
@@ -144,6 +144,14 @@ impl Engine {
                     format!("{id} is {other} and waits for nobody's approval"),
                 ));
             }
+        }
+        if self.config.four_eyes && remediation.requested_by.as_deref() == Some(caller.name.as_str()) {
+            let message = format!(
+                "{} asked for the check that led to {id}, and four-eyes is on: another person has to say yes",
+                caller.name
+            );
+            return Err(Refusal::new(RefusalKind::Denied, message)
+                .hint("ask another approver; [access] four-eyes in the configuration turns this off"));
         }
         if digest.is_some_and(|seen| seen != remediation.plan.digest().as_str()) {
             return Err(Refusal::new(RefusalKind::Conflict, format!("{id} has another plan than the one you saw"))
@@ -273,12 +281,12 @@ impl Engine {
         self.record(Writes { settings: vec![("paused".to_owned(), value)], audit, ..Writes::default() })?;
         self.paused = Some(paused.clone());
         tracing::warn!(by = paused.by, reason = paused.reason, "Paused: no action starts.");
-        Ok(serde_json::json!(PauseAnswer { paused: Some(paused) }))
+        Ok(serde_json::json!(PauseAnswer { changed: true, paused: Some(paused) }))
     }
 
     fn resume(&mut self, caller: &Caller, reason: &str, now: Moment) -> Answer {
         if self.paused.is_none() {
-            return Ok(serde_json::json!(PauseAnswer { paused: None }));
+            return Ok(serde_json::json!(PauseAnswer { changed: false, paused: None }));
         }
         let audit = vec![Self::draft(
             now,
@@ -295,7 +303,7 @@ impl Engine {
         self.paused = None;
         tracing::info!(by = caller.name, reason, "Resumed.");
         self.consider_all(now);
-        Ok(serde_json::json!(PauseAnswer { paused: None }))
+        Ok(serde_json::json!(PauseAnswer { changed: true, paused: None }))
     }
 
     /// What was held up, or is judged by other rules now, is looked at again.

@@ -16,6 +16,8 @@ use crate::telemetry::Chain;
 const KERNEL: [&str; 4] = ["proc", "sys", "dev", "run"];
 /// A deployment that nobody finished counts as running for so long.
 const EXPIRES_AFTER: Duration = Duration::from_hours(24);
+/// The environment that is meant where nobody names one.
+const ENVIRONMENT: &str = "production";
 /// The manifest of digests in a release directory, as `sha256sum` writes it.
 const MANIFEST: &str = "SHA256SUMS";
 
@@ -51,7 +53,10 @@ impl Engine {
             id: id.clone(),
             service: start.service,
             version: start.version,
-            environment: start.environment,
+            environment: start
+                .environment
+                .or_else(|| self.config.environment.clone())
+                .unwrap_or_else(|| ENVIRONMENT.to_owned()),
             artifact: start.artifact,
             revision: start.revision,
             actor: caller.name.clone(),

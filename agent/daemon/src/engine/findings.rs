@@ -67,6 +67,9 @@ impl Engine {
         );
         self.incidents.insert(incident.id.clone(), incident.clone());
         let id = finding.id.clone();
+        if let Some(by) = self.asked.by.clone() {
+            self.asked.findings.insert(id.clone(), by);
+        }
         self.ledger
             .soon(Writes { findings: vec![finding], incidents: vec![incident], audit, ..Writes::default() }, now);
         self.consider(&id, now, out);
@@ -79,6 +82,7 @@ impl Engine {
         tracing::info!(finding_id = %finding.id, kind = finding.kind, target_name = %finding.target, "Finding resolved.");
         self.pending.remove(&finding.id);
         self.decided.remove(&finding.id);
+        self.asked.findings.remove(&finding.id);
         let id = finding.id.clone();
         let incident = finding.incident.clone();
         self.ledger.soon(Writes { findings: vec![finding], audit, ..Writes::default() }, now);
@@ -199,15 +203,19 @@ impl Engine {
         }
     }
 
-    /// Asks a plugin for its check.
+    /// Asks a plugin for its check; a person who asks gets the answer, and is remembered for what it finds.
     pub(super) fn check(
         &mut self,
         plugin: &str,
-        answer: Option<oneshot::Sender<Answer>>,
+        asked: Option<(oneshot::Sender<Answer>, String)>,
         now: Moment,
         out: &mut Vec<Command>,
     ) {
         let run = RunId::new(now.wall, self.ids.as_mut());
+        let answer = asked.map(|(answer, by)| {
+            self.asked.checks.insert(run.clone(), by);
+            answer
+        });
         out.push(Command::Check { plugin: plugin.to_owned(), run, answer });
     }
 
@@ -220,6 +228,7 @@ impl Engine {
         now: Moment,
         out: &mut Vec<Command>,
     ) {
+        self.asked.by = self.asked.checks.remove(&run);
         let reply = match result {
             Ok(report) => {
                 let skipped = report.skipped.iter().cloned();
@@ -237,6 +246,7 @@ impl Engine {
             Err(why) => Err(Refusal::new(RefusalKind::Failed, format!("the check of plugin {plugin} failed: {why}"))
                 .hint("`holdfast plugin list` shows its state and last error")),
         };
+        self.asked.by = None;
         if let Some(answer) = answer {
             let _ = answer.send(reply);
         }

@@ -33,7 +33,7 @@ use holdfast_core::detect::{DetectConfig, Detectors};
 use holdfast_core::model::audit::{AuditKind, Draft};
 use holdfast_core::model::{
     Change, Deployment, DeploymentId, DeploymentState, Detection, FindingId, IdSource, Incident, IncidentId, Mode,
-    Plan, Remediation, RemediationId, Timestamp, UnitState,
+    Plan, Remediation, RemediationId, RunId, Timestamp, UnitState,
 };
 use holdfast_core::policy::{Authorized, PastRun, Policy};
 
@@ -107,6 +107,8 @@ pub trait PluginView: Send + Sync {
 pub struct EngineConfig {
     /// `host.name`.
     pub host: String,
+    /// `deployment.environment.name` of this host.
+    pub environment: Option<String>,
     /// No rule goes further than this.
     pub ceiling: Mode,
     /// A person may not approve what they asked for.
@@ -127,6 +129,12 @@ pub struct EngineConfig {
 #[derive(Debug, Default)]
 struct Asked {
     proposals: HashMap<FindingId, String>,
+    /// Checks that a person asked for, and who.
+    checks: HashMap<RunId, String>,
+    /// Who asked for the check whose report is being taken.
+    by: Option<String>,
+    /// Findings that a person's check opened, and who; until they are resolved.
+    findings: HashMap<FindingId, String>,
 }
 
 /// A remediation whose steps run.

@@ -193,6 +193,7 @@ impl Engine {
             finding: finding.id.clone(),
             incident: finding.incident.clone(),
             rule: rule.to_owned(),
+            requested_by: self.asked.findings.get(&finding.id).cloned(),
             steps: steps.collect(),
             state,
             decision,

@@ -317,6 +317,7 @@ fn remediation(ids: &mut SeededIds) -> Remediation {
         finding,
         incident: None,
         rule: "web".into(),
+        requested_by: None,
         plan,
         state: RemediationState::Succeeded,
         decision,

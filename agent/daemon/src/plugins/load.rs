@@ -3,7 +3,6 @@
 //! A component that is refused costs itself: it is listed with the reason, and the others load. Compiling goes in parallel.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -16,6 +15,7 @@ use tokio::sync::Semaphore;
 
 use super::world::{HostWorld, Sources};
 use super::{Entry, Plugins, held};
+use crate::host::read_trusted;
 use crate::telemetry::Chain;
 
 /// Components that are looked at; more are a mistake.
@@ -116,11 +116,10 @@ fn components(dirs: &[PathBuf], problems: &mut Vec<PluginProblem>) -> Vec<PathBu
 
 /// Reads at most `max` bytes of a file.
 fn read(file: &Path, max: u64) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(file)
-        .and_then(|file| file.take(max + 1).read_to_end(&mut bytes))
-        .map_err(|error| format!("it cannot be read: {error}"))?;
-    if bytes.len() as u64 > max { Err(format!("it is larger than {max} bytes")) } else { Ok(bytes) }
+    read_trusted(file, max).map_err(|error| match error.kind() {
+        std::io::ErrorKind::FileTooLarge => format!("it is larger than {max} bytes"),
+        _ => format!("it cannot be read: {error}"),
+    })
 }
 
 fn grant_of(grants: &Path, id: &str) -> Result<Option<Grant>, String> {

@@ -177,6 +177,7 @@ pub(crate) fn waiting() -> Remediation {
         finding: finding_id(),
         incident: Some(incident_id()),
         rule: "restart-crashed-web".into(),
+        requested_by: None,
         plan: plan(finding_id(), Target::unit("web.service"), action, 102),
         state: RemediationState::AwaitingApproval,
         decision: decision(),
@@ -226,6 +227,7 @@ fn done() -> Remediation {
         finding: drift_id(),
         incident: None,
         rule: "restore-web-conf".into(),
+        requested_by: None,
         plan,
         state: RemediationState::Succeeded,
         decision: Decision {
@@ -468,9 +470,10 @@ fn answer(request: &Request) -> Result<serde_json::Value, Refusal> {
         Request::Approve { .. } | Request::Simulate { .. } => Err(not_found()),
         Request::Label { label, .. } => json(serde_json::to_value(Finding { label: Some(label.clone()), ..finding() })),
         Request::Pause { reason } => json(serde_json::to_value(PauseAnswer {
+            changed: true,
             paused: Some(Paused { by: "root (uid 0)".into(), at: now(), reason: reason.clone() }),
         })),
-        Request::Resume { .. } => json(serde_json::to_value(PauseAnswer { paused: None })),
+        Request::Resume { .. } => json(serde_json::to_value(PauseAnswer { changed: true, paused: None })),
         Request::DeployStart(start) => json(serde_json::to_value(Deployment {
             service: start.service.clone(),
             release_dir: start.release_dir.clone(),
@@ -613,6 +616,7 @@ impl World {
             telemetry: telemetry.reader(),
             access: seen,
             clock: Arc::new(FakeClock::at(now())),
+            units: Arc::new(crate::plugins::NoUnits("no systemd here".to_owned())),
             fs: FsRoot::new(root),
             blobs,
             read_file,

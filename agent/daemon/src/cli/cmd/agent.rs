@@ -47,6 +47,7 @@ pub(super) fn resume(it: &Session, reason: String) -> Outcome {
     let answer: PauseAnswer = it.client()?.ask(&Request::Resume { reason })?;
     it.out.document(&answer, |_| match &answer.paused {
         Some(paused) => format!("Still paused by {}.\n", paused.by),
+        None if !answer.changed => "It was not paused.\n".to_owned(),
         None => "Resumed: actions may start again, as far as policy lets them.\n".to_owned(),
     })?;
     Ok(DONE)

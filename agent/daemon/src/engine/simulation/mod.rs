@@ -3,6 +3,7 @@
 //! The simulated actuator keeps the real one's promise: a request id is carried out at most once, for ever. Everything runs
 //! in one thread in a fixed order, so a seed names a history exactly; a failing test prints it.
 
+mod files;
 mod scenarios;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -12,11 +13,12 @@ use std::time::Duration;
 use holdfast_core::detect::DetectConfig;
 use holdfast_core::model::id::SeededIds;
 use holdfast_core::model::{
-    Action, Confidence, Effect, Evidence, IdSource, Mode, Remediation, RemediationId, RemediationState, Risk,
-    SampleBatch, Step, Timestamp, Undo, UnitState, VerificationVerdict,
+    Action, Class, Confidence, Detection, Effect, Evidence, IdSource, Method, Mode, Presence, Remediation,
+    RemediationId, RemediationState, Risk, SampleBatch, Severity, Step, Timestamp, Undo, UnitState,
+    VerificationVerdict,
 };
 use holdfast_core::policy::{Policy, PolicyFile};
-use holdfast_plugin_host::{PluginVerdict, Proposal};
+use holdfast_plugin_host::{CheckReport, PluginVerdict, Proposal};
 
 use super::{ActGrant, Command, Engine, EngineConfig, Moment, Parts, PluginView};
 use crate::act::{ActError, Outcome, Performed};
@@ -45,7 +47,20 @@ impl PluginView for Granted {
         Vec::new()
     }
     fn statuses(&self) -> Vec<PluginStatus> {
-        Vec::new()
+        vec![PluginStatus {
+            id: "unit-medic".into(),
+            version: "0.1.0".into(),
+            digest: "0".repeat(64),
+            roles: vec!["check".into()],
+            state: "ready".into(),
+            reason: None,
+            mode: Mode::Auto,
+            calls: 0,
+            failures: 0,
+            last_error: None,
+            last_cost_us: None,
+            memory_peak_bytes: None,
+        }]
     }
 }
 
@@ -64,6 +79,8 @@ enum Restart {
 
 struct World {
     units: BTreeMap<String, UnitState>,
+    /// Content and mode by path.
+    files: BTreeMap<String, (String, u32)>,
     journal: HashMap<String, Result<Performed, ActError>>,
     restarts: u32,
     restart: Restart,
@@ -75,6 +92,9 @@ struct Sim {
     dir: tempfile::TempDir,
     policy: String,
     ceiling: Mode,
+    four_eyes: bool,
+    /// Who asks.
+    caller: Caller,
     seed: u64,
     engine: Option<Engine>,
     telemetry: Option<TelemetryDb>,
@@ -106,12 +126,15 @@ impl Sim {
             dir: tempfile::tempdir().unwrap(),
             policy: policy.into(),
             ceiling,
+            four_eyes: false,
+            caller: Caller { name: "alice (uid 1000)".into(), uid: 1_000, role: Role::Admin },
             seed: 1,
             engine: None,
             telemetry: None,
             now: Moment { wall: Timestamp::from_secs(START), mono: Duration::from_secs(100) },
             world: World {
                 units: BTreeMap::new(),
+                files: BTreeMap::new(),
                 journal: HashMap::new(),
                 restarts: 0,
                 restart: Restart::Heals,
@@ -145,8 +168,9 @@ impl Sim {
         };
         let config = EngineConfig {
             host: "sim".into(),
+            environment: Some("staging".into()),
             ceiling: self.ceiling,
-            four_eyes: false,
+            four_eyes: self.four_eyes,
             detect: DetectConfig::default(),
             content_bytes_max: 1 << 20,
             cpus: 2,
@@ -256,12 +280,32 @@ impl Sim {
                 let _ = answer.send(Ok(serde_json::json!({})));
                 None
             }
-            Command::Check { .. }
-            | Command::Undo { .. }
-            | Command::Read { .. }
-            | Command::Watch(_)
-            | Command::Unwatch(_)
-            | Command::Reload(_) => None,
+            Command::Read { paths, purpose, .. } => {
+                let found = paths.iter().flat_map(|path| self.read(path)).collect();
+                Some(Event::Files(found, purpose))
+            }
+            Command::Check { plugin, run, answer } => {
+                // A check that finds the made-up host's unit wanting.
+                let method = Method { name: format!("plugin:{plugin}"), version: 0 };
+                let detection = Detection {
+                    kind: "unit.odd".into(),
+                    class: Class::Reliability,
+                    target: holdfast_core::model::Target::unit("web.service"),
+                    discriminator: String::new(),
+                    presence: Presence::Present,
+                    title: "web.service is odd".into(),
+                    severity: Severity::High,
+                    confidence: Confidence::CERTAIN,
+                    method,
+                    evidence: vec![],
+                    began_at: self.now.wall,
+                    cause: None,
+                };
+                let evaluated = vec![detection.kind.clone()];
+                let report = CheckReport { detections: vec![detection], evaluated, skipped: vec![] };
+                Some(Event::Checked { plugin, run, elapsed: Duration::ZERO, result: Ok(report), answer })
+            }
+            Command::Undo { .. } | Command::Watch(_) | Command::Unwatch(_) | Command::Reload(_) => None,
         }
     }
 
@@ -346,10 +390,13 @@ impl Sim {
 
     fn ask(&mut self, request: Request) -> Answer {
         let (answer, mut reply) = tokio::sync::oneshot::channel();
-        let caller = Caller { name: "alice (uid 1000)".into(), uid: 1_000, role: Role::Admin };
-        self.events.push_back(Event::Call(Call { caller, request, answer }));
-        self.drain();
+        self.call(request, answer);
         reply.try_recv().expect("answered at once")
+    }
+
+    fn call(&mut self, request: Request, answer: tokio::sync::oneshot::Sender<Answer>) {
+        self.events.push_back(Event::Call(Call { caller: self.caller.clone(), request, answer }));
+        self.drain();
     }
 
     /// The chain is whole, and every decision is explained.

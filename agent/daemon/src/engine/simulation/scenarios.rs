@@ -231,3 +231,31 @@ fn random_histories_keep_the_invariants() {
         sim.assert_chain();
     }
 }
+
+#[test]
+fn with_four_eyes_nobody_approves_a_plan_that_their_own_check_led_to() {
+    for four_eyes in [true, false] {
+        let mut sim = Sim::new(&AUTO.replace("unit.failed", "unit.*"), Mode::Approve);
+        sim.four_eyes = four_eyes;
+        sim.kill();
+        sim.boot();
+        sim.set_unit("web.service", "active");
+        let (answer, _reply) = tokio::sync::oneshot::channel();
+        sim.call(Request::RunPlugin { plugin: "unit-medic".into() }, answer);
+        sim.run(3);
+        let waiting = sim.remediations().remove(0);
+        assert_eq!(waiting.state, RemediationState::AwaitingApproval);
+        assert_eq!(waiting.requested_by.as_deref(), Some("alice (uid 1000)"));
+        let approve = |sim: &mut Sim| {
+            sim.ask(Request::Approve { remediation: waiting.id.clone(), note: "ok".into(), digest: None })
+        };
+        let own = approve(&mut sim);
+        assert_eq!(own.is_err(), four_eyes, "{own:?}");
+        if let Err(refusal) = own {
+            assert!(refusal.message.contains("another person"), "{refusal:?}");
+            assert_eq!(sim.world.restarts, 0);
+            sim.caller = Caller { name: "bob (uid 1001)".into(), uid: 1_001, role: Role::Approver };
+            approve(&mut sim).unwrap();
+        }
+    }
+}

@@ -191,6 +191,7 @@ pub(in crate::pipeline) fn with_agent(held: Writes, work: impl FnOnce(&Path, &St
         telemetry: telemetry.reader(),
         access,
         clock: Arc::new(SystemClock::new()),
+        units: Arc::new(crate::plugins::NoUnits("no systemd here".to_owned())),
         fs: FsRoot::real(),
         blobs: Blobs::open(dir.path()).unwrap(),
         read_file: |_, _, _| Err(std::io::ErrorKind::Unsupported.into()),

@@ -1,0 +1,164 @@
+//! Watched files of the made-up host: what is drift, what explains it, what may be accepted.
+
+use holdfast_core::model::{FileState, FindingState};
+use sha2::{Digest, Sha256};
+
+use super::*;
+use crate::answers::BaselineAnswer;
+use crate::event_loop::FileFound;
+use crate::request::DeployStart;
+use crate::store::FindingFilter;
+
+const CONF: &str = "/etc/app/app.conf";
+
+impl Sim {
+    fn found(&self, path: &str, first: bool) -> FileFound {
+        let file = self.world.files.get(path);
+        let state = FileState {
+            path: path.to_owned(),
+            sha256: file.map(|(text, _)| holdfast_core::model::plan::hex(&Sha256::digest(text))),
+            bytes: file.map_or(0, |(text, _)| text.len() as u64),
+            mode: file.map_or(0, |(_, mode)| *mode),
+            uid: 0,
+            gid: 0,
+            modified_at: file.map(|_| self.now.wall),
+        };
+        let content = file.map(|(text, _)| text.clone().into_bytes());
+        FileFound { state, content, package: None, at: self.now.wall, first }
+    }
+
+    /// A file, or everything below a directory; what is not there is absent.
+    pub(super) fn read(&self, path: &str) -> Vec<FileFound> {
+        let start = format!("{}/", path.trim_end_matches('/'));
+        let below: Vec<&String> = self.world.files.keys().filter(|it| it.starts_with(&start)).collect();
+        if below.is_empty() {
+            vec![self.found(path, false)]
+        } else {
+            below.iter().map(|it| self.found(it, false)).collect()
+        }
+    }
+
+    /// Somebody writes a file, and the watch tells.
+    fn write(&mut self, path: &str, text: &str, mode: u32) {
+        self.world.files.insert(path.to_owned(), (text.to_owned(), mode));
+        let found = self.found(path, false);
+        self.events.push_back(Event::File(Box::new(found)));
+        self.drain();
+        self.run(1);
+    }
+
+    /// The watch begins with this file.
+    fn watched(&mut self, path: &str, text: &str) {
+        self.world.files.insert(path.to_owned(), (text.to_owned(), 0o644));
+        let found = self.found(path, true);
+        self.events.push_back(Event::File(Box::new(found)));
+        self.drain();
+    }
+
+    fn deploy(&mut self, id: &str, release_dir: Option<&str>, paths: &[&str]) {
+        let start = DeployStart {
+            id: Some(id.parse().unwrap()),
+            service: "app".into(),
+            version: "2".into(),
+            environment: None,
+            artifact: None,
+            revision: None,
+            release_dir: release_dir.map(str::to_owned),
+            units: vec![],
+            paths: paths.iter().map(|it| (*it).to_owned()).collect(),
+        };
+        self.ask(Request::DeployStart(start)).unwrap();
+    }
+
+    fn finish(&mut self, id: &str) {
+        self.ask(Request::DeployFinish { id: id.parse().unwrap(), succeeded: true }).unwrap();
+    }
+
+    /// Paths with an open drift.
+    fn drifted(&self) -> Vec<String> {
+        let all = self.reader().findings(&FindingFilter::default()).unwrap();
+        let open = all.into_iter().filter(|it| it.kind == "file.drift" && it.state != FindingState::Resolved);
+        open.map(|it| it.target.name).collect()
+    }
+}
+
+fn host() -> Sim {
+    let mut sim = Sim::new("", Mode::Advise);
+    sim.watched(CONF, "a = 1\n");
+    sim.run(1);
+    sim
+}
+
+#[test]
+fn an_edit_by_hand_drifts_and_its_reversal_does_not() {
+    let mut sim = host();
+    sim.write(CONF, "a = 2\n", 0o644);
+    assert_eq!(sim.drifted(), [CONF]);
+    sim.write(CONF, "a = 1\n", 0o644);
+    assert!(sim.drifted().is_empty());
+}
+
+#[test]
+fn a_deployment_that_begins_after_an_edit_does_not_explain_it() {
+    let mut sim = host();
+    sim.write(CONF, "a = 2\n", 0o644);
+    sim.deploy("d1", None, &[CONF]);
+    sim.write(CONF, "a = 2\n", 0o644);
+    assert_eq!(sim.drifted(), [CONF], "the same content, told again while the deployment runs");
+    sim.finish("d1");
+    assert_eq!(sim.drifted(), [CONF]);
+    let deployment = sim.reader().deployment(&"d1".parse().unwrap()).unwrap().unwrap();
+    assert_eq!(deployment.environment, "staging", "the host's own, as nobody named one");
+}
+
+#[test]
+fn an_edit_within_a_deployment_that_declares_the_path_is_explained() {
+    let mut sim = host();
+    sim.deploy("d1", None, &[CONF]);
+    sim.write(CONF, "a = 3\n", 0o644);
+    sim.finish("d1");
+    sim.run(1);
+    assert!(sim.drifted().is_empty());
+    sim.write(CONF, "a = 4\n", 0o644);
+    sim.run(60);
+    sim.write(CONF, "a = 5\n", 0o644);
+    assert_eq!(sim.drifted(), [CONF], "long after the deployment");
+}
+
+#[test]
+fn a_file_that_appears_in_a_watched_place_is_a_finding() {
+    let mut sim = host();
+    sim.write("/etc/app/conf.d/own.conf", "b = 1\n", 0o644);
+    assert_eq!(sim.drifted(), ["/etc/app/conf.d/own.conf"]);
+}
+
+#[test]
+fn capturing_a_baseline_leaves_out_what_drifted_and_what_was_released_and_says_so() {
+    let mut sim = host();
+    sim.world.files.insert("/srv/app/r1/bin".into(), ("x".into(), 0o755));
+    sim.deploy("d1", Some("/srv/app/r1"), &[]);
+    sim.finish("d1");
+    sim.write(CONF, "a = 2\n", 0o644);
+    let paths = vec![CONF.to_owned(), "/srv/app/r1/bin".to_owned(), "/etc/app/new".to_owned()];
+    sim.world.files.insert("/etc/app/new".into(), ("n".into(), 0o644));
+    let answer = sim.ask(Request::BaselineCapture { paths }).unwrap();
+    let answer: BaselineAnswer = serde_json::from_value(answer).unwrap();
+    assert_eq!(answer.accepted, ["/etc/app/new"]);
+    let skipped: Vec<&str> = answer.skipped.iter().map(|it| it.subject.as_str()).collect();
+    assert_eq!(skipped, [CONF, "/srv/app/r1/bin"]);
+    assert_eq!(sim.drifted(), [CONF], "capturing is no way to bless an edit");
+    sim.ask(Request::BaselineAccept { paths: vec![CONF.to_owned()], reason: "reviewed".into() }).unwrap();
+    sim.run(1);
+    assert!(sim.drifted().is_empty());
+}
+
+#[test]
+fn a_mode_of_a_release_file_that_is_altered_long_after_its_deployment_is_a_finding() {
+    let mut sim = host();
+    sim.world.files.insert("/srv/app/r1/bin".into(), ("x".into(), 0o755));
+    sim.deploy("d1", Some("/srv/app/r1"), &[]);
+    sim.finish("d1");
+    sim.run(60);
+    sim.write("/srv/app/r1/bin", "x", 0o4755);
+    assert_eq!(sim.drifted(), ["/srv/app/r1/bin"]);
+}
