@@ -54,6 +54,7 @@ fn the_core_depends_on_nothing_that_could_touch_the_world() -> Result<()> {
             "globset",
             "hmac",
             "jiff",
+            "regex",
             "serde",
             "serde_json",
             "sha2",

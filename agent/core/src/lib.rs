@@ -10,5 +10,6 @@ pub mod gate;
 pub mod model;
 pub mod plan_check;
 pub mod policy;
+pub mod redact;
 pub mod stats;
 pub mod verify;

@@ -93,6 +93,15 @@ impl AuditKey {
         Self(bytes)
     }
 
+    /// A key for another purpose: it leads back neither to this one nor to that of another purpose (HMAC-SHA256 as a
+    /// one-step key derivation, NIST SP 800-108).
+    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return [0; 32] };
+        mac.update(b"holdfast-derived-1\0");
+        mac.update(purpose.as_bytes());
+        mac.finalize().into_bytes().into()
+    }
+
     fn mac(&self, hash: &str) -> Option<Hmac<Sha256>> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;
         mac.update(b"holdfast-audit-1\0");

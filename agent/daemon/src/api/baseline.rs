@@ -105,7 +105,11 @@ fn one(context: &ApiContext, accepted: BaselineFile, with_diff: bool) -> FileCom
     };
     if with_diff && comparison.differs.iter().any(|d| d == "content") {
         match texts(context, accepted.blob.as_deref(), &comparison, content.as_deref()) {
-            Ok((before, after)) => comparison.diff = Some(unified(&comparison.path, &before, &after)),
+            Ok((before, after)) => {
+                let mut diff = unified(&comparison.path, &before, &after);
+                context.redactor.line(&mut diff);
+                comparison.diff = Some(diff);
+            }
             Err(reason) => comparison.reason = Some(reason),
         }
     }

@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use holdfast_core::model::FileState;
 use holdfast_core::model::audit::AuditKey;
+use holdfast_core::redact::Redactor;
 use tokio::sync::watch;
 
 use crate::host::{Clock, FsRoot};
@@ -57,6 +58,8 @@ pub struct ApiContext {
     pub fs: FsRoot,
     /// Accepted contents, for diffs.
     pub blobs: Blobs,
+    /// What is taken out of diffs that are shown.
+    pub redactor: Arc<Redactor>,
     /// Reads watched files: `ingest::files::read_state`.
     pub read_file: ReadFile,
     /// Where the audit chain's anchors lie.

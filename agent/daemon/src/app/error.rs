@@ -26,6 +26,9 @@ pub enum AppError {
     /// Logs or the agent's own telemetry.
     #[error("cannot set up logging")]
     Telemetry(#[source] InitError),
+    /// A rule of `[redact]`.
+    #[error("a rule of [redact] cannot be used: {0}")]
+    Redact(String),
     /// A policy file.
     #[error("the policy has errors:\n{0}")]
     Policy(String),
@@ -69,7 +72,7 @@ impl AppError {
     /// 2 where configuration must be altered, 1 otherwise.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Policy(_) | Self::PolicyDir { .. } | Self::Export(_) | Self::Telemetry(_) => 2,
+            Self::Policy(_) | Self::Redact(_) | Self::PolicyDir { .. } | Self::Export(_) | Self::Telemetry(_) => 2,
             _ => 1,
         }
     }

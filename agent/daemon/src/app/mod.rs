@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_core::policy::Policy;
+use holdfast_core::redact::Redactor;
 use tokio::sync::watch;
 
 use crate::act::ActuatorClient;
@@ -71,6 +72,9 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
 
     let (policy, policy_files) = policy::load(&config.policy.dir)?;
     let key = load_or_create_audit_key(&data_dir)?;
+    let redactor =
+        Redactor::new(&config.redact, key.derive("redact")).map_err(|error| AppError::Redact(error.to_string()))?;
+    let redactor = Arc::new(redactor);
     let state = StateDb::open(&data_dir, key.clone())?;
     let telemetry_db = TelemetryDb::open(
         &data_dir,
@@ -78,6 +82,7 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
             opened_at: clock.wall(),
             retention: config.store.retention.0,
             size_max_bytes: config.store.size_max.0,
+            redactor: Arc::clone(&redactor),
             ..TelemetryOptions::default()
         },
     )?;
@@ -105,6 +110,7 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
         now,
         EngineParts {
             host: &host,
+            redactor: &redactor,
             state,
             telemetry: &telemetry_db,
             blobs: &blobs,
@@ -124,6 +130,7 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
         access,
         clock: Arc::clone(&clock),
         units,
+        redactor: Arc::clone(&redactor),
         fs: fs.clone(),
         blobs: blobs.clone(),
         read_file: crate::ingest::files::read_state,
@@ -204,6 +211,7 @@ fn access_of(config: &Config) -> Access {
 
 struct EngineParts<'a> {
     host: &'a str,
+    redactor: &'a Arc<Redactor>,
     state: StateDb,
     telemetry: &'a TelemetryDb,
     blobs: &'a Blobs,
@@ -214,12 +222,13 @@ struct EngineParts<'a> {
 }
 
 fn engine(config: &Config, now: Moment, parts: EngineParts<'_>) -> Result<Engine, AppError> {
-    let EngineParts { host, state, telemetry, blobs, plugins, policy, policy_files, exports } = parts;
+    let EngineParts { host, redactor, state, telemetry, blobs, plugins, policy, policy_files, exports } = parts;
     let engine_config = EngineConfig {
         host: host.to_owned(),
         environment: config.agent.environment.clone(),
         ceiling: config.agent.mode_ceiling,
         four_eyes: config.access.four_eyes,
+        redactor: Arc::clone(redactor),
         detect: config.detect.clone(),
         content_bytes_max: config.watch.bytes_max.0,
         cpus: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),

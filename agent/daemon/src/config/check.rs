@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use holdfast_core::detect::DetectConfig;
 use holdfast_core::model::{ByteSize, Interval};
+use holdfast_core::redact::Redactor;
 
 use super::types::Config;
 
@@ -106,6 +107,17 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
                 .map_or_else(|| format!("one of {}", COLLECTORS.join(", ")), |near| format!("did you mean `{near}`?"));
             found.add(format!("collect.off[{index}]"), format!("there is no collector `{name}`"), hint);
         }
+    }
+    if let Err(error) = Redactor::new(&config.redact, [0; 32]) {
+        let lists = [
+            ("patterns", &config.redact.patterns),
+            ("attributes", &config.redact.attributes),
+            ("hash-attributes", &config.redact.hash_attributes),
+        ];
+        let list = lists.into_iter().find(|(key, _)| *key == error.key);
+        let index = list.and_then(|(_, rules)| rules.iter().position(|rule| *rule == error.rule));
+        let index = index.map_or_else(String::new, |index| format!("[{index}]"));
+        found.add(format!("redact.{}{index}", error.key), error.to_string(), None);
     }
     found.at_least("store.retention", config.store.retention, Interval::secs(60));
     found.within("store.size-max", config.store.size_max, ByteSize(4 << 20), ByteSize(1 << 50));

@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use holdfast_core::detect::DetectConfig;
 use holdfast_core::model::{ByteSize, Interval, Mode};
+use holdfast_core::redact::RedactConfig;
 
 use super::load::{Source, resolve};
 use super::user::Places;
@@ -300,6 +301,12 @@ fn the_shipped_file_states_every_default() {
         export: config.export.clone(),
         access: config.access.clone(),
         telemetry: config.telemetry.clone(),
+        redact: RedactConfig {
+            patterns: config.redact.patterns.clone(),
+            attributes: config.redact.attributes.clone(),
+            hash_attributes: config.redact.hash_attributes.clone(),
+            ..RedactConfig::default()
+        },
         watch: WatchConfig { exclude: config.watch.exclude.clone(), ..WatchConfig::default() },
         detect: DetectConfig {
             threshold: config.detect.threshold.clone(),

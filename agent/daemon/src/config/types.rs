@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use holdfast_core::detect::DetectConfig;
 use holdfast_core::model::{ByteSize, Interval, Mode};
+use holdfast_core::redact::RedactConfig;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::collect::CollectConfig;
@@ -24,6 +25,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// When a measurement is a finding.
     pub detect: DetectConfig,
+    /// What is taken out of texts before anything is stored or sent.
+    pub redact: RedactConfig,
     /// Files whose content matters.
     pub watch: WatchConfig,
     /// systemd units.

@@ -20,6 +20,9 @@ use crate::store::{StoreEvent, Writes};
 impl Engine {
     /// Takes what a method says about a target.
     pub(super) fn observe(&mut self, detection: &Detection, now: Moment, out: &mut Vec<Command>) {
+        let mut clean = detection.clone();
+        self.config.redactor.detection(&mut clean);
+        let detection = &clean;
         let before = self.lifecycle.by_fingerprint(&detection.fingerprint()).cloned();
         match self.lifecycle.observe(detection, now.wall, self.ids.as_mut()) {
             None => {}

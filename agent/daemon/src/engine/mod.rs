@@ -36,6 +36,7 @@ use holdfast_core::model::{
     Plan, Remediation, RemediationId, RunId, Timestamp, UnitState,
 };
 use holdfast_core::policy::{Authorized, PastRun, Policy};
+use holdfast_core::redact::Redactor;
 
 use crate::collect::CollectorReport;
 use crate::event_loop::Event;
@@ -113,6 +114,8 @@ pub struct EngineConfig {
     pub ceiling: Mode,
     /// A person may not approve what they asked for.
     pub four_eyes: bool,
+    /// What is taken out of findings, changes and plans before anything is made of them.
+    pub redactor: Arc<Redactor>,
     /// Detection.
     pub detect: DetectConfig,
     /// Contents up to so many bytes are kept for restoring.
@@ -402,7 +405,8 @@ impl Engine {
         self.ledger.soon(Writes { settings, ..Writes::default() }, now);
     }
 
-    fn on_change(&mut self, change: Change, now: Moment) {
+    fn on_change(&mut self, mut change: Change, now: Moment) {
+        self.config.redactor.change(&mut change);
         self.detectors.note_activity(&change);
         while self.changes.len() >= CHANGES_MAX
             || self.changes.front().is_some_and(|old| now.wall.since(old.at) > CHANGES_KEPT)

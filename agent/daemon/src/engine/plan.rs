@@ -1,5 +1,6 @@
 //! From a proposal to a sealed plan: values that the agent knows better are resolved, then everything is checked.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_core::model::{Action, Finding, Plan, PlanBody, PlanId, Reason, RunId};
@@ -25,6 +26,10 @@ impl Engine {
         let Proposed { mut proposal, plugin, digest } = proposed;
         let origin = plugin.clone();
         let mut given = Vec::new();
+        let redactor = Arc::clone(&self.config.redactor);
+        redactor.line(&mut proposal.summary);
+        redactor.evidence(&mut proposal.evidence);
+        proposal.steps.iter_mut().for_each(|step| redactor.step(step));
         for step in &mut proposal.steps {
             if let Action::RestoreFile { path, sha256, mode, uid, gid, bytes, .. } = &mut step.action {
                 // The agent's own record of the file says more than a plugin can see now.

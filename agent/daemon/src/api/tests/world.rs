@@ -617,6 +617,7 @@ impl World {
             access: seen,
             clock: Arc::new(FakeClock::at(now())),
             units: Arc::new(crate::plugins::NoUnits("no systemd here".to_owned())),
+            redactor: Arc::new(holdfast_core::redact::Redactor::standard()),
             fs: FsRoot::new(root),
             blobs,
             read_file,

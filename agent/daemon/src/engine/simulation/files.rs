@@ -162,3 +162,27 @@ fn a_mode_of_a_release_file_that_is_altered_long_after_its_deployment_is_a_findi
     sim.write("/srv/app/r1/bin", "x", 0o4755);
     assert_eq!(sim.drifted(), ["/srv/app/r1/bin"]);
 }
+
+#[test]
+fn a_secret_in_a_watched_file_is_in_no_database_and_no_finding() {
+    let mut sim = Sim::new("", Mode::Advise);
+    sim.watched(CONF, "port = 1\ndb_password = first-hunter2\n");
+    sim.run(1);
+    sim.write(CONF, "port = 2\ndb_password = second-hunter2\n", 0o644);
+    let finding = sim.reader().findings(&FindingFilter::default()).unwrap().remove(0);
+    let diff = finding.evidence("file.diff").unwrap().to_string();
+    assert!(diff.contains("+port = 2") && diff.contains("db_password = [redacted]"), "{diff}");
+    sim.run(2);
+    sim.kill();
+    let mut looked_at = 0;
+    for entry in std::fs::read_dir(sim.dir.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if !path.is_file() {
+            continue;
+        }
+        looked_at += 1;
+        let bytes = std::fs::read(&path).unwrap();
+        assert!(!bytes.windows(7).any(|it| it == b"hunter2"), "{}", path.display());
+    }
+    assert!(looked_at >= 3, "the databases are there");
+}

@@ -171,6 +171,7 @@ impl Sim {
             environment: Some("staging".into()),
             ceiling: self.ceiling,
             four_eyes: self.four_eyes,
+            redactor: Arc::new(holdfast_core::redact::Redactor::standard()),
             detect: DetectConfig::default(),
             content_bytes_max: 1 << 20,
             cpus: 2,

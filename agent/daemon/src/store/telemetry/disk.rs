@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_core::model::{MetricKind, SeriesId, SeriesKey, Timestamp};
@@ -49,7 +50,7 @@ impl Disk {
             }
             other => other?,
         };
-        Ok((disk, SeriesRegistry::new(options.series_max, series)))
+        Ok((disk, SeriesRegistry::new(options.series_max, Arc::clone(&options.redactor), series)))
     }
 
     /// Sets the file aside and begins an empty one.

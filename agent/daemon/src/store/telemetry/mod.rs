@@ -27,6 +27,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use holdfast_core::model::{Change, SampleBatch, Timestamp};
+use holdfast_core::redact::Redactor;
 
 use super::error::StoreError;
 use super::sqlite::Pool;
@@ -61,6 +62,8 @@ pub struct TelemetryOptions {
     pub seal_after: Duration,
     /// Series that are told apart. Default: 20 000.
     pub series_max: usize,
+    /// What is taken out of a series' attributes before it is known. Default: secrets.
+    pub redactor: Arc<Redactor>,
 }
 
 impl Default for TelemetryOptions {
@@ -72,6 +75,7 @@ impl Default for TelemetryOptions {
             seal_ticks: 600,
             seal_after: Duration::from_mins(30),
             series_max: 20_000,
+            redactor: Arc::new(Redactor::standard()),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use holdfast_core::model::{Attributes, MetricKind, SeriesId, SeriesKey};
+use holdfast_core::redact::Redactor;
 
 use crate::collect::sink::Intern;
 
@@ -14,6 +15,7 @@ use crate::collect::sink::Intern;
 pub struct SeriesRegistry {
     inner: RwLock<Inner>,
     series_max: usize,
+    redactor: Arc<Redactor>,
 }
 
 #[derive(Debug, Default)]
@@ -51,25 +53,28 @@ impl Intern for SeriesRegistry {
 }
 
 impl SeriesRegistry {
-    pub(super) fn new(series_max: usize, stored: Vec<(SeriesId, SeriesKey)>) -> Self {
+    pub(super) fn new(series_max: usize, redactor: Arc<Redactor>, stored: Vec<(SeriesId, SeriesKey)>) -> Self {
         let mut inner = Inner::default();
         for (id, key) in stored {
             inner.add(id, Arc::new(key));
         }
-        Self { inner: RwLock::new(inner), series_max }
+        Self { inner: RwLock::new(inner), series_max, redactor }
     }
 
-    /// The series' number, and whether this call gave it.
+    /// The series' number, and whether this call gave it. What must not be kept is taken out of its attributes first, so
+    /// two series that differ in nothing else become one.
     pub fn intern(&self, key: &SeriesKey) -> (SeriesId, bool) {
         if let Some(id) = self.inner.read().unwrap_or_else(PoisonError::into_inner).ids.get(key) {
             return (*id, false);
         }
+        let mut key = key.clone();
+        self.redactor.attributes(&mut key.attributes);
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(id) = inner.ids.get(key) {
+        if let Some(id) = inner.ids.get(&key) {
             return (*id, false);
         }
         if inner.keys.len() < self.series_max {
-            return (inner.add_fresh(Arc::new(key.clone())), true);
+            return (inner.add_fresh(Arc::new(key)), true);
         }
         inner.refused += 1;
         if let Some(id) = inner.overflow {

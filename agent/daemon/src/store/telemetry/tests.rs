@@ -457,3 +457,19 @@ fn a_newer_version_is_refused_and_left_alone() {
     assert!(matches!(TelemetryDb::open(dir.path(), small()), Err(StoreError::Newer { found: 99, .. })));
     assert!(dir.path().join(FILE).exists());
 }
+
+#[test]
+fn a_secret_in_an_attribute_is_not_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = TelemetryDb::open(dir.path(), small()).unwrap();
+    let key = |value: &str| SeriesKey {
+        metric: "app.requests".to_owned(),
+        unit: "1".to_owned(),
+        kind: MetricKind::Gauge,
+        attributes: Attributes::from([("url".to_owned(), format!("https://ci:{value}@host/"))]),
+    };
+    let (first, new) = db.registry().intern(&key("hunter2"));
+    let (again, known) = db.registry().intern(&key("hunter3"));
+    assert_eq!((first, new, known), (again, true, false), "they differ in nothing that may be kept");
+    assert_eq!(db.registry().key(first).unwrap().attributes["url"], "https://ci:[redacted]@host/");
+}
