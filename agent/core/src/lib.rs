@@ -10,6 +10,7 @@ pub mod gate;
 pub mod model;
 pub mod plan_check;
 pub mod policy;
+pub mod quality;
 pub mod redact;
 pub mod stats;
 pub mod verify;

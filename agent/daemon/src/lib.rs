@@ -11,6 +11,7 @@ pub mod authoring;
 pub mod cli;
 pub mod collect;
 pub mod config;
+pub mod data;
 pub mod engine;
 pub mod event_loop;
 pub mod export;

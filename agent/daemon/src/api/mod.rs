@@ -10,6 +10,7 @@
 mod access;
 mod baseline;
 mod client;
+mod data;
 mod gate;
 mod params;
 mod read;
@@ -26,6 +27,7 @@ use holdfast_core::model::audit::AuditKey;
 use holdfast_core::redact::Redactor;
 use tokio::sync::watch;
 
+use crate::data::Required;
 use crate::host::{Clock, FsRoot};
 use crate::plugins::UnitSource;
 use crate::request::Door;
@@ -58,6 +60,8 @@ pub struct ApiContext {
     pub fs: FsRoot,
     /// Accepted contents, for diffs.
     pub blobs: Blobs,
+    /// Attributes that series have to have.
+    pub required: Arc<Vec<Required>>,
     /// What is taken out of diffs that are shown.
     pub redactor: Arc<Redactor>,
     /// Reads watched files: `ingest::files::read_state`.

@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 
 use super::wire::ErrorDocument;
-use super::{ApiContext, baseline, gate, read};
+use super::{ApiContext, baseline, data, gate, read};
 use crate::request::{Caller, Refusal, RefusalKind, Request, Role};
 
 /// Most bytes of a request's body.
@@ -105,6 +105,8 @@ pub(super) fn router(context: ApiContext) -> Router {
         .route("/deployments", get(read::deployments))
         // A deployment's id may hold slashes.
         .route("/deployments/{*id}", get(read::deployment))
+        .route("/data/quality", get(data::quality))
+        .route("/data/lineage/{finding}", get(data::lineage))
         .route("/gate", get(gate::gate))
         .route("/audit", get(read::audit))
         .route("/audit/verify", get(read::verify))

@@ -130,6 +130,7 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
         access,
         clock: Arc::clone(&clock),
         units,
+        required: Arc::new(config.data.required.clone()),
         redactor: Arc::clone(&redactor),
         fs: fs.clone(),
         blobs: blobs.clone(),

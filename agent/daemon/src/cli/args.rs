@@ -110,6 +110,9 @@ pub(super) enum Command {
     /// Plugins of the agent, and components in files
     #[command(subcommand)]
     Plugin(Plugin),
+    /// How good the stored data are, and where a finding comes from
+    #[command(subcommand)]
+    Data(Data),
     /// The hash-chained record of every decision and action
     #[command(subcommand)]
     Audit(Audit),
@@ -573,6 +576,27 @@ pub(super) struct Run {
     /// Where the agent keeps what it knows [default: as configured]
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Data {
+    /// Gaps, stale and stuck series, clock jumps, series by metric, missing attributes: 0 nothing to say, 1 something
+    Quality {
+        /// Only newer samples: a time, or a span before now of at most 24h
+        #[arg(long, value_name = "WHEN", default_value = "1h", value_parser = moment)]
+        since: String,
+        /// Only this metric; `*` at the end stands for any rest
+        #[arg(long)]
+        metric: Option<String>,
+        /// Good series too
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show the rows, method, rules and attempts behind a finding
+    Lineage {
+        /// The finding
+        id: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

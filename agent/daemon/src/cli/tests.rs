@@ -90,6 +90,8 @@ printed! {
     audit_export: "audit export";
     policy_explain: format!("policy explain {}", world::decision_id());
     gate: "gate --deployment web-1.2";
+    data_quality: "data quality --all";
+    data_lineage: format!("data lineage {}", world::finding_id());
 }
 
 #[test]

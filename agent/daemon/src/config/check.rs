@@ -119,6 +119,16 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
         let index = index.map_or_else(String::new, |index| format!("[{index}]"));
         found.add(format!("redact.{}{index}", error.key), error.to_string(), None);
     }
+    for (index, rule) in config.data.required.iter().enumerate() {
+        if let Err(error) = globset::Glob::new(&rule.metric) {
+            let hint = "write a name, or a pattern such as \"app.*\"".to_owned();
+            found.add(
+                format!("data.required[{index}].metric"),
+                format!("`{}` is no pattern: {error}", rule.metric),
+                hint,
+            );
+        }
+    }
     found.at_least("store.retention", config.store.retention, Interval::secs(60));
     found.within("store.size-max", config.store.size_max, ByteSize(4 << 20), ByteSize(1 << 50));
     detect(&mut found, &config.detect);

@@ -301,6 +301,7 @@ fn the_shipped_file_states_every_default() {
         export: config.export.clone(),
         access: config.access.clone(),
         telemetry: config.telemetry.clone(),
+        data: config.data.clone(),
         redact: RedactConfig {
             patterns: config.redact.patterns.clone(),
             attributes: config.redact.attributes.clone(),

@@ -10,6 +10,7 @@ use holdfast_core::redact::RedactConfig;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::collect::CollectConfig;
+use crate::data::Required;
 use crate::host::systemd::Bus;
 use crate::telemetry::Format;
 
@@ -25,6 +26,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// When a measurement is a finding.
     pub detect: DetectConfig,
+    /// What series have to say about themselves.
+    pub data: DataConfig,
     /// What is taken out of texts before anything is stored or sent.
     pub redact: RedactConfig,
     /// Files whose content matters.
@@ -90,6 +93,14 @@ impl Default for StoreConfig {
     fn default() -> Self {
         Self { retention: Interval::secs(30 * 86_400), size_max: ByteSize(2 << 30) }
     }
+}
+
+/// `[data]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DataConfig {
+    /// Attributes that series of some metrics have to have; `data quality` lists those that lack them. Default: none.
+    pub required: Vec<Required>,
 }
 
 /// `[watch]`

@@ -535,7 +535,7 @@ pub(crate) struct World {
     pub(crate) calls: Option<tokio::sync::mpsc::Receiver<Call>>,
     _access: watch::Sender<Access>,
     _state: StateDb,
-    telemetry: TelemetryDb,
+    pub(crate) telemetry: TelemetryDb,
 }
 
 impl World {
@@ -617,6 +617,7 @@ impl World {
             access: seen,
             clock: Arc::new(FakeClock::at(now())),
             units: Arc::new(crate::plugins::NoUnits("no systemd here".to_owned())),
+            required: Arc::default(),
             redactor: Arc::new(holdfast_core::redact::Redactor::standard()),
             fs: FsRoot::new(root),
             blobs,

@@ -5,6 +5,7 @@ mod approve;
 mod audit;
 mod baseline;
 mod config;
+mod data;
 mod deploy;
 mod docs;
 mod lists;
@@ -79,6 +80,7 @@ pub(super) fn run(cli: Cli, out: Out) -> Outcome {
         Command::Gate(args) => pipeline::gate(it, args),
         Command::Exec(args) => Ok(pipeline::exec(it, args)),
         Command::Plugin(command) => plugin::run(it, command),
+        Command::Data(command) => data::run(it, command),
         Command::Audit(command) => audit::run(it, command),
         Command::Config(command) => config::run(it, command),
         Command::Completions { shell } => docs::completions(it, shell),

@@ -3,6 +3,7 @@
 pub(super) mod audit;
 pub(super) mod baseline;
 pub(super) mod changes;
+pub(super) mod data;
 pub(super) mod decisions;
 pub(super) mod deployments;
 pub(super) mod findings;

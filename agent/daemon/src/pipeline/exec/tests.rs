@@ -192,6 +192,7 @@ pub(in crate::pipeline) fn with_agent(held: Writes, work: impl FnOnce(&Path, &St
         access,
         clock: Arc::new(SystemClock::new()),
         units: Arc::new(crate::plugins::NoUnits("no systemd here".to_owned())),
+        required: Arc::default(),
         redactor: Arc::new(holdfast_core::redact::Redactor::standard()),
         fs: FsRoot::real(),
         blobs: Blobs::open(dir.path()).unwrap(),

@@ -1,0 +1,53 @@
+//! `GET /api/v1/data/quality` and `/data/lineage/FINDING`: about the data themselves.
+
+use std::time::Duration;
+
+use axum::extract::{Path, Query, State};
+use holdfast_core::model::FindingId;
+
+use super::ApiContext;
+use super::params::Params;
+use super::read::reading;
+use super::routes::Reply;
+use crate::data::{Lineage, Quality, QualityOptions};
+use crate::request::{Refusal, RefusalKind};
+
+/// What a report without `since` looks at.
+const WINDOW: Duration = Duration::from_hours(1);
+/// The longest window: every sample of it is read.
+const WINDOW_MAX: Duration = Duration::from_hours(24);
+
+pub(super) async fn quality(
+    State(context): State<ApiContext>,
+    Query(pairs): Query<Vec<(String, String)>>,
+) -> Reply<Quality> {
+    let until = context.clock.wall();
+    let mut params = Params::new(pairs);
+    let since = params.moment("since", until)?.unwrap_or_else(|| until.minus(WINDOW));
+    let metric = params.text("metric")?;
+    let all = params.parsed("all")?.unwrap_or(false);
+    params.end()?;
+    if since > until || until.since(since) > WINDOW_MAX {
+        let message = format!("the window begins at {since}; it may go back {} h at most", WINDOW_MAX.as_secs() / 3600);
+        return Err(Refusal::new(RefusalKind::Usage, message).into());
+    }
+    let required = context.required.as_ref().clone();
+    let options = QualityOptions { since, until, metric, all, required };
+    reading(context, move |context| Ok(crate::data::quality(&context.telemetry, &options)?)).await
+}
+
+pub(super) async fn lineage(State(context): State<ApiContext>, Path(text): Path<String>) -> Reply<Lineage> {
+    let id: FindingId = text.parse().map_err(|error: holdfast_core::model::id::IdError| {
+        Refusal::new(RefusalKind::Usage, error.to_string())
+            .hint("`holdfast findings list` shows the findings that there are")
+    })?;
+    reading(context, move |context| {
+        let finding = context.state.finding(&id)?;
+        let found = crate::data::lineage(&context.state, &context.telemetry, finding)?;
+        found.ok_or_else(|| {
+            Refusal::new(RefusalKind::NotFound, format!("there is no finding {id} here"))
+                .hint("`holdfast findings list` shows those that there are")
+        })
+    })
+    .await
+}

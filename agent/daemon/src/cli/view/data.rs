@@ -1,0 +1,144 @@
+//! `holdfast data`.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use holdfast_core::model::Attributes;
+use holdfast_core::quality::SeriesQuality;
+
+use super::super::ink::{Ink, bold, dim, paint};
+use super::super::out::Look;
+use super::super::table::Table;
+use super::super::when::{dated, percent, span, stamp};
+use super::words::{fact, section};
+use crate::data::{Lineage, Quality};
+
+fn name(metric: &str, attributes: &Attributes) -> String {
+    if attributes.is_empty() {
+        return metric.to_owned();
+    }
+    let inner: Vec<String> = attributes.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    format!("{metric}{{{}}}", inner.join(","))
+}
+
+/// What is to be said of a series, in one line.
+fn verdict(it: &SeriesQuality, look: Look) -> String {
+    let mut parts = Vec::new();
+    if let Some(at) = it.stale_since {
+        parts.push(paint(Ink::Red, &format!("silent since {}", dated(at, look.now))));
+    }
+    if let Some(at) = it.stuck_since {
+        parts.push(paint(Ink::Yellow, &format!("stuck since {}", dated(at, look.now))));
+    }
+    if let Some(gap) = it.longest_gap {
+        let longest = span(gap.until.since(gap.from));
+        let gaps = if it.gaps == 1 { "1 gap".to_owned() } else { format!("{} gaps", it.gaps) };
+        parts.push(paint(Ink::Yellow, &format!("{gaps}, the longest of {longest} from {}", stamp(gap.from))));
+    }
+    if it.resets > 0 {
+        parts.push(format!("began again {} times", it.resets));
+    }
+    if parts.is_empty() { paint(Ink::Green, "good") } else { parts.join("; ") }
+}
+
+pub(in super::super) fn quality(it: &Quality, look: Look) -> String {
+    let mut out = String::new();
+    let window = span(it.until.since(it.since));
+    let _ = writeln!(out, "{} of {} series with samples in the last {window} are good.", it.good, it.series);
+    if it.truncated {
+        let _ =
+            writeln!(out, "{}", paint(Ink::Yellow, "There are more series than one report looks at; name a metric."));
+    }
+    if !it.reports.is_empty() {
+        out.push('\n');
+        let mut table = Table::new(&["SERIES", ">SAMPLES", ">EVERY", ">COVERED", "WHAT"]);
+        for one in &it.reports {
+            let every = one.quality.interval_s.map_or_else(|| "-".to_owned(), |s| span(Duration::from_secs_f64(s)));
+            table.row(vec![
+                name(&one.metric, &one.attributes),
+                one.quality.samples.to_string(),
+                every,
+                percent(one.quality.coverage),
+                verdict(&one.quality, look),
+            ]);
+        }
+        out.push_str(&table.render(look.columns));
+    }
+    if !it.clock_jumps.is_empty() {
+        section(&mut out, "Clock jumps");
+        for jump in &it.clock_jumps {
+            let way = if jump.by_s < 0.0 { "backwards" } else { "forwards" };
+            let by = span(Duration::from_secs_f64(jump.by_s.abs()));
+            let _ = writeln!(out, "{}  {way} by {by}", stamp(jump.at));
+        }
+    }
+    if !it.lacking.is_empty() {
+        section(&mut out, "Required attributes that are missing");
+        for one in &it.lacking {
+            let _ = writeln!(out, "{}  lacks {}", name(&one.metric, &one.attributes), one.lacks.join(", "));
+        }
+    }
+    section(&mut out, "Metrics with most series");
+    for one in &it.cardinality {
+        let _ = writeln!(out, "{:>6}  {}", one.series, one.metric);
+    }
+    out
+}
+
+pub(in super::super) fn lineage(it: &Lineage, look: Look) -> String {
+    let mut out = String::new();
+    let finding = &it.finding;
+    let _ = writeln!(out, "{}  {}", bold(&finding.title), dim(finding.id.as_str()));
+    fact(&mut out, "target", &finding.target.to_string());
+    fact(&mut out, "method", &format!("{}, version {}", it.method.name, it.method.version));
+    fact(&mut out, "began", &dated(finding.began_at, look.now));
+    fact(&mut out, "detected", &dated(finding.detected_at, look.now));
+    section(&mut out, "Rows");
+    if it.rows.is_empty() {
+        let _ = writeln!(out, "No stored series is about this target; its evidence is all that it rests on.");
+    }
+    for rows in &it.rows {
+        let held = if rows.gone {
+            paint(Ink::Yellow, "none held any more")
+        } else {
+            format!("{} samples from {} to {}", rows.samples, stamp(rows.from), stamp(rows.until))
+        };
+        let _ = writeln!(out, "#{}  {}  {held}", rows.series, name(&rows.metric, &rows.attributes));
+    }
+    if let Some(baseline) = &it.baseline {
+        section(&mut out, "Held against");
+        let digest = baseline.state.sha256.as_deref().unwrap_or("absent");
+        let _ = writeln!(
+            out,
+            "sha256:{digest}, accepted by {} {}",
+            baseline.accepted_by,
+            dated(baseline.accepted_at, look.now)
+        );
+    }
+    if !it.changes.is_empty() {
+        section(&mut out, "Changes of the target");
+        for change in &it.changes {
+            let _ = writeln!(out, "{}  {}  {}", stamp(change.at), change.kind, change.summary);
+        }
+    }
+    section(&mut out, "Decisions");
+    if it.decisions.is_empty() {
+        let _ = writeln!(out, "None is stored.");
+    }
+    for step in &it.decisions {
+        let rule = step.rule.as_deref().unwrap_or("no rule");
+        let verdict = super::decisions::verdict(step.verdict);
+        let _ =
+            writeln!(out, "{}  {}  {rule}: {verdict}, policy {}", stamp(step.at), step.id, dim(&step.policy_digest));
+    }
+    if !it.remediations.is_empty() {
+        section(&mut out, "Attempts");
+        for id in &it.remediations {
+            let _ = writeln!(out, "{id}");
+        }
+        for digest in &it.plugins {
+            let _ = writeln!(out, "by the plugin component {}", dim(digest));
+        }
+    }
+    out
+}

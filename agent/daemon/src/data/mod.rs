@@ -1,0 +1,7 @@
+//! What is known about the data themselves: how good they are, and where a finding comes from. Reads only.
+
+mod lineage;
+mod quality;
+
+pub use lineage::{DecisionStep, Lineage, Rows, lineage};
+pub use quality::{Cardinality, Lacking, Quality, QualityOptions, Required, SeriesReport, quality};
