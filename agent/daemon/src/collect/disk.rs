@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::keyed::Keyed;
 use super::sink::{Cached, counter, gauge};
 use super::{CollectError, Collector, Context, ParseFault, Reading, number};
+use crate::host::HeldFile;
 
 const PATH: &str = "/proc/diskstats";
 /// The kernel counts sectors of 512 bytes, whatever the device's own size is.
@@ -54,12 +55,13 @@ struct Series {
 
 pub(crate) struct Disk {
     every: Duration,
+    file: HeldFile,
     devices: Keyed<Series>,
 }
 
 impl Disk {
     pub(crate) fn new(every: Duration) -> Self {
-        Self { every, devices: Keyed::new() }
+        Self { every, file: HeldFile::listing(PATH), devices: Keyed::new() }
     }
 }
 
@@ -73,7 +75,7 @@ impl Collector for Disk {
     }
 
     fn collect(&mut self, context: &mut Context<'_>) -> Result<Reading, CollectError> {
-        if !context.read(PATH)? {
+        if !context.reread(&mut self.file)? {
             return Ok(Reading::Absent { why: format!("no {PATH}") });
         }
         self.devices.next_round();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::sink::{Cached, gauge};
 use super::{CollectError, Collector, Context, ParseFault, Reading};
+use crate::host::HeldFile;
 
 const PATH: &str = "/proc/loadavg";
 const METRICS: [&str; 3] = ["system.cpu.load_average.1m", "system.cpu.load_average.5m", "system.cpu.load_average.15m"];
@@ -23,12 +24,13 @@ pub(crate) fn parse(text: &str) -> Result<[f64; 3], ParseFault> {
 
 pub(crate) struct Load {
     every: Duration,
+    file: HeldFile,
     series: [Cached; 3],
 }
 
 impl Load {
     pub(crate) fn new(every: Duration) -> Self {
-        Self { every, series: Default::default() }
+        Self { every, file: HeldFile::record(PATH), series: Default::default() }
     }
 }
 
@@ -42,7 +44,7 @@ impl Collector for Load {
     }
 
     fn collect(&mut self, context: &mut Context<'_>) -> Result<Reading, CollectError> {
-        if !context.read(PATH)? {
+        if !context.reread(&mut self.file)? {
             return Ok(Reading::Absent { why: format!("no {PATH}") });
         }
         let averages = parse(context.text).map_err(|fault| fault.of(PATH))?;

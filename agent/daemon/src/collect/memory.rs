@@ -2,15 +2,32 @@
 //!
 //! Bytes. The states used, free, buffers and cached (with reclaimable slab, as `free` counts) add up to the limit.
 //! What could be given to new programs is `system.memory.linux.available`, absent on kernels before 3.14.
+//! What is part of those states and tells of trouble has series of its own: slab, shared, dirty, committed, and memory that
+//! the kernel no longer uses because the hardware failed. A field that this kernel doesn't write gives no sample.
 //! A host without swap has no paging series.
 
 use std::time::Duration;
 
-use super::sink::{Cached, gauge};
+use super::sink::{Cached, Figure, gauge};
 use super::{CollectError, Collector, Context, ParseFault, Reading, number};
+use crate::host::HeldFile;
 
 const PATH: &str = "/proc/meminfo";
 const STATES: [&str; 4] = ["used", "free", "buffers", "cached"];
+/// Fields with a series of their own.
+const PARTS: [(&str, Figure); 7] = [
+    ("SReclaimable", slab(&[("system.memory.linux.slab.state", "reclaimable")])),
+    ("SUnreclaim", slab(&[("system.memory.linux.slab.state", "unreclaimable")])),
+    ("Shmem", Figure::gauge("system.memory.shared", "By", &[])),
+    ("Dirty", Figure::gauge("holdfast.memory.dirty", "By", &[])),
+    ("Writeback", Figure::gauge("holdfast.memory.writeback", "By", &[])),
+    ("Committed_AS", Figure::gauge("holdfast.memory.committed", "By", &[])),
+    ("HardwareCorrupted", Figure::gauge("holdfast.memory.hardware_corrupted", "By", &[])),
+];
+
+const fn slab(state: &'static [(&'static str, &'static str)]) -> Figure {
+    Figure::gauge("system.memory.linux.slab.usage", "By", state)
+}
 
 /// Bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,6 +39,8 @@ pub(crate) struct Meminfo {
     pub(crate) cached: u64,
     pub(crate) swap_total: u64,
     pub(crate) swap_free: u64,
+    /// In the order of `PARTS`.
+    pub(crate) parts: [Option<u64>; PARTS.len()],
 }
 
 /// Pure. Fields that aren't wanted are passed over.
@@ -45,28 +64,35 @@ pub(crate) fn parse(text: &str) -> Result<Meminfo, ParseFault> {
             "SwapFree" => memory.swap_free = bytes()?,
             _ => {}
         }
+        if let Some(at) = PARTS.iter().position(|(field, ..)| *field == name) {
+            memory.parts[at] = Some(bytes()?);
+        }
     }
     if memory.total == 0 { Err(ParseFault::whole("no MemTotal")) } else { Ok(memory) }
 }
 
 pub(crate) struct Memory {
     every: Duration,
+    file: HeldFile,
     usage: [Cached; 4],
     share: [Cached; 4],
     limit: Cached,
     available: Cached,
     swap: [Cached; 4],
+    parts: [Cached; PARTS.len()],
 }
 
 impl Memory {
     pub(crate) fn new(every: Duration) -> Self {
         Self {
             every,
+            file: HeldFile::record(PATH),
             usage: Default::default(),
             share: Default::default(),
             limit: Cached::default(),
             available: Cached::default(),
             swap: Default::default(),
+            parts: Default::default(),
         }
     }
 }
@@ -81,7 +107,7 @@ impl Collector for Memory {
     }
 
     fn collect(&mut self, context: &mut Context<'_>) -> Result<Reading, CollectError> {
-        if !context.read(PATH)? {
+        if !context.reread(&mut self.file)? {
             return Ok(Reading::Absent { why: format!("no {PATH}") });
         }
         let memory = parse(context.text).map_err(|fault| fault.of(PATH))?;
@@ -101,6 +127,11 @@ impl Collector for Memory {
             context
                 .sink
                 .put(&mut self.available, available as f64, || gauge("system.memory.linux.available", "By", &[]));
+        }
+        for ((series, bytes), (_, figure)) in self.parts.iter_mut().zip(memory.parts).zip(PARTS) {
+            if let Some(bytes) = bytes {
+                context.sink.put(series, bytes as f64, || figure.key());
+            }
         }
         if memory.swap_total > 0 {
             let used = memory.swap_total.saturating_sub(memory.swap_free);
@@ -131,6 +162,15 @@ mod tests {
         assert_eq!(sum, samples["system.memory.limit"]);
         assert_eq!(samples["system.memory.usage{system.memory.state=cached}"], (13_720.0 + 202_712.0) * 1024.0);
         assert_eq!(samples["system.memory.linux.available"], 24_210_872.0 * 1024.0);
+    }
+
+    #[test]
+    fn a_part_that_the_kernel_does_not_write_is_absent() {
+        let samples = Trees::of("host").samples(&mut Memory::new(Duration::from_secs(1)), 1);
+        let slab = "system.memory.linux.slab.usage{system.memory.linux.slab.state=reclaimable}";
+        assert_eq!(samples[slab], 202_712.0 * 1024.0);
+        let none = parse("MemTotal: 8 kB\n").unwrap();
+        assert_eq!(none.parts, [None; PARTS.len()]);
     }
 
     #[test]

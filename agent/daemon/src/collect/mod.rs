@@ -2,24 +2,34 @@
 //!
 //! One file per collector; in each, reading and parsing are two functions and the parser is pure. Names follow the
 //! OpenTelemetry semantic conventions 1.44; what they don't name begins with `holdfast.`.
-//! A collector opens a file once per reading and starts no process. It must never act, and never block on a network
+//! A collector reads a file once per reading and starts no process; what is read every second stays open. It must never act, and never block on a network
 //! file system. Absence (an old kernel, no swap) is a value and gives no sample: never zero, never an error.
 //! A failure or a panic of one collector is counted in its report and ends none of the others.
 
+mod cgroup;
+mod clock_sync;
 mod config;
+mod connections;
 mod cpu;
 mod disk;
 mod filesystem;
+mod hardware;
 mod keyed;
+mod limits;
+mod listing;
 mod load;
 mod memory;
+mod names;
 mod network;
 mod pressure;
 mod processes;
 mod runner;
 mod self_process;
 pub mod sink;
+mod sockets;
+mod temperature;
 mod uptime;
+mod vmstat;
 
 #[cfg(test)]
 mod fixtures;
@@ -29,7 +39,7 @@ pub use runner::{CollectorReport, Collectors};
 
 use std::time::Duration;
 
-use crate::host::FsRoot;
+use crate::host::{FsRoot, HeldFile};
 
 /// What one run of a collector came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,13 +115,29 @@ pub(crate) struct Context<'a> {
 impl Context<'_> {
     /// Reads into `self.text`; a missing file is `Ok(false)`.
     pub(crate) fn read(&mut self, path: &str) -> Result<bool, CollectError> {
-        match self.fs.read(path, self.text) {
-            Ok(()) => Ok(true),
-            Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            // Pressure files exist and refuse to be read when the kernel was started with psi=0.
-            Err(source) if source.raw_os_error() == Some(rustix::io::Errno::OPNOTSUPP.raw_os_error()) => Ok(false),
-            Err(source) => Err(CollectError::Read { path: path.to_owned(), source }),
-        }
+        known(self.fs.read(path, self.text), path)
+    }
+
+    /// The same for a file that stays open between two readings.
+    pub(crate) fn reread(&mut self, held: &mut HeldFile) -> Result<bool, CollectError> {
+        known(self.fs.reread(held, self.text), held.path())
+    }
+}
+
+/// Tells absence from failure.
+fn known(outcome: std::io::Result<()>, path: &str) -> Result<bool, CollectError> {
+    let gone = [
+        // Pressure files exist and refuse to be read when the kernel was started with psi=0.
+        rustix::io::Errno::OPNOTSUPP,
+        // What was there when it was opened and is removed now: a cgroup, a sensor.
+        rustix::io::Errno::NODEV,
+        rustix::io::Errno::SRCH,
+    ];
+    match outcome {
+        Ok(()) => Ok(true),
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(source) if gone.iter().any(|errno| source.raw_os_error() == Some(errno.raw_os_error())) => Ok(false),
+        Err(source) => Err(CollectError::Read { path: path.to_owned(), source }),
     }
 }
 

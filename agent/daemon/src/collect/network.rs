@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::keyed::Keyed;
 use super::sink::{Cached, counter};
 use super::{CollectError, Collector, Context, ParseFault, Reading, number};
+use crate::host::HeldFile;
 
 const PATH: &str = "/proc/net/dev";
 /// A container host has an interface for each container.
@@ -32,12 +33,13 @@ struct Series([[Cached; 4]; 2]);
 
 pub(crate) struct Network {
     every: Duration,
+    file: HeldFile,
     interfaces: Keyed<Series>,
 }
 
 impl Network {
     pub(crate) fn new(every: Duration) -> Self {
-        Self { every, interfaces: Keyed::new() }
+        Self { every, file: HeldFile::listing(PATH), interfaces: Keyed::new() }
     }
 }
 
@@ -51,7 +53,7 @@ impl Collector for Network {
     }
 
     fn collect(&mut self, context: &mut Context<'_>) -> Result<Reading, CollectError> {
-        if !context.read(PATH)? {
+        if !context.reread(&mut self.file)? {
             return Ok(Reading::Absent { why: format!("no {PATH}") });
         }
         self.interfaces.next_round();

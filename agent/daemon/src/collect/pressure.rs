@@ -1,22 +1,28 @@
-//! Pressure stall information of the whole host, from `/proc/pressure/{cpu,memory,io}`.
+//! Pressure stall information of the whole host, from `/proc/pressure/{cpu,memory,io,irq}`.
 //!
 //! Stall times are cumulative since boot, in seconds, and kept as counters; rates are the store's business.
 //! Absent on kernels before 4.20 or without `psi=1`: reported as such, never as zero and never as an error.
-//! This module opens one file for each resource and starts no process.
+//! The kernel tells of interrupts (since 6.1, where it accounts for their time) only what stalled all tasks.
+//! This module reads one file for each resource and starts no process.
 
 use std::time::Duration;
 
 use super::sink::{Cached, counter};
 use super::{CollectError, Collector, Context, ParseFault, Reading};
+use crate::host::HeldFile;
 
-const RESOURCES: [(&str, &str); 3] =
-    [("cpu", "/proc/pressure/cpu"), ("memory", "/proc/pressure/memory"), ("io", "/proc/pressure/io")];
+const RESOURCES: [(&str, &str); 4] = [
+    ("cpu", "/proc/pressure/cpu"),
+    ("memory", "/proc/pressure/memory"),
+    ("io", "/proc/pressure/io"),
+    ("irq", "/proc/pressure/irq"),
+];
 
 /// Microseconds of stall since boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stalls {
-    /// At least one task waited.
-    pub(crate) some_us: u64,
+    /// At least one task waited. Interrupts have no such line.
+    pub(crate) some_us: Option<u64>,
     /// All tasks that weren't idle waited. Kernels before 5.13 have no such line for the CPU.
     pub(crate) full_us: Option<u64>,
 }
@@ -32,17 +38,21 @@ pub(crate) fn parse(text: &str) -> Result<Stalls, ParseFault> {
             _ => return Err(ParseFault::at(index, line, "neither `some` nor `full` with a total")),
         }
     }
-    Ok(Stalls { some_us: some.ok_or_else(|| ParseFault::whole("no `some` line"))?, full_us: full })
+    if some.or(full).is_none() {
+        return Err(ParseFault::whole("neither a `some` nor a `full` line"));
+    }
+    Ok(Stalls { some_us: some, full_us: full })
 }
 
 pub(crate) struct Pressure {
     every: Duration,
-    series: [[Cached; 2]; 3],
+    files: [HeldFile; RESOURCES.len()],
+    series: [[Cached; 2]; RESOURCES.len()],
 }
 
 impl Pressure {
     pub(crate) fn new(every: Duration) -> Self {
-        Self { every, series: Default::default() }
+        Self { every, files: RESOURCES.map(|(_, path)| HeldFile::record(path)), series: Default::default() }
     }
 }
 
@@ -58,12 +68,12 @@ impl Collector for Pressure {
     fn collect(&mut self, context: &mut Context<'_>) -> Result<Reading, CollectError> {
         let mut found = false;
         for (at, (resource, path)) in RESOURCES.into_iter().enumerate() {
-            if !context.read(path)? {
+            if !context.reread(&mut self.files[at])? {
                 continue;
             }
             found = true;
             let stalls = parse(context.text).map_err(|fault| fault.of(path))?;
-            for (kind, us, series) in [("some", Some(stalls.some_us), 0), ("full", stalls.full_us, 1)] {
+            for (kind, us, series) in [("some", stalls.some_us, 0), ("full", stalls.full_us, 1)] {
                 let Some(us) = us else { continue };
                 context.sink.put(&mut self.series[at][series], us as f64 / 1e6, || {
                     let attributes = [("holdfast.pressure.resource", resource), ("holdfast.pressure.kind", kind)];
@@ -92,7 +102,14 @@ mod tests {
         let samples = Trees::of("host").samples(&mut Pressure::new(Duration::from_secs(1)), 1);
         let key = "system.linux.pressure.stall_time{holdfast.pressure.kind=some,holdfast.pressure.resource=io}";
         assert_eq!(samples[key], 6.117_202);
-        assert_eq!(samples.len(), 5, "an old kernel has no full line for the cpu: {samples:?}");
+        assert_eq!(samples.len(), 5, "an old kernel has no full line for the cpu, and no irq: {samples:?}");
+    }
+
+    #[test]
+    fn interrupts_have_only_a_full_line() {
+        let samples = Trees::of("host").samples(&mut Pressure::new(Duration::from_secs(1)), 2);
+        let key = "system.linux.pressure.stall_time{holdfast.pressure.kind=full,holdfast.pressure.resource=irq}";
+        assert_eq!(samples, std::collections::BTreeMap::from([(key.to_owned(), 0.5)]));
     }
 
     #[test]
@@ -105,7 +122,7 @@ mod tests {
     #[test]
     fn the_error_names_the_line() {
         assert_eq!(parse("some avg10=0.00 total=1\nfull avg10=0.00 total=x\n").unwrap_err().line, 2);
-        assert_eq!(parse("full avg10=0.00 total=3\n").unwrap_err(), ParseFault::whole("no `some` line"));
+        assert_eq!(parse("").unwrap_err(), ParseFault::whole("neither a `some` nor a `full` line"));
     }
 
     proptest! {

@@ -9,8 +9,8 @@ use holdfast_core::model::{SampleBatch, Timestamp};
 
 use super::sink::{Cached, Intern, Sink, gauge};
 use super::{
-    CollectConfig, CollectError, Collector, Context, Reading, cpu, disk, filesystem, load, memory, network, pressure,
-    processes, self_process, uptime,
+    CollectConfig, CollectError, Collector, Context, Reading, cgroup, clock_sync, connections, cpu, disk, filesystem,
+    hardware, limits, load, memory, network, pressure, processes, self_process, sockets, temperature, uptime, vmstat,
 };
 use crate::host::{Clock, FsRoot, SystemClock};
 
@@ -61,18 +61,29 @@ impl Collectors {
 
     /// The same with a clock of the caller's.
     pub fn with_clock(fs: FsRoot, registry: Arc<dyn Intern>, config: CollectConfig, clock: Arc<dyn Clock>) -> Self {
-        let every = config.every.0;
+        let (every, slow) = (config.every.0, config.slow_every.0);
         let mut all: Vec<Box<dyn Collector>> = vec![
             Box::new(cpu::Cpu::new(every, config.per_core)),
             Box::new(memory::Memory::new(every)),
+            Box::new(vmstat::Vmstat::new(every)),
             Box::new(pressure::Pressure::new(every)),
             Box::new(disk::Disk::new(every)),
             Box::new(filesystem::Filesystem::new(config.filesystems_every.0)),
             Box::new(network::Network::new(every)),
+            Box::new(sockets::Sockets::new(every)),
+            Box::new(connections::Connections::new(slow)),
+            Box::new(limits::Limits::new(slow)),
+            Box::new(clock_sync::ClockSync::new(slow)),
+            Box::new(temperature::Temperature::new(slow)),
+            Box::new(hardware::Hardware::new(slow * 6)),
             Box::new(load::Load::new(every)),
             Box::new(self_process::SelfProcess::new(every)),
             Box::new(uptime::Uptime::new(every)),
         ];
+        if config.units_max > 0 || config.containers_max > 0 {
+            let bounds = (config.units_max, config.containers_max);
+            all.push(Box::new(cgroup::Cgroup::new(config.cgroups_every.0, bounds.0, bounds.1)));
+        }
         if config.processes_top > 0 && fs.is_real() {
             all.push(Box::new(processes::Processes::new(config.processes_every.0, config.processes_top)));
         }

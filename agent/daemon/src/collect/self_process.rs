@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::sink::{Cached, counter, gauge};
 use super::{CollectError, Collector, Context, ParseFault, Reading, number};
+use crate::host::HeldFile;
 
 const PATH: &str = "/proc/self/stat";
 
@@ -32,6 +33,7 @@ pub(crate) fn parse(text: &str) -> Result<ProcessStat, ParseFault> {
 
 pub(crate) struct SelfProcess {
     every: Duration,
+    file: HeldFile,
     ticks: f64,
     page_bytes: f64,
     user: Cached,
@@ -44,6 +46,7 @@ impl SelfProcess {
     pub(crate) fn new(every: Duration) -> Self {
         Self {
             every,
+            file: HeldFile::record(PATH),
             ticks: rustix::param::clock_ticks_per_second() as f64,
             page_bytes: rustix::param::page_size() as f64,
             user: Cached::default(),
@@ -64,7 +67,7 @@ impl Collector for SelfProcess {
     }
 
     fn collect(&mut self, context: &mut Context<'_>) -> Result<Reading, CollectError> {
-        if !context.read(PATH)? {
+        if !context.reread(&mut self.file)? {
             return Ok(Reading::Absent { why: format!("no {PATH}") });
         }
         let stat = parse(context.text).map_err(|fault| fault.of(PATH))?;

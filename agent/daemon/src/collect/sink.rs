@@ -37,6 +37,39 @@ pub(crate) fn counter(metric: &str, unit: &str, attributes: &[(&str, &str)]) -> 
     key(metric, unit, MetricKind::Counter, attributes)
 }
 
+/// A series that is known when the program is written: one row of a collector's table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Figure {
+    pub(crate) metric: &'static str,
+    pub(crate) unit: &'static str,
+    pub(crate) kind: MetricKind,
+    pub(crate) attributes: &'static [(&'static str, &'static str)],
+}
+
+impl Figure {
+    /// A level.
+    pub(crate) const fn gauge(
+        metric: &'static str,
+        unit: &'static str,
+        attributes: &'static [(&'static str, &'static str)],
+    ) -> Self {
+        Self { metric, unit, kind: MetricKind::Gauge, attributes }
+    }
+
+    /// A cumulative sum.
+    pub(crate) const fn counter(
+        metric: &'static str,
+        unit: &'static str,
+        attributes: &'static [(&'static str, &'static str)],
+    ) -> Self {
+        Self { metric, unit, kind: MetricKind::Counter, attributes }
+    }
+
+    pub(crate) fn key(&self) -> SeriesKey {
+        key(self.metric, self.unit, self.kind, self.attributes)
+    }
+}
+
 /// Collects the samples of one moment.
 pub struct Sink {
     registry: Arc<dyn Intern>,

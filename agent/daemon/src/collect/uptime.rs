@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::sink::{Cached, gauge};
 use super::{CollectError, Collector, Context, ParseFault, Reading};
+use crate::host::HeldFile;
 
 const PATH: &str = "/proc/uptime";
 
@@ -18,12 +19,13 @@ pub(crate) fn parse(text: &str) -> Result<f64, ParseFault> {
 
 pub(crate) struct Uptime {
     every: Duration,
+    file: HeldFile,
     series: Cached,
 }
 
 impl Uptime {
     pub(crate) fn new(every: Duration) -> Self {
-        Self { every, series: Cached::default() }
+        Self { every, file: HeldFile::record(PATH), series: Cached::default() }
     }
 }
 
@@ -37,7 +39,7 @@ impl Collector for Uptime {
     }
 
     fn collect(&mut self, context: &mut Context<'_>) -> Result<Reading, CollectError> {
-        if !context.read(PATH)? {
+        if !context.reread(&mut self.file)? {
             return Ok(Reading::Absent { why: format!("no {PATH}") });
         }
         let uptime = parse(context.text).map_err(|fault| fault.of(PATH))?;

@@ -10,8 +10,28 @@ use holdfast_core::redact::Redactor;
 use super::types::Config;
 
 /// Collectors by name, as `collect.off` may name them.
-pub(super) const COLLECTORS: [&str; 10] =
-    ["cpu", "memory", "pressure", "disk", "filesystem", "network", "load", "self", "processes", "uptime"];
+pub(super) const COLLECTORS: [&str; 18] = [
+    "cpu",
+    "memory",
+    "vmstat",
+    "pressure",
+    "disk",
+    "filesystem",
+    "network",
+    "sockets",
+    "connections",
+    "limits",
+    "clock",
+    "temperature",
+    "hardware",
+    "load",
+    "self",
+    "uptime",
+    "cgroup",
+    "processes",
+];
+/// Series of this many units or containers are a hundred times what an ordinary host has.
+const GROUPS_MAX: usize = 1_000;
 /// `sun_path` holds 108 bytes, the last of which is zero.
 const SOCKET_BYTES_MAX: usize = 107;
 
@@ -101,6 +121,14 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     found.at_least("collect.every", config.collect.every, shortest);
     found.at_least("collect.filesystems-every", config.collect.filesystems_every, shortest);
     found.at_least("collect.processes-every", config.collect.processes_every, Interval::secs(1));
+    found.at_least("collect.slow-every", config.collect.slow_every, Interval::secs(1));
+    found.at_least("collect.cgroups-every", config.collect.cgroups_every, Interval::secs(1));
+    for (key, is) in [("units-max", config.collect.units_max), ("containers-max", config.collect.containers_max)] {
+        if is > GROUPS_MAX {
+            let hint = format!("write {GROUPS_MAX} or less");
+            found.add(format!("collect.{key}"), format!("{is} is too many"), hint);
+        }
+    }
     for (index, name) in config.collect.off.iter().enumerate() {
         if !COLLECTORS.contains(&name.as_str()) {
             let hint = nearest(name, &COLLECTORS)

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// Files of `/proc` and `/sys` that are longer are a mistake; also the bound for what one read may hold in memory.
-const READ_BYTES_MAX: u64 = 16 * 1024 * 1024;
+pub(super) const READ_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// The root of the file system that is looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +52,11 @@ impl FsRoot {
         }
         Ok(())
     }
+}
+
+/// What an error of text that isn't UTF-8 is to whoever reads.
+pub(super) fn not_text(error: std::string::FromUtf8Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
 #[cfg(test)]

@@ -5,11 +5,13 @@
 
 mod clock;
 mod fs_root;
+mod held;
 mod random;
 pub mod systemd;
 mod trusted;
 
 pub use clock::{Clock, FakeClock, SystemClock};
 pub use fs_root::FsRoot;
+pub use held::HeldFile;
 pub use random::OsRandom;
 pub use trusted::{read_trusted, read_trusted_text};
