@@ -8,7 +8,8 @@ use crate::guests;
 use crate::process::{cargo, must};
 
 /// Name, package and bench target.
-const BENCHES: [(&str, &str, &str); 1] = [("plugins", "holdfast-plugin-host", "plugins")];
+const BENCHES: [(&str, &str, &str); 2] =
+    [("plugins", "holdfast-plugin-host", "plugins"), ("collect", "holdfast", "collect")];
 
 /// `--json`: one line a figure, for programs.
 pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {

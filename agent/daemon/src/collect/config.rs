@@ -15,7 +15,7 @@ pub struct CollectConfig {
     pub processes_every: Interval,
     /// Programs reported: the top by CPU, by memory, by I/O and by open files, so at most four times as many. 0 switches processes off. Default: 8.
     pub processes_top: usize,
-    /// Time between two readings of what changes slowly: connections by state, limits, clock, temperatures; hardware faults every sixth time. Default: "10s".
+    /// Time between two readings of what changes slowly: limits, clock, temperatures; connections by state and hardware faults every sixth time. Default: "10s".
     pub slow_every: Interval,
     /// Time between two readings of the cgroups of units and containers. Default: "10s".
     pub cgroups_every: Interval,

@@ -1,7 +1,9 @@
 //! TCP connections by state, from `/proc/net/tcp` and `tcp6`: the only files that tell states.
 //!
-//! The kernel writes a line for each connection, so this is read seldom, and not at all while there are more than
-//! [`CONNECTIONS_MAX`]: then the states are absent, and `sockets` still has the totals. A state in which no connection is, is zero.
+//! The kernel goes through its whole table for each of the two (a millisecond where the table is large, however empty) and
+//! writes a line for each connection. So this is read seldom, `tcp6` only while there are such sockets, and neither while there are more
+//! than [`CONNECTIONS_MAX`]: then the states are absent, and `sockets` still has the totals. A state in which no connection
+//! is, is zero.
 
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use super::sink::{Cached, gauge};
 use super::{CollectError, Collector, Context, ParseFault, Reading, sockets};
 
 const PATHS: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
+const SOCKSTAT6: &str = "/proc/net/sockstat6";
 const SOCKSTAT: &str = "/proc/net/sockstat";
 /// About 3 us each to have it written and read.
 const CONNECTIONS_MAX: u64 = 4_000;
@@ -63,17 +66,22 @@ impl Collector for Connections {
     }
 
     fn collect(&mut self, context: &mut Context<'_>) -> Result<Reading, CollectError> {
+        let mut waiting = true;
         if context.read(SOCKSTAT)? {
-            let total = sockets::tcp_total(context.text).map_err(|fault| fault.of(SOCKSTAT))?;
+            let tcp = sockets::tcp(context.text).map_err(|fault| fault.of(SOCKSTAT))?;
+            let total = tcp.allocated.saturating_add(tcp.time_wait);
             if total > CONNECTIONS_MAX {
                 return Ok(Reading::Absent {
                     why: format!("{total} TCP sockets; the states of more than {CONNECTIONS_MAX} are not counted"),
                 });
             }
+            waiting = tcp.time_wait > 0;
         }
+        // Sockets that only wait for their end are in neither family's number.
+        let sixes = context.read(SOCKSTAT6)? && sockets::tcp(context.text).map_err(|f| f.of(SOCKSTAT6))?.in_use_6 > 0;
         let (mut counts, mut found) = ([0; STATES.len()], false);
-        for path in PATHS {
-            if context.read(path)? {
+        for (path, any) in PATHS.into_iter().zip([true, sixes || waiting]) {
+            if any && context.read(path)? {
                 found = true;
                 parse(context.text, &mut counts).map_err(|fault| fault.of(path))?;
             }

@@ -22,7 +22,7 @@ impl Context<'_> {
 
     /// The trimmed text of a small file; `None` when it is missing or can't be read, as sensors that are asleep can't.
     pub(crate) fn word(&mut self, path: &str) -> Option<String> {
-        self.fs.read(path, self.text).ok()?;
+        self.fs.read_record(path, self.text).ok()?;
         Some(self.text.trim().to_owned()).filter(|word| !word.is_empty())
     }
 }

@@ -71,7 +71,7 @@ impl Collectors {
             Box::new(filesystem::Filesystem::new(config.filesystems_every.0)),
             Box::new(network::Network::new(every)),
             Box::new(sockets::Sockets::new(every)),
-            Box::new(connections::Connections::new(slow)),
+            Box::new(connections::Connections::new(slow * 6)),
             Box::new(limits::Limits::new(slow)),
             Box::new(clock_sync::ClockSync::new(slow)),
             Box::new(temperature::Temperature::new(slow)),

@@ -83,15 +83,27 @@ pub(crate) fn parse_sockstat(text: &str, mut put: impl FnMut(usize, u64)) -> Res
     Ok(())
 }
 
-/// Pure: TCP sockets of both families, those in TIME-WAIT included, from `/proc/net/sockstat`.
-pub(crate) fn tcp_total(text: &str) -> Result<u64, ParseFault> {
-    let mut total = 0_u64;
-    parse_sockstat(text, |at, value| {
-        if matches!(LEVELS[at], ("TCP", "alloc" | "tw", _)) {
-            total = total.saturating_add(value);
-        }
+/// TCP sockets; 0 for what the text doesn't hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Tcp {
+    /// Of both families.
+    pub(crate) allocated: u64,
+    /// Of both families, not among the allocated.
+    pub(crate) time_wait: u64,
+    /// Of IPv6.
+    pub(crate) in_use_6: u64,
+}
+
+/// Pure: from `/proc/net/sockstat` or `/proc/net/sockstat6`.
+pub(crate) fn tcp(text: &str) -> Result<Tcp, ParseFault> {
+    let mut tcp = Tcp::default();
+    parse_sockstat(text, |at, value| match LEVELS[at] {
+        ("TCP", "alloc", _) => tcp.allocated = value,
+        ("TCP", "tw", _) => tcp.time_wait = value,
+        ("TCP6", "inuse", _) => tcp.in_use_6 = value,
+        _ => {}
     })?;
-    Ok(total)
+    Ok(tcp)
 }
 
 /// Where the wanted columns of a book are. The kernel writes the same head each time, so it is taken apart once.

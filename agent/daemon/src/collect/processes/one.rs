@@ -41,13 +41,13 @@ pub(crate) enum Answer<T> {
 
 /// Which unit or container a process is in; `None` for kernel threads and for what is gone.
 pub(crate) fn owner(context: &mut Context<'_>, pid: u32) -> Option<Owner> {
-    context.fs.read(&format!("/proc/{pid}/cgroup"), context.text).ok()?;
+    context.fs.read_record(&format!("/proc/{pid}/cgroup"), context.text).ok()?;
     owner_of(context.text)
 }
 
 /// Its I/O since it began.
 pub(crate) fn io(context: &mut Context<'_>, pid: u32) -> Answer<Io> {
-    match context.fs.read(&format!("/proc/{pid}/io"), context.text) {
+    match context.fs.read_record(&format!("/proc/{pid}/io"), context.text) {
         Ok(()) => parse_io(context.text).map_or(Answer::Unknown, Answer::Known),
         Err(error) if error.kind() == ErrorKind::PermissionDenied => Answer::Refused,
         Err(_) => Answer::Unknown,
