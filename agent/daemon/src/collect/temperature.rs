@@ -128,7 +128,7 @@ impl Collector for Temperature {
         }
         self.runs = self.runs.wrapping_add(1);
         for sensor in &mut self.sensors {
-            if !context.fs.reread(&mut sensor.input, context.text).is_ok() {
+            if context.fs.reread(&mut sensor.input, context.text).is_err() {
                 continue;
             }
             let Some(degrees) = parse(context.text) else { continue };

@@ -34,6 +34,10 @@ pub(crate) enum Owner {
 }
 
 impl Owner {
+    fn is_slice(&self) -> bool {
+        matches!(self, Self::Unit(name) if name.strip_suffix(".slice").is_some())
+    }
+
     /// Attributes of its series.
     pub(crate) fn attributes(&self) -> BTreeMap<String, String> {
         let mut all = BTreeMap::new();
@@ -106,9 +110,9 @@ impl Place {
 
 /// The owner of a process, from its `/proc/PID/cgroup`: the nearest container, else the unit; `None` for what is in neither.
 pub(crate) fn owner_of(text: &str) -> Option<Owner> {
+    // Number, controllers, path; a path may hold colons.
     let path_of = |wanted: &str| {
-        text.lines()
-            .find_map(|line| line.splitn(3, ':').nth(1).filter(|c| *c == wanted).and(line.splitn(3, ':').nth(2)))
+        text.lines().find_map(|line| line.split_once(':')?.1.split_once(':').filter(|it| it.0 == wanted)).map(|it| it.1)
     };
     // A hybrid host may keep the tree of units in systemd's own hierarchy of the first version.
     let path = path_of("").filter(|path| *path != "/").or_else(|| path_of("name=systemd"))?;
@@ -116,7 +120,7 @@ pub(crate) fn owner_of(text: &str) -> Option<Owner> {
     for name in path.split('/').filter(|name| !name.is_empty()) {
         let (found, below) = place.step(name);
         // A slice is no owner: what is directly in one belongs to nothing that could be restarted.
-        if let Some(found) = found.filter(|found| !matches!(found, Owner::Unit(name) if name.ends_with(".slice"))) {
+        if let Some(found) = found.filter(|found| !found.is_slice()) {
             owner = Some(found);
         }
         match below {

@@ -326,7 +326,7 @@ mod tests {
         .into_iter()
         .map(|(name, used)| (name.into(), used))
         .collect();
-        let names = |top| top_of(&all, top).into_keys().map(|name| name.to_string()).collect::<Vec<_>>();
+        let names = |top| top_of(&all, top).into_keys().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(names(1), ["copy", "hoard", "leak", "spin"]);
         assert!(names(0).is_empty());
     }
