@@ -32,6 +32,8 @@ mod uptime;
 mod vmstat;
 
 #[cfg(test)]
+mod documented;
+#[cfg(test)]
 mod fixtures;
 
 pub use config::CollectConfig;

@@ -15,6 +15,8 @@ use super::{FsRoot, fs_root};
 
 /// Room that each read is given; most files fit at once.
 const ROOM_BYTES: usize = 8 * 1024;
+/// Room that is kept after a longer file: some files of the kernel set aside, and clear, as much as they are asked for.
+const KEPT_BYTES_MAX: usize = 128 * 1024;
 
 /// One file by its absolute path.
 #[derive(Debug)]
@@ -84,6 +86,7 @@ impl FsRoot {
 fn fill(file: &File, record: bool, into: &mut String) -> io::Result<()> {
     let mut bytes = std::mem::take(into).into_bytes();
     bytes.clear();
+    bytes.shrink_to(KEPT_BYTES_MAX);
     loop {
         bytes.reserve(ROOM_BYTES);
         let (room, at) = (bytes.capacity() - bytes.len(), bytes.len() as u64);

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 /// Letters of a container's id that are kept, as `docker ps` does.
 const ID_LETTERS: usize = 12;
-/// Prefix of a scope, and the runtime that names its scopes so.
+/// Prefix of a scope or a directory, and the runtime that names its own so.
 const SCOPES: [(&str, &str); 5] = [
     ("docker-", "docker"),
     ("libpod-", "podman"),
@@ -17,7 +17,7 @@ const SCOPES: [(&str, &str); 5] = [
     ("crio-", "cri-o"),
 ];
 /// Directory above a bare id, and the runtime.
-const PARENTS: [(&str, &str); 2] = [("docker", "docker"), ("libpod_parent", "podman")];
+const PARENTS: [(&str, &str); 1] = [("docker", "docker")];
 
 /// Whom a cgroup's use is counted for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,10 +96,13 @@ impl Place {
             runtime,
             pod: self.pod.clone(),
         };
-        if let Some(stem) = name.strip_suffix(".scope") {
-            return SCOPES.iter().find_map(|(prefix, runtime)| {
-                stem.strip_prefix(prefix).filter(|id| is_id(id)).map(|id| of(id, Some(*runtime)))
-            });
+        // A directory has the scope's name without its end where the runtime makes its cgroups itself.
+        let stem = name.strip_suffix(".scope").unwrap_or(name);
+        let scope = SCOPES.iter().find_map(|(prefix, runtime)| {
+            stem.strip_prefix(prefix).filter(|id| is_id(id)).map(|id| of(id, Some(*runtime)))
+        });
+        if scope.is_some() {
+            return scope;
         }
         if let Some(name) = name.strip_prefix("lxc.payload.") {
             return Some(Owner::Container { id: name.to_owned(), runtime: Some("lxc"), pod: None });
@@ -212,6 +215,8 @@ mod tests {
         check("/system.slice/docker-ID.scope", Some((id, Some("docker"), false)));
         check("/docker/ID", Some((id, Some("docker"), false)));
         check("/machine.slice/libpod-ID.scope/container", Some((id, Some("podman"), false)));
+        check("/libpod_parent/libpod-ID", Some((id, Some("podman"), false)));
+        check("/system.slice/other-ID.scope", Some((&format!("other-{ID}.scope").replace(ID, "*"), None, false)));
         check(
             "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-ID.scope",
             Some((id, Some("podman"), false)),

@@ -50,28 +50,32 @@ impl Group {
         Self { owner, members: Vec::new(), totals: NOTHING, series: Default::default() }
     }
 
+    fn directory(&self) -> &str {
+        self.members.first().map_or("", |member| member.files.directory())
+    }
+
+    /// Puts samples only when all of its cgroups could be read.
     fn read(&mut self, context: &mut Context<'_>) -> Result<(), CollectError> {
         let figures = if matches!(self.owner, Owner::Unit(_)) { &OF_UNIT } else { &OF_CONTAINER };
         let mut levels = NOTHING;
-        let mut any = false;
+        let mut told = [false; NOTHING.len()];
         for member in &mut self.members {
             let Some(values) = member.files.read(context)? else { continue };
-            any = true;
             for (at, figure) in figures.iter().enumerate().filter(|(at, _)| !values[*at].is_nan()) {
+                let last = std::mem::replace(&mut member.last[at], values[at]);
                 let (sum, more) = match figure.kind {
                     MetricKind::Gauge => (&mut levels[at], values[at]),
                     // A counter that stepped back is that of a cgroup made anew under the old name.
-                    MetricKind::Counter => (&mut self.totals[at], increase(member.last[at], values[at])),
+                    MetricKind::Counter => (&mut self.totals[at], increase(last, values[at])),
                 };
                 *sum = if sum.is_nan() { more } else { *sum + more };
+                told[at] = true;
             }
-            member.last = values;
         }
-        for (at, figure) in figures.iter().enumerate().filter(|_| any) {
+        for (at, figure) in figures.iter().enumerate().filter(|(at, _)| told[*at]) {
             let value = if figure.kind == MetricKind::Gauge { levels[at] } else { self.totals[at] };
-            if value.is_nan() {
-                continue;
-            }
+            // Summed up as the kernel counts, in whole microseconds: sums of seconds would drift.
+            let value = if figure.unit == "s" { value / 1e6 } else { value };
             let owner = &self.owner;
             context.sink.put(&mut self.series[at], value, || {
                 let mut key = figure.key();
@@ -215,13 +219,19 @@ impl Collector for Cgroup {
         if due || changed {
             self.look(context, root)?;
         }
+        let mut failed = None;
         for group in &mut self.groups {
-            group.read(context)?;
+            if let Err(error) = group.read(context) {
+                failed.get_or_insert_with(|| format!("{}: {error}", group.directory()));
+            }
         }
         for ((count, series), (name, unit)) in self.left_out.iter_mut().zip(NAMES) {
             context.sink.put(series, *count as f64, || {
                 gauge("holdfast.collect.left_out", unit, &[("holdfast.collect.kind", name)])
             });
+        }
+        if let Some(why) = failed {
+            return Ok(Reading::Partial { why });
         }
         if self.groups.is_empty() {
             return Ok(Reading::Absent { why: format!("no unit and no container has a cgroup below {root}") });

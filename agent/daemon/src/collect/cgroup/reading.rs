@@ -1,6 +1,6 @@
 //! What one cgroup has used: its files, how each is understood, and the series that come of it.
 //!
-//! Seconds, bytes, operations. A controller that isn't on for a cgroup has no file, and then no series.
+//! Values are as the kernel counts them: microseconds, bytes, operations; series of time are in seconds. A controller that isn't on for a cgroup has no file, and then no series.
 
 use crate::collect::sink::Figure;
 use crate::collect::{CollectError, Context, ParseFault, number, pressure};
@@ -105,15 +105,15 @@ fn parse_cpu(text: &str, values: &mut Values) -> Result<(), ParseFault> {
         let Some((name, value)) = line.split_once(' ') else { return Err(ParseFault::at(index, line, "no space")) };
         let value = || number(index, line, Some(value));
         match name {
-            "user_usec" => values[at::CPU_USER] = value()? as f64 / 1e6,
-            "system_usec" => values[at::CPU_SYSTEM] = value()? as f64 / 1e6,
+            "user_usec" => values[at::CPU_USER] = value()? as f64,
+            "system_usec" => values[at::CPU_SYSTEM] = value()? as f64,
             "nr_periods" => periods = value()?,
             "throttled_usec" => throttled = value()?,
             _ => {}
         }
     }
     if periods > 0 {
-        values[at::THROTTLED] = throttled as f64 / 1e6;
+        values[at::THROTTLED] = throttled as f64;
     }
     Ok(())
 }
@@ -156,11 +156,11 @@ fn single(text: &str, value: &mut f64) -> Result<(), ParseFault> {
 }
 
 fn stalls(text: &str, values: &mut Values, some: usize, full: Option<usize>) -> Result<(), ParseFault> {
-    let seconds = |us: Option<u64>| us.map_or(f64::NAN, |us| us as f64 / 1e6);
+    let value = |us: Option<u64>| us.map_or(f64::NAN, |us| us as f64);
     let stalls = pressure::parse(text)?;
-    values[some] = seconds(stalls.some_us);
+    values[some] = value(stalls.some_us);
     if let Some(full) = full {
-        values[full] = seconds(stalls.full_us);
+        values[full] = value(stalls.full_us);
     }
     Ok(())
 }
@@ -230,10 +230,10 @@ mod tests {
     #[test]
     fn time_throttled_is_told_only_where_there_is_a_quota() {
         let free = parsed(parse_cpu, "usage_usec 30\nuser_usec 2000000\nsystem_usec 10\n");
-        assert_eq!(free[at::CPU_USER], 2.0);
+        assert_eq!(free[at::CPU_USER], 2e6);
         assert!(free[at::THROTTLED].is_nan());
         let bound = parsed(parse_cpu, "user_usec 1\nsystem_usec 1\nnr_periods 7\nthrottled_usec 500000\n");
-        assert_eq!(bound[at::THROTTLED], 0.5);
+        assert_eq!(bound[at::THROTTLED], 5e5);
     }
 
     #[test]

@@ -183,6 +183,37 @@ fn a_controller_that_is_turned_on_later_is_noticed() {
 }
 
 #[test]
+fn a_file_that_was_missing_for_a_while_makes_no_spike() {
+    let mut host = Host::new("/sys/fs/cgroup");
+    let mut all = collector();
+    host.cpu("a.service", 1);
+    let io = |bytes: u64| format!("8:0 rbytes={bytes} wbytes=0 rios=0 wios=0\n");
+    host.write("a.service", "io.stat", &io(1_000));
+    host.read(&mut all);
+    std::fs::remove_file(host.path("a.service").join("io.stat")).unwrap();
+    let read = "holdfast.unit.disk.io{disk.io.direction=read,holdfast.unit.name=a.service}";
+    assert_eq!(host.read_anew(&mut all).get(read), None, "absent, not as it was");
+    host.write("a.service", "io.stat", &io(1_010));
+    assert_eq!(host.read_anew(&mut all).get(read), Some(&1_010.0), "not what was counted before once more");
+}
+
+#[test]
+fn one_broken_cgroup_does_not_hide_the_others() {
+    let mut host = Host::new("/sys/fs/cgroup");
+    host.cpu("a.service", 1);
+    host.cpu("b.service", 2);
+    host.write("a.service", "pids.current", "many\n");
+    let mut all = collector();
+    let samples = host.read(&mut all);
+    assert_eq!(samples.get(&user("b.service")), Some(&2.0));
+    assert!(!samples.contains_key(&user("a.service")), "half a reading is none: {samples:?}");
+    let fs = FsRoot::new(host.dir.path());
+    let mut context = Context { fs: &fs, text: &mut String::new(), sink: &mut host.sink };
+    let reading = all.collect(&mut context).unwrap();
+    assert!(matches!(reading, Reading::Partial { why } if why.contains("a.service") && why.contains("pids.current")));
+}
+
+#[test]
 fn a_host_without_the_second_version_is_absent_not_empty() {
     let (reading, samples) = Trees::of("bare").read(&mut collector(), 1).unwrap();
     assert!(matches!(reading, Reading::Absent { why } if why.contains("version 2")));

@@ -22,7 +22,7 @@ pub(crate) fn root(context: &Context<'_>) -> Option<&'static str> {
     ROOTS.into_iter().find(|root| context.fs.path(format!("{root}/cgroup.controllers")).exists())
 }
 
-/// Everything below `root` that is a unit or a container. What is removed meanwhile is passed over.
+/// Everything below `root` that is a unit or a container. What is removed meanwhile, or closed to us, is passed over.
 pub(crate) fn walk(context: &Context<'_>, root: &str) -> Result<Found, CollectError> {
     let mut found = Found::new();
     let mut open = vec![(root.to_owned(), Place::default(), 0)];
@@ -34,7 +34,7 @@ pub(crate) fn walk(context: &Context<'_>, root: &str) -> Result<Found, CollectEr
         }
         let entries = match std::fs::read_dir(context.fs.path(&directory)) {
             Ok(entries) => entries,
-            Err(error) if depth > 0 && error.kind() != std::io::ErrorKind::PermissionDenied => continue,
+            Err(_) if depth > 0 => continue,
             Err(source) => return Err(CollectError::Read { path: directory, source }),
         };
         for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
