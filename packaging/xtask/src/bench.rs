@@ -4,12 +4,12 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use crate::guests;
 use crate::process::{cargo, must};
+use crate::{guests, parts};
 
 /// Name, package and bench target.
-const BENCHES: [(&str, &str, &str); 2] =
-    [("plugins", "holdfast-plugin-host", "plugins"), ("collect", "holdfast", "collect")];
+const BENCHES: [(&str, &str, &str); 3] =
+    [("plugins", "holdfast-plugin-host", "plugins"), ("collect", "holdfast", "collect"), ("telemetry", "holdfast", "telemetry")];
 
 /// `--json`: one line a figure, for programs.
 pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
@@ -21,9 +21,15 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
         let known: Vec<&str> = BENCHES.iter().map(|(name, ..)| *name).collect();
         bail!("no bench is called `{unknown}`; there is: {}", known.join(", "));
     }
-    guests::build(root)?;
+    let wanted = |name: &str| names.is_empty() || names.contains(&name);
+    if wanted("telemetry") {
+        parts::require(&parts::BENCH_TELEMETRY)?;
+    }
+    if wanted("plugins") {
+        guests::build(root)?;
+    }
     for (name, package, target) in BENCHES {
-        if names.is_empty() || names.contains(&name) {
+        if wanted(name) {
             must(cargo(root).args(["bench", "--locked", "-p", package, "--bench", target, "--"]).args(&flags))?;
         }
     }

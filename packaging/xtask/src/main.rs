@@ -29,7 +29,7 @@ cargo xtask VERB
   check            what to run before each commit: format, lints, layer rules, unit tests of the core
   ci               everything that has to be green, as .ci/run calls it, with the time of each stage
   e2e [FILTER]     the real binaries under a real systemd in a container tree (root, Debian)
-  bench [NAME]     what it costs, beside a peer: `bench plugins [--json]`; without a name, all of them
+  bench [NAME]     what it costs, beside its peers: `bench plugins`, `bench telemetry`, each with `--json`; without a name, all
   guests           build the plugins and the test guests as WebAssembly components
   docs             rustdoc of the workspace; a warning is an error
   deny             licences, bans and sources of all dependencies (offline)

@@ -17,6 +17,10 @@ pub(crate) const E2E: [Part; 6] = [
     Part("dpkg-deb", "dpkg"),
 ];
 
+/// What `cargo xtask bench telemetry` holds the store against.
+pub(crate) const BENCH_TELEMETRY: [Part; 2] =
+    [Part("prometheus", "prometheus"), Part("victoria-metrics", "victoria-metrics")];
+
 /// Fails with the install command when one of them is not on the path.
 pub(crate) fn require(parts: &[Part]) -> Result<()> {
     let missing: Vec<&Part> = parts.iter().filter(|part| !on_path(part.0)).collect();
