@@ -22,7 +22,7 @@ use super::wire::{
 use crate::request::{Caller, Refusal, RefusalKind, Request};
 use crate::status::StatusDocument;
 use crate::store::{
-    Agg, ChangeFilter, DecisionFilter, DeploymentFilter, FindingFilter, IncidentFilter, Query as MetricQuery,
+    Agg, ChangeFilter, DecisionFilter, DeploymentFilter, Fill, FindingFilter, IncidentFilter, Query as MetricQuery,
     RemediationFilter, SeriesFilter, StoreError, read_anchors, verify_chain,
 };
 use crate::telemetry::Chain;
@@ -152,6 +152,14 @@ pub(super) async fn query(State(context): State<ApiContext>, Query(pairs): Pairs
     let until = params.moment("until", now)?.unwrap_or(now);
     let agg = params.text("agg")?.map(|text| aggregate(&text)).transpose()?;
     let mut step = params.parsed::<Interval>("step")?;
+    let fill = params.parsed::<Fill>("fill")?.unwrap_or_default();
+    let origin = match params.text("align")?.as_deref() {
+        None | Some("epoch") => Timestamp::from_ns(0),
+        Some("since") => since,
+        Some(other) => {
+            return Err(Refusal::new(RefusalKind::Usage, format!("`{other}` is neither epoch nor since")).into());
+        }
+    };
     let limit = params.limit(SERIES_POINTS.0, SERIES_POINTS.1)?;
     params.end()?;
     if since >= until {
@@ -165,6 +173,10 @@ pub(super) async fn query(State(context): State<ApiContext>, Query(pairs): Pairs
     if agg.is_some() && step.is_none() {
         step = Some(pleasant_step(until.since(since)));
     }
+    if fill != Fill::None && step.is_none() {
+        let refusal = Refusal::new(RefusalKind::Usage, "without steps there is nothing to fill");
+        return Err(refusal.hint("give a `step`, or an aggregate").into());
+    }
     // Steps without an aggregate are means; single samples are themselves.
     let agg = agg.unwrap_or(if step.is_some() { Agg::Avg } else { Agg::Last });
     reading(context, move |context| {
@@ -175,7 +187,8 @@ pub(super) async fn query(State(context): State<ApiContext>, Query(pairs): Pairs
         }
         let limit = limit.min(POINTS_MAX / matching).max(1);
         let question =
-            MetricQuery { metric: metric.clone(), where_, since, until, step: step.map(|s| s.0), agg, limit };
+            MetricQuery { metric: metric.clone(), where_, since, until, step: step.map(|s| s.0), origin, agg, limit };
+        let window = (question.start_of(since), question.start_of(until));
         let mut series: Vec<SeriesDocument> = context
             .telemetry
             .query(&question)?
@@ -184,12 +197,13 @@ pub(super) async fn query(State(context): State<ApiContext>, Query(pairs): Pairs
                 attributes: s.key.attributes.clone(),
                 unit: s.key.unit.clone(),
                 kind: s.key.kind,
-                points: s.points,
+                points: fill.fill(&s.points, window, step.map_or(Duration::ZERO, |s| s.0), limit),
                 truncated: s.truncated,
+                resolution: s.resolution.map(Interval),
             })
             .collect();
         series.sort_by(|a, b| a.attributes.cmp(&b.attributes));
-        Ok(QueryDocument { metric, since, until, step, agg, series })
+        Ok(QueryDocument { metric, since, until, step, agg, fill, series })
     })
     .await
 }

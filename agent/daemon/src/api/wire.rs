@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::request::{Refusal, RefusalKind, StepMeasurement};
 use crate::status::PluginStatus;
-use crate::store::{Agg, BaselineFile, ChainReport};
+use crate::store::{Agg, BaselineFile, ChainReport, Fill};
 
 /// Every error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +49,8 @@ pub struct QueryDocument {
     pub step: Option<Interval>,
     /// What stands for the samples of a step.
     pub agg: Agg,
+    /// What stands for a step without samples.
+    pub fill: Fill,
     /// One a series with points; by attributes.
     pub series: Vec<SeriesDocument>,
 }
@@ -62,10 +64,12 @@ pub struct SeriesDocument {
     pub unit: String,
     /// Gauge or counter.
     pub kind: MetricKind,
-    /// `[time, value]`, oldest first.
-    pub points: Vec<(Timestamp, f64)>,
+    /// `[time, value]`, oldest first; a step that `fill` shows and does not bridge has the value `null`.
+    pub points: Vec<(Timestamp, Option<f64>)>,
     /// Older points were left out.
     pub truncated: bool,
+    /// The longest step that points rest on, where samples were made coarser for their age; `null`: samples everywhere.
+    pub resolution: Option<Interval>,
 }
 
 /// `GET /api/v1/changes`

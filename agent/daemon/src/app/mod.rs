@@ -81,6 +81,9 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
         TelemetryOptions {
             opened_at: clock.wall(),
             retention: config.store.retention.0,
+            minutes: config.store.retention_minutes.0,
+            hours: config.store.retention_hours.0,
+            changes: config.store.retention_changes.0,
             size_max_bytes: config.store.size_max.0,
             redactor: Arc::clone(&redactor),
             ..TelemetryOptions::default()

@@ -177,6 +177,12 @@ pub(super) struct MetricsQuery {
     /// What stands for the samples of a step: avg, min, max, sum, count, last, rate, p50, p95, p99
     #[arg(long, value_name = "AGG")]
     pub(super) agg: Option<String>,
+    /// What stands for a step without samples: none, null, previous, linear [default: none]
+    #[arg(long, value_name = "FILL")]
+    pub(super) fill: Option<String>,
+    /// Where steps begin: epoch, at round times; since, at --since [default: epoch]
+    #[arg(long, value_name = "ALIGN")]
+    pub(super) align: Option<String>,
     /// Points of each series at most, the latest
     #[arg(long, value_name = "N")]
     pub(super) limit: Option<usize>,
@@ -662,6 +668,7 @@ mod tests {
             "holdfast status --format json",
             "holdfast --socket /tmp/s status",
             "holdfast metrics query system.memory.utilization --where state=used --since 1h --step 1m --agg avg --plot",
+            "holdfast metrics query x --since 1h --step 1m --fill linear --align since",
             "holdfast changes --since 2h --kind file.* --follow",
             "holdfast findings --since 2m",
             "holdfast findings list --open",

@@ -158,6 +158,7 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
         }
     }
     found.at_least("store.retention", config.store.retention, Interval::secs(60));
+    found.at_least("store.retention-changes", config.store.retention_changes, Interval::secs(60));
     found.within("store.size-max", config.store.size_max, ByteSize(4 << 20), ByteSize(1 << 50));
     detect(&mut found, &config.detect);
     for (index, glob) in config.watch.files.iter().enumerate() {

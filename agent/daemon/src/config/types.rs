@@ -83,15 +83,29 @@ impl Default for AgentConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct StoreConfig {
-    /// Samples and changes older than this are deleted. Default: "30d".
+    /// Every sample is kept for this long; older ones become minutes. Default: "30d".
     pub retention: Interval,
+    /// Minutes (count, smallest, largest, sum, last; the rise of a counter) are kept until this age, then become hours.
+    /// No longer than `retention`: there are no minutes. Default: "90d".
+    pub retention_minutes: Interval,
+    /// Hours are kept until this age. No longer than the finer ones: there are no hours. Default: "730d".
+    pub retention_hours: Interval,
+    /// Changes, and the ledger of what was lost, are kept until this age. Default: "90d".
+    pub retention_changes: Interval,
     /// The telemetry database stays below this; the oldest data make room. At least "4MiB". Default: "2GiB".
     pub size_max: ByteSize,
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { retention: Interval::secs(30 * 86_400), size_max: ByteSize(2 << 30) }
+        let days = |days: u64| Interval::secs(days * 86_400);
+        Self {
+            retention: days(30),
+            retention_minutes: days(90),
+            retention_hours: days(730),
+            retention_changes: days(90),
+            size_max: ByteSize(2 << 30),
+        }
     }
 }
 

@@ -121,6 +121,7 @@ impl World for HostWorld {
             since: query.since,
             until: query.until,
             step: query.step,
+            origin: Timestamp::from_ns(0),
             agg: Agg::Last,
             limit: (query.points_max / series.max(1)).max(1),
         };

@@ -26,6 +26,8 @@ fn query(it: &Session, args: MetricsQuery) -> Result<(), super::super::exit::Fai
         ("until", args.until),
         ("step", args.step.map(|s| s.to_string())),
         ("agg", args.agg),
+        ("fill", args.fill),
+        ("align", args.align),
         ("limit", args.limit.map(|l| l.to_string())),
     ]);
     parameters.extend(args.where_.into_iter().map(|w| ("where", w)));

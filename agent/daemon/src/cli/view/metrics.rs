@@ -82,13 +82,19 @@ pub(in super::super) fn query(it: &QueryDocument, drawn: bool, look: Look) -> St
         let _ = writeln!(out, "{} {} {}", bold(&it.metric), attributes(&one.attributes), dim(&how));
         let unit = unit(it.agg, one);
         if drawn {
-            out.push_str(&plot(&one.points, it.since, it.until, &unit, look.columns.unwrap_or(COLUMNS_DEFAULT)));
+            let points: Vec<_> = one.points.iter().filter_map(|(at, value)| Some((*at, (*value)?))).collect();
+            out.push_str(&plot(&points, it.since, it.until, &unit, look.columns.unwrap_or(COLUMNS_DEFAULT)));
         } else {
             let mut table = Table::new(&["TIME", ">VALUE"]);
             for (at, value) in &one.points {
-                table.row(vec![stamp(*at), measured(*value, &unit)]);
+                let shown = value.map_or_else(|| "-".to_owned(), |value| measured(value, &unit));
+                table.row(vec![stamp(*at), shown]);
             }
             out.push_str(&table.render(look.columns));
+        }
+        if let Some(resolution) = one.resolution {
+            let note = format!("The oldest samples are kept by steps of {resolution} only.");
+            let _ = writeln!(out, "{}", dim(&note));
         }
         if one.truncated {
             let _ = writeln!(out, "{}", dim("Older points were left out: narrow --since, or give a --step."));

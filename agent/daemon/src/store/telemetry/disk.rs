@@ -3,10 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use holdfast_core::model::{MetricKind, SeriesId, SeriesKey, Timestamp};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::Connection;
 
 use super::super::error::{Context, StoreError};
 use super::super::sqlite;
@@ -14,14 +13,11 @@ use super::stored::Segments;
 use super::{SeriesRegistry, Shared, StoreEvent, TelemetryOptions, schema, seal};
 use crate::telemetry::Chain;
 
-const PAGE_BYTES: u64 = 4_096;
 /// Least size that the cap can ask for, in bytes.
 const SIZE_FLOOR_BYTES: u64 = 4 << 20;
-/// Share of the cap that the write-ahead log may use: one part in so many, and at most [`WAL_MAX_PAGES`].
+/// Share of the cap that the write-ahead log may use: one part in so many, and at most [`WAL_MAX_BYTES`].
 const WAL_SHARE: u64 = 4;
-const WAL_MAX_PAGES: u64 = 2_048;
-/// Segments deleted for their age at once: a clock that jumps ahead costs so much, not everything.
-const EXPIRED_AT_ONCE: i64 = 8;
+const WAL_MAX_BYTES: u64 = 8 << 20;
 /// Damaged files that are kept; older ones are deleted.
 const SET_ASIDE_MAX: usize = 2;
 
@@ -30,7 +26,13 @@ const SET_ASIDE_MAX: usize = 2;
 pub(super) struct Disk {
     pub(super) db: Connection,
     pub(super) path: PathBuf,
-    pages_max: u64,
+    pub(super) pages_max: u64,
+    /// Bytes that the write-ahead log may use.
+    wal_max: u64,
+    /// Bytes of columns in one row of `page`.
+    pub(super) page_bytes: usize,
+    /// Bytes of columns that one transaction may merge.
+    pub(super) merge_bytes_max: u64,
 }
 
 impl Disk {
@@ -69,22 +71,49 @@ impl Disk {
 
     fn open_once(path: &Path, options: &TelemetryOptions) -> Result<Self, StoreError> {
         let mut db = sqlite::open_writer(path, schema::BEFORE, "NORMAL")?;
-        let pages = options.size_max_bytes.max(SIZE_FLOOR_BYTES) / PAGE_BYTES;
-        let wal_pages = (pages / WAL_SHARE).min(WAL_MAX_PAGES);
+        let page_size: i64 =
+            db.query_row("PRAGMA page_size", [], |row| row.get(0)).during("read the page size", path)?;
+        let page_size = u64::try_from(page_size).unwrap_or(0).max(512);
+        let size_max = options.size_max_bytes.max(SIZE_FLOOR_BYTES);
+        let wal_max = (size_max / WAL_SHARE).min(WAL_MAX_BYTES);
         // Half of the log's share until it is copied back, so that one large transaction still fits into the rest.
-        db.pragma_update(None, "wal_autocheckpoint", (wal_pages / 2) as i64).during("open", path)?;
+        db.pragma_update(None, "wal_autocheckpoint", (wal_max / 2 / page_size) as i64).during("open", path)?;
         sqlite::migrate(&mut db, path, schema::MIGRATIONS)?;
-        let mut disk = Self { db, path: path.to_owned(), pages_max: pages - wal_pages };
-        disk.hold_to_cap()?;
+        let mut disk = Self {
+            db,
+            path: path.to_owned(),
+            pages_max: (size_max - wal_max) / page_size,
+            wal_max,
+            page_bytes: seal::page_data_bytes(page_size),
+            merge_bytes_max: wal_max / 4,
+        };
+        disk.hold_to_cap(options)?;
         Ok(disk)
     }
 
-    fn pragma(&self, name: &str) -> Result<u64, StoreError> {
+    pub(super) fn pragma(&self, name: &str) -> Result<u64, StoreError> {
         let value: i64 = self
             .db
             .query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))
             .during("read the size of the database", &self.path)?;
         Ok(u64::try_from(value).unwrap_or(0))
+    }
+
+    /// Copies the log back when a reader has kept it from being used again, before it can outgrow its share.
+    pub(super) fn bound_log(&self) -> Result<(), StoreError> {
+        let log = fs::metadata(beside(&self.path, "-wal")).map_or(0, |m| m.len());
+        if log <= self.wal_max * 3 / 4 {
+            return Ok(());
+        }
+        let what = "copy the log back";
+        let (busy, path) = (self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)), &self.path);
+        let busy: bool = busy.during(what, path)?;
+        if busy && log > self.wal_max {
+            let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+            let why = "a reader keeps the log from being copied back".to_owned();
+            return Err(StoreError::sql(what, path, rusqlite::Error::SqliteFailure(code, Some(why))));
+        }
+        Ok(())
     }
 
     /// Bytes of the database and its log on disk.
@@ -125,77 +154,11 @@ impl Disk {
         rows.collect::<rusqlite::Result<_>>().during(what, &self.path)
     }
 
-    /// Deletes what is too old, seen from `now`.
-    pub(super) fn expire(&mut self, now: Timestamp, retention: Duration) -> Result<(), StoreError> {
-        let before = now.minus(retention).ns();
-        let transaction = self.db.transaction().during("delete old data", &self.path)?;
-        let expired: Vec<i64> = {
-            let mut statement = transaction
-                .prepare("SELECT id FROM segment WHERE last_at < ? ORDER BY id LIMIT ?")
-                .during("delete old data", &self.path)?;
-            let rows = statement
-                .query_map(params![before, EXPIRED_AT_ONCE], |row| row.get(0))
-                .during("delete old data", &self.path)?;
-            rows.collect::<rusqlite::Result<_>>().during("delete old data", &self.path)?
-        };
-        for segment in &expired {
-            delete_segment(&transaction, *segment).during("delete old data", &self.path)?;
-        }
-        for table in ["change", "gap"] {
-            let sql = format!(
-                "DELETE FROM {table} WHERE number IN (SELECT number FROM {table} WHERE at < ? ORDER BY at LIMIT 5000)"
-            );
-            transaction.execute(&sql, [before]).during("delete old data", &self.path)?;
-        }
-        transaction.commit().during("delete old data", &self.path)?;
-        let (free, all) = (self.pragma("freelist_count")?, self.pragma("page_count")?);
-        if free > 512 && free > all / 4 {
-            self.vacuum(free / 2)?;
-        }
-        Ok(())
-    }
-
-    /// Makes room when the cap is near. True when something was deleted.
-    pub(super) fn make_room(&mut self) -> Result<bool, StoreError> {
-        let goal = self.pages_max - self.pages_max / 8;
-        let mut deleted = false;
-        while self.pragma("page_count")? - self.pragma("freelist_count")? > goal {
-            if !self.delete_oldest()? {
-                break;
-            }
-            deleted = true;
-        }
-        Ok(deleted)
-    }
-
-    /// Deletes the oldest segment, or without one the oldest changes. False when there is nothing to delete.
-    fn delete_oldest(&mut self) -> Result<bool, StoreError> {
-        let what = "make room";
-        let transaction = self.db.transaction().during(what, &self.path)?;
-        let oldest: Option<i64> = transaction
-            .query_row("SELECT id FROM segment ORDER BY id LIMIT 1", [], |row| row.get(0))
-            .optional()
-            .during(what, &self.path)?;
-        let deleted = if let Some(segment) = oldest {
-            let until: i64 = transaction
-                .query_row("SELECT last_at FROM segment WHERE id = ?", [segment], |row| row.get(0))
-                .during(what, &self.path)?;
-            delete_segment(&transaction, segment).during(what, &self.path)?;
-            transaction.execute("DELETE FROM change WHERE at < ?", [until]).during(what, &self.path)?;
-            true
-        } else {
-            let sql = "DELETE FROM change WHERE number IN (SELECT number FROM change ORDER BY at LIMIT 1000)";
-            transaction.execute(sql, []).during(what, &self.path)? > 0
-        };
-        transaction.commit().during(what, &self.path)?;
-        Ok(deleted)
-    }
-
     /// Holds the file to its cap. A cap that was lowered is reached by deleting the oldest data and giving pages back.
-    fn hold_to_cap(&mut self) -> Result<(), StoreError> {
+    fn hold_to_cap(&mut self, options: &TelemetryOptions) -> Result<(), StoreError> {
         let all = self.pragma("page_count")?;
         if all > self.pages_max {
-            self.make_room()?;
+            self.make_room(options)?;
             self.vacuum(all - self.pages_max)?;
         }
         self.db
@@ -224,7 +187,9 @@ impl Disk {
         let mut lost = 0;
         let mut sealed = Segments::new(&self.db, &self.path)?;
         for (id, samples) in segments {
-            let decoded = sealed.load(id).and_then(|s| sealed.stretch(&s, s.first_seq, s.last_seq));
+            let decoded = sealed
+                .whole(id)
+                .and_then(|whole| whole.places.iter().try_for_each(|place| whole.column(*place, &self.path).map(drop)));
             if decoded.is_err_and(|error| error.is_corrupt()) {
                 delete_segment(&self.db, id).during(what, &self.path)?;
                 lost += u64::try_from(samples).unwrap_or(0);
@@ -233,7 +198,7 @@ impl Disk {
         Ok(lost)
     }
 
-    fn vacuum(&self, pages: u64) -> Result<(), StoreError> {
+    pub(super) fn vacuum(&self, pages: u64) -> Result<(), StoreError> {
         let what = "give free space back";
         let mut statement = self.db.prepare(&format!("PRAGMA incremental_vacuum({pages})")).during(what, &self.path)?;
         let mut rows = statement.query([]).during(what, &self.path)?;
@@ -242,7 +207,7 @@ impl Disk {
     }
 }
 
-fn delete_segment(db: &Connection, segment: i64) -> rusqlite::Result<()> {
+pub(super) fn delete_segment(db: &Connection, segment: i64) -> rusqlite::Result<()> {
     db.execute("DELETE FROM page WHERE id >= ?1 << 20 AND id < (?1 + 1) << 20", [segment])?;
     db.execute("DELETE FROM segment WHERE id = ?", [segment])?;
     Ok(())

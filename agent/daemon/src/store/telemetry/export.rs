@@ -134,9 +134,11 @@ fn sealed(
     points: &mut Points,
 ) -> Result<Option<Taken>, StoreError> {
     let found: Option<(i64, i64)> = db
-        .query_row("SELECT id, samples FROM segment WHERE last_seq > ? ORDER BY last_seq LIMIT 1", [after], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
+        .query_row(
+            "SELECT id, samples FROM segment WHERE tier = 0 AND last_seq > ? ORDER BY last_seq LIMIT 1",
+            [after],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
         .optional()
         .during("read samples to export", path)?;
     let Some((id, samples)) = found else { return Ok(None) };

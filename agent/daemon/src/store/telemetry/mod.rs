@@ -1,20 +1,27 @@
 //! `telemetry.db`: samples and changes, compressed, bounded in age and size, and the queue of every exporter.
 //!
 //! One writer thread behind a bounded queue, one transaction for what has arrived (normally one tick). A tick is one row of
-//! `newest`; every few minutes the rows are sealed, in one transaction, into compressed columns. Nothing waits for this
+//! `newest`; every few minutes the rows are sealed, in one transaction, into compressed columns, and every hour those are
+//! merged. What grows old is kept as minutes, then as hours. Nothing waits for this
 //! store: a full queue is a counted loss, a full disk is waited out within bounds, a damaged file is set aside.
 
 mod disk;
 mod export;
+mod fill;
+mod merge;
 mod query;
 mod reader;
 mod registry;
+mod roll;
+mod room;
 mod row;
 mod schema;
 mod seal;
 mod segment;
+mod steps;
 mod stored;
 mod tail;
+mod tiers;
 mod varint;
 mod writer;
 
@@ -35,6 +42,7 @@ use crate::telemetry::Event;
 use crate::telemetry::events::{QueueFull, StoreFailed, StoreSetAside};
 
 pub use export::{ExportCursor, ExportSeries, ExportSlice, Gap};
+pub use fill::Fill;
 pub use query::Agg;
 pub use reader::{ChangeFilter, Query, SeriesFilter, SeriesPoints, TelemetryReader};
 pub use registry::SeriesRegistry;
@@ -51,13 +59,21 @@ const FILE: &str = "telemetry.db";
 pub struct TelemetryOptions {
     /// Wall time now; names a damaged file that is set aside.
     pub opened_at: Timestamp,
-    /// Samples and changes older than this, seen from the newest sample, are deleted. Default: 30 days.
+    /// Samples older than this, seen from the newest one, become minutes. Default: 30 days.
     pub retention: Duration,
+    /// Minutes older than this become hours; no longer than `retention` means no minutes. Default: 90 days.
+    pub minutes: Duration,
+    /// Hours older than this are deleted; no longer than the finer tiers means no hours. Default: 730 days.
+    pub hours: Duration,
+    /// Changes and the gap ledger older than this are deleted. Default: 90 days.
+    pub changes: Duration,
     /// The database and its write-ahead log together stay below this many bytes; the oldest data make room. At least
     /// 4 MiB are used. Default: 2 GiB.
     pub size_max_bytes: u64,
-    /// Ticks that are sealed together, 2 to 32 768. More compress better, and cost more to read and to lose. Default: 600.
+    /// Ticks that are sealed together, 2 to 32 768. Unsealed ones take more room. Default: 300.
     pub seal_ticks: u32,
+    /// Ticks that are merged into one stretch in the end. More compress better and cost more to read a few of. Default: 3600.
+    pub merge_ticks: u32,
     /// Fewer ticks are sealed when the oldest of them is this old. Default: 30 minutes.
     pub seal_after: Duration,
     /// Series that are told apart. Default: 20 000.
@@ -71,8 +87,12 @@ impl Default for TelemetryOptions {
         Self {
             opened_at: Timestamp::from_ns(0),
             retention: Duration::from_hours(30 * 24),
+            minutes: Duration::from_hours(90 * 24),
+            hours: Duration::from_hours(730 * 24),
+            changes: Duration::from_hours(90 * 24),
             size_max_bytes: 2 << 30,
-            seal_ticks: 600,
+            seal_ticks: 300,
+            merge_ticks: 3_600,
             seal_after: Duration::from_mins(30),
             series_max: 20_000,
             redactor: Arc::new(Redactor::standard()),
@@ -87,7 +107,7 @@ pub struct TelemetryStats {
     pub bytes: u64,
     /// Samples written since the agent started.
     pub samples_stored: u64,
-    /// Samples in the database now.
+    /// Samples in the database now, those not counted that became minutes or hours.
     pub samples_held: u64,
     /// Samples and changes that were lost: queue full, disk full for too long, file damaged.
     pub lost: u64,

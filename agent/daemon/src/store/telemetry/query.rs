@@ -1,9 +1,11 @@
 //! From samples to points: aligned steps and what stands for each of them. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
 use holdfast_core::model::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use super::tiers::{Part, Rise, start_of};
 
 /// What stands for the samples of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
@@ -24,7 +26,7 @@ pub enum Agg {
     Last,
     /// Increase a second of a counter; a counter that starts again counts from zero.
     Rate,
-    /// Median.
+    /// Median. Quantiles are of samples: where only minutes or hours are kept, there is none.
     P50,
     /// 95th percentile.
     P95,
@@ -52,102 +54,183 @@ pub(super) fn quantile(values: &mut [f64], q: f64) -> Option<f64> {
     Some(low + (high - low) * part)
 }
 
-#[derive(Debug, Default)]
+/// Four sums beside one another: an addition need not wait for the one before it.
+fn sum(values: &[f64]) -> f64 {
+    let (fours, rest) = values.as_chunks::<4>();
+    let four = fours.iter().fold([0.0; 4], |sums: [f64; 4], four| std::array::from_fn(|n| sums[n] + four[n]));
+    (four[0] + four[1]) + (four[2] + four[3]) + rest.iter().sum::<f64>()
+}
+
+#[derive(Debug)]
 struct Bucket {
-    count: u64,
-    sum: f64,
-    min: f64,
-    max: f64,
-    last: f64,
+    part: Part,
     last_at: i64,
-    increase: f64,
-    over_ns: i64,
+    /// For quantiles only.
     values: Vec<f64>,
+}
+
+impl Default for Bucket {
+    fn default() -> Self {
+        Self { part: Part::default(), last_at: i64::MIN, values: Vec::new() }
+    }
+}
+
+/// Steps as they are asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Steps {
+    /// Length in nanoseconds, more than nothing.
+    pub(super) ns: i64,
+    /// A moment that a step begins at.
+    pub(super) origin: i64,
+}
+
+impl Steps {
+    /// The start of the step that a moment lies in.
+    pub(super) fn start_of(self, at: i64) -> i64 {
+        start_of(at.saturating_sub(self.origin), self.ns).saturating_add(self.origin)
+    }
 }
 
 /// Gathers one series' samples, in any order of time but best in order, and gives its points.
 #[derive(Debug)]
 pub(super) struct Gather {
     agg: Agg,
-    /// Length of a step; `None`: every sample is a point.
-    step_ns: Option<i64>,
+    /// `None`: every sample is a point.
+    steps: Option<Steps>,
     since: i64,
     limit: usize,
     former: Option<(i64, f64)>,
     /// The bucket that is being filled: samples come mostly in order.
     current: Option<(i64, Bucket)>,
-    buckets: BTreeMap<i64, Bucket>,
-    raw: std::collections::VecDeque<(i64, f64)>,
+    /// By rising start.
+    buckets: VecDeque<(i64, Bucket)>,
+    raw: VecDeque<(i64, f64)>,
     truncated: bool,
 }
 
 impl Gather {
     /// `since`: samples before it only serve as predecessors. At most the latest `limit` points are kept.
-    pub(super) fn new(agg: Agg, step_ns: Option<i64>, since: i64, limit: usize) -> Self {
-        let step_ns = step_ns.filter(|step| *step > 0);
+    pub(super) fn new(agg: Agg, steps: Option<Steps>, since: i64, limit: usize) -> Self {
         Self {
             agg,
-            step_ns,
+            steps: steps.filter(|steps| steps.ns > 0),
             since,
             limit: limit.max(1),
             former: None,
             current: None,
-            buckets: BTreeMap::new(),
-            raw: std::collections::VecDeque::new(),
+            buckets: VecDeque::new(),
+            raw: VecDeque::new(),
             truncated: false,
         }
     }
 
+    /// Consecutive samples, oldest first.
+    pub(super) fn add_run(&mut self, times: &[i64], values: &[f64]) {
+        let simple = matches!(self.agg, Agg::Avg | Agg::Sum | Agg::Count | Agg::Last | Agg::Min | Agg::Max);
+        let (Some(steps), true) = (self.steps, simple) else {
+            times.iter().zip(values).for_each(|(at, value)| self.add(*at, *value));
+            return;
+        };
+        let mut from = 0;
+        while let (Some(times @ [first, ..]), Some(values)) = (times.get(from..), values.get(from..)) {
+            if *first < self.since {
+                from += 1;
+                continue;
+            }
+            let start = steps.start_of(*first);
+            let (floor, end) = (start.max(self.since), start.saturating_add(steps.ns));
+            let count = times.iter().take_while(|at| **at >= floor && **at < end).count().max(1);
+            let last_at = times.get(count - 1).copied().unwrap_or(*first);
+            let within = values.get(..count).unwrap_or_default();
+            let Some(last) = within.last() else { return };
+            let mut part = Part { count: count as f64, last: *last, ..Part::default() };
+            match self.agg {
+                Agg::Avg | Agg::Sum => part.sum = sum(within),
+                Agg::Min => part.min = within.iter().copied().fold(f64::INFINITY, f64::min),
+                Agg::Max => part.max = within.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+                _ => {}
+            }
+            self.put(start, last_at, &part);
+            from += count;
+        }
+    }
+
     pub(super) fn add(&mut self, at: i64, value: f64) {
-        let former = self.former.replace((at, value)).filter(|(then, _)| *then < at);
+        let rise = if self.agg == Agg::Rate {
+            Rise::between(self.former.replace((at, value)), (at, value))
+        } else {
+            Rise::default()
+        };
         if at < self.since {
             return;
         }
-        let gained = former.map(|(then, before)| {
-            let increase = if value >= before { value - before } else { value };
-            (increase, at - then)
-        });
-        let Some(step) = self.step_ns else {
-            let point = match (self.agg, gained) {
-                (Agg::Rate, None) => return,
-                (Agg::Rate, Some((increase, over_ns))) => increase / (over_ns as f64 / 1e9),
-                _ => value,
-            };
-            self.raw.push_back((at, point));
-            if self.raw.len() > self.limit {
-                self.raw.pop_front();
-                self.truncated = true;
-            }
-            return;
+        let Some(steps) = self.steps else {
+            let point = if self.agg == Agg::Rate { rise.rate() } else { Some(value) };
+            return self.point(at, point);
         };
-        let start = at.div_euclid(step) * step;
+        let part = Part { count: 1.0, min: value, max: value, sum: value, last: value, rise };
+        self.put(steps.start_of(at), at, &part);
+        if let (Some((_, bucket)), true) = (&mut self.current, self.agg.quantile().is_some()) {
+            bucket.values.push(value);
+        }
+    }
+
+    /// A step of a coarser tier, named by its start. It tells nothing of quantiles.
+    pub(super) fn add_part(&mut self, at: i64, part: &Part) {
+        if self.agg.quantile().is_some() {
+            return;
+        }
+        // The next sample's predecessor lies somewhere within this step: a rate begins anew.
+        self.former = None;
+        match self.steps {
+            Some(steps) => self.put(steps.start_of(at), at, part),
+            None => self.point(at, if self.agg == Agg::Rate { part.rise.rate() } else { Some(part.last) }),
+        }
+    }
+
+    fn point(&mut self, at: i64, value: Option<f64>) {
+        let Some(value) = value else { return };
+        self.raw.push_back((at, value));
+        if self.raw.len() > self.limit {
+            self.raw.pop_front();
+            self.truncated = true;
+        }
+    }
+
+    fn put(&mut self, start: i64, last_at: i64, part: &Part) {
         if self.current.as_ref().is_none_or(|(open, _)| *open != start) {
             self.shelve();
-            let fresh = Bucket { min: f64::INFINITY, max: f64::NEG_INFINITY, last_at: i64::MIN, ..Bucket::default() };
-            self.current = Some((start, self.buckets.remove(&start).unwrap_or(fresh)));
+            self.current = Some((start, self.taken(start)));
         }
         let Some((_, bucket)) = self.current.as_mut() else { return };
-        bucket.count += 1;
-        bucket.sum += value;
-        bucket.min = bucket.min.min(value);
-        bucket.max = bucket.max.max(value);
-        if at >= bucket.last_at {
-            (bucket.last, bucket.last_at) = (value, at);
+        let last = if last_at >= bucket.last_at { part.last } else { bucket.part.last };
+        bucket.part.add(part);
+        bucket.part.last = last;
+        bucket.last_at = bucket.last_at.max(last_at);
+    }
+
+    /// A step's bucket, to go on filling it.
+    fn taken(&mut self, start: i64) -> Bucket {
+        // Time mostly goes on.
+        if self.buckets.back().is_none_or(|(last, _)| *last < start) {
+            return Bucket::default();
         }
-        if let Some((increase, over_ns)) = gained {
-            bucket.increase += increase;
-            bucket.over_ns += over_ns;
-        }
-        if self.agg.quantile().is_some() {
-            bucket.values.push(value);
+        match self.buckets.binary_search_by_key(&start, |(start, _)| *start) {
+            Ok(index) => self.buckets.remove(index).map(|(_, bucket)| bucket).unwrap_or_default(),
+            Err(_) => Bucket::default(),
         }
     }
 
     /// Puts the bucket that was being filled to the others.
     fn shelve(&mut self) {
-        self.buckets.extend(self.current.take());
+        let Some((start, bucket)) = self.current.take() else { return };
+        let index = match self.buckets.back() {
+            Some((last, _)) if *last >= start => self.buckets.partition_point(|(other, _)| *other < start),
+            _ => self.buckets.len(),
+        };
+        self.buckets.insert(index, (start, bucket));
         if self.buckets.len() > self.limit {
-            self.buckets.pop_first();
+            self.buckets.pop_front();
             self.truncated = true;
         }
     }
@@ -155,20 +238,20 @@ impl Gather {
     /// The points, oldest first, and whether older ones were left out. A step without samples has no point.
     pub(super) fn points(mut self) -> (Vec<(Timestamp, f64)>, bool) {
         self.shelve();
-        let Self { agg, step_ns, buckets, raw, truncated, .. } = self;
-        let mut points: Vec<(Timestamp, f64)> = if step_ns.is_none() {
+        let Self { agg, steps, buckets, raw, truncated, .. } = self;
+        let mut points: Vec<(Timestamp, f64)> = if steps.is_none() {
             raw.into_iter().map(|(at, value)| (Timestamp::from_ns(at), value)).collect()
         } else {
             let point = |(at, mut bucket): (i64, Bucket)| {
+                let part = bucket.part;
                 let value = match agg {
-                    Agg::Avg => bucket.sum / bucket.count as f64,
-                    Agg::Min => bucket.min,
-                    Agg::Max => bucket.max,
-                    Agg::Sum => bucket.sum,
-                    Agg::Count => bucket.count as f64,
-                    Agg::Last => bucket.last,
-                    Agg::Rate if bucket.over_ns > 0 => bucket.increase / (bucket.over_ns as f64 / 1e9),
-                    Agg::Rate => return None,
+                    Agg::Avg => part.sum / part.count,
+                    Agg::Min => part.min,
+                    Agg::Max => part.max,
+                    Agg::Sum => part.sum,
+                    Agg::Count => part.count,
+                    Agg::Last => part.last,
+                    Agg::Rate => part.rise.rate()?,
                     Agg::P50 | Agg::P95 | Agg::P99 => quantile(&mut bucket.values, agg.quantile()?)?,
                 };
                 Some((Timestamp::from_ns(at), value))
@@ -189,7 +272,8 @@ mod tests {
 
     #[track_caller]
     fn check(agg: Agg, step_s: Option<i64>, samples: &[(i64, f64)], expected: &[(i64, f64)]) {
-        let mut gather = Gather::new(agg, step_s.map(|s| s * S), 0, 100);
+        let steps = step_s.map(|s| Steps { ns: s * S, origin: 0 });
+        let mut gather = Gather::new(agg, steps, 0, 100);
         for (at, value) in samples {
             gather.add(at * S, *value);
         }
@@ -239,7 +323,7 @@ mod tests {
 
     #[test]
     fn the_sample_before_the_window_gives_its_first_rate() {
-        let mut gather = Gather::new(Agg::Rate, Some(10 * S), 10 * S, 100);
+        let mut gather = Gather::new(Agg::Rate, Some(Steps { ns: 10 * S, origin: 0 }), 10 * S, 100);
         gather.add(9 * S, 1.0);
         gather.add(10 * S, 3.0);
         assert_eq!(gather.points().0, vec![(Timestamp::from_secs(10), 2.0)]);
@@ -247,7 +331,7 @@ mod tests {
 
     #[test]
     fn the_latest_points_are_kept() {
-        for step in [None, Some(S)] {
+        for step in [None, Some(Steps { ns: S, origin: 0 })] {
             let mut gather = Gather::new(Agg::Last, step, 0, 2);
             for at in 0..5 {
                 gather.add(at * S, at as f64);

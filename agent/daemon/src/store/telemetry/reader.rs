@@ -1,6 +1,7 @@
 //! Reading `telemetry.db` beside its writer: sealed columns and newest rows as one.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,10 +11,11 @@ use rusqlite::{Connection, ToSql};
 
 use super::super::error::{Context, StoreError};
 use super::super::sqlite::Pool;
-use super::query::{Agg, Gather};
-use super::seal;
-use super::stored::Segments;
+use super::query::{Agg, Gather, Steps};
+use super::stored::{Segment, Segments};
+use super::tiers::{self, PARTS, SAMPLES};
 use super::{SeriesRegistry, Shared};
+use super::{roll, seal};
 
 /// Series that one query answers for.
 const SERIES_MAX: usize = 2_000;
@@ -44,9 +46,10 @@ pub struct Query {
     pub since: Timestamp,
     /// Up to and with this moment.
     pub until: Timestamp,
-    /// Length of a step; steps are aligned to its multiples since the epoch. `None`: every sample is a point (with
-    /// [`Agg::Rate`]: the rate since the sample before).
+    /// Length of a step. `None`: every sample is a point (with [`Agg::Rate`]: the rate since the sample before).
     pub step: Option<Duration>,
+    /// A moment that a step begins at. The default, the epoch, makes steps begin at round times.
+    pub origin: Timestamp,
     /// What stands for the samples of a step.
     pub agg: Agg,
     /// At most so many points a series, the latest; 0 stands for 10 000.
@@ -56,7 +59,8 @@ pub struct Query {
 impl Query {
     /// Every sample of a metric within a time.
     pub fn raw(metric: impl Into<String>, since: Timestamp, until: Timestamp) -> Self {
-        Self { metric: metric.into(), where_: Vec::new(), since, until, step: None, agg: Agg::Last, limit: 0 }
+        let (where_, origin) = (Vec::new(), Timestamp::from_ns(0));
+        Self { metric: metric.into(), where_, since, until, step: None, origin, agg: Agg::Last, limit: 0 }
     }
 }
 
@@ -71,6 +75,20 @@ pub struct SeriesPoints {
     pub points: Vec<(Timestamp, f64)>,
     /// Older points were left out because of the limit.
     pub truncated: bool,
+    /// The longest step that points rest on, where samples were made coarser for their age. `None`: samples everywhere.
+    pub resolution: Option<Duration>,
+}
+
+impl Query {
+    /// The start of the step that a moment lies in; the moment itself without steps.
+    pub fn start_of(&self, at: Timestamp) -> Timestamp {
+        self.steps().map_or(at, |steps| Timestamp::from_ns(steps.start_of(at.ns())))
+    }
+
+    fn steps(&self) -> Option<Steps> {
+        let ns = i64::try_from(self.step?.as_nanos()).unwrap_or(i64::MAX);
+        (ns > 0).then_some(Steps { ns, origin: self.origin.ns() })
+    }
 }
 
 /// Which changes.
@@ -98,6 +116,31 @@ pub struct TelemetryReader {
 
 fn matches(key: &SeriesKey, wanted: &[(String, String)]) -> bool {
     wanted.iter().all(|(name, value)| key.attributes.get(name) == Some(value))
+}
+
+/// Hands out the steps of a coarser tier's segment. True when there were any.
+fn coarse(
+    segments: &mut Segments<'_>,
+    segment: &Segment,
+    told: impl Fn(i64) -> bool,
+    path: &Path,
+    gathers: &mut BTreeMap<u32, Gather>,
+) -> Result<bool, StoreError> {
+    let mut any = false;
+    let places = segment.places(path)?;
+    for places in places.chunk_by(|a, b| a.series / PARTS == b.series / PARTS) {
+        let Some(id) = places.first().map(|place| place.series / PARTS) else { continue };
+        let Some(gather) = gathers.get_mut(&id) else { continue };
+        let mut columns = Vec::with_capacity(places.len());
+        for place in places {
+            columns.push((place.series % PARTS, segments.column(segment, *place)?));
+        }
+        for (at, part) in roll::parts(&segment.times, columns.into_iter()).iter().filter(|(at, _)| told(*at)) {
+            gather.add_part(*at, part);
+            any = true;
+        }
+    }
+    Ok(any)
 }
 
 impl TelemetryReader {
@@ -129,6 +172,17 @@ impl TelemetryReader {
 
     /// The points of every matching series. Series without samples in the window are left out.
     pub fn query(&self, query: &Query) -> Result<Vec<SeriesPoints>, StoreError> {
+        self.gather(query, query.steps())
+    }
+
+    /// One value a series for the whole window `since..=until`; `step` and `limit` do not matter.
+    pub fn aggregate(&self, query: &Query) -> Result<Vec<(Arc<SeriesKey>, f64)>, StoreError> {
+        let whole = Some(Steps { ns: i64::MAX, origin: 0 });
+        let found = self.gather(&Query { limit: 0, ..query.clone() }, whole)?;
+        Ok(found.into_iter().filter_map(|series| Some((series.key, series.points.last()?.1))).collect())
+    }
+
+    fn gather(&self, query: &Query, steps: Option<Steps>) -> Result<Vec<SeriesPoints>, StoreError> {
         let mut series = self.registry.select(Some(&query.metric));
         series.retain(|(_, key)| matches(key, &query.where_));
         series.truncate(SERIES_MAX);
@@ -136,46 +190,58 @@ impl TelemetryReader {
             return Ok(Vec::new());
         }
         let limit = if query.limit == 0 { LIMIT_DEFAULT } else { query.limit }.min(POINTS_MAX / series.len());
-        let step = query.step.map(|s| i64::try_from(s.as_nanos()).unwrap_or(i64::MAX));
         let mut gathers: BTreeMap<u32, Gather> =
-            series.iter().map(|(id, _)| (id.0, Gather::new(query.agg, step, query.since.ns(), limit))).collect();
+            series.iter().map(|(id, _)| (id.0, Gather::new(query.agg, steps, query.since.ns(), limit))).collect();
         let from = match query.agg {
             Agg::Rate => query.since.minus(query.step.unwrap_or(LOOK_BACK).max(LOOK_BACK)),
             _ => query.since,
         };
-        self.scan(from, query.until, &mut gathers)?;
+        let coarsest = self.scan((from, query.since, query.until), &mut gathers)?;
+        let resolution = tiers::step_ns(coarsest).map(|ns| Duration::from_nanos(ns.unsigned_abs()));
         let answer = series.into_iter().filter_map(|(id, key)| {
             let (points, truncated) = gathers.remove(&id.0)?.points();
-            (!points.is_empty()).then_some(SeriesPoints { id, key, points, truncated })
+            (!points.is_empty()).then_some(SeriesPoints { id, key, points, truncated, resolution })
         });
         Ok(answer.collect())
     }
 
-    /// One value a series for the whole window `since..=until`; `step` and `limit` do not matter.
-    pub fn aggregate(&self, query: &Query) -> Result<Vec<(Arc<SeriesKey>, f64)>, StoreError> {
-        let raw = self.query(&Query { step: None, agg: Agg::Last, limit: usize::MAX, ..query.clone() })?;
-        let whole = |series: SeriesPoints| {
-            let mut gather = Gather::new(query.agg, Some(i64::MAX), i64::MIN, 1);
-            series.points.iter().for_each(|(at, value)| gather.add(at.ns(), *value));
-            gather.points().0.pop().map(|(_, value)| (series.key, value))
-        };
-        Ok(raw.into_iter().filter_map(whole).collect())
-    }
-
-    fn scan(&self, from: Timestamp, until: Timestamp, gathers: &mut BTreeMap<u32, Gather>) -> Result<(), StoreError> {
-        let (from, until) = (from.ns(), until.ns());
+    /// Hands out what lies between two moments, predecessors from the first one on. Gives the coarsest tier of it.
+    fn scan(
+        &self,
+        (from, since, until): (Timestamp, Timestamp, Timestamp),
+        gathers: &mut BTreeMap<u32, Gather>,
+    ) -> Result<u8, StoreError> {
+        let (from, since, until) = (from.ns(), since.ns(), until.ns());
         let within = |at: i64| at >= from && at <= until;
         self.read("read samples", |db| {
             let path = self.pool.path();
             let mut segments = Segments::new(db, path)?;
+            let mut coarsest = SAMPLES;
             for id in segments.overlapping(from, until)? {
                 let segment = segments.load(id)?;
+                if let Some(step_ns) = tiers::step_ns(segment.tier) {
+                    let told = |at: i64| at.saturating_add(step_ns) > since && at <= until;
+                    if coarse(&mut segments, &segment, told, path, gathers)? {
+                        coarsest = coarsest.max(segment.tier);
+                    }
+                    continue;
+                }
+                // Without a way out in the middle it takes many at a time.
+                let ordered = segment.times.windows(2).fold(true, |so_far, pair| so_far & (pair[0] <= pair[1]));
                 for place in segment.places(path)? {
                     let Some(gather) = gathers.get_mut(&place.series) else { continue };
                     let column = segments.column(&segment, place)?;
-                    for (tick, value) in column.points() {
-                        if let Some(at) = segment.times.get(tick).filter(|at| within(**at)) {
-                            gather.add(*at, value);
+                    for (first, values) in column.runs() {
+                        let Some(times) = segment.times.get(first..first + values.len()) else { continue };
+                        if ordered {
+                            let begin = times.partition_point(|at| *at < from);
+                            let end = times.partition_point(|at| *at <= until).max(begin);
+                            if let (Some(times), Some(values)) = (times.get(begin..end), values.get(begin..end)) {
+                                gather.add_run(times, values);
+                            }
+                        } else {
+                            let samples = times.iter().zip(values).filter(|(at, _)| within(**at));
+                            samples.for_each(|(at, value)| gather.add(*at, *value));
                         }
                     }
                 }
@@ -188,7 +254,8 @@ impl TelemetryReader {
                         }
                     }
                 }
-            })
+            })?;
+            Ok(coarsest)
         })
     }
 

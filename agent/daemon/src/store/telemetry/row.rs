@@ -1,12 +1,16 @@
 //! One tick as a row: every series' value, against the row before.
 //!
-//! Of each value only the bytes that differ from the former one are kept; an unchanged value costs one bit. A key row
-//! stands on its own, and begins every stretch of rows that can be read without what came before.
+//! Of each value only the step from the former one is kept; an unchanged value costs one bit. A key row stands on its own,
+//! and begins every stretch of rows that can be read without what came before. Rows of the first version, which keep the bytes
+//! that differ, are still read.
 
+use super::steps::{BitReader, BitWriter};
 use super::varint;
 
 const KEY: u8 = 1;
 const SAME_IDS: u8 = 2;
+/// Steps instead of bytes that differ.
+const STEPS: u8 = 4;
 
 /// The values of one tick, sorted by series, each series once. Values are the bits of an `f64`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -61,7 +65,7 @@ impl Row {
     pub(super) fn encode(&self, before: Option<&Self>) -> Vec<u8> {
         let same = before.is_some_and(|b| b.ids == self.ids);
         let mut out = Vec::with_capacity(16 + self.len() * 3);
-        out.push(if before.is_none() { KEY } else { 0 } | if same { SAME_IDS } else { 0 });
+        out.push(STEPS | if before.is_none() { KEY } else { 0 } | if same { SAME_IDS } else { 0 });
         if !same {
             varint::put(&mut out, self.ids.len() as u64);
             let mut last = 0;
@@ -73,27 +77,39 @@ impl Row {
         let base = Self::base(before, &self.ids);
         let bitmap_at = out.len();
         out.resize(bitmap_at + self.len().div_ceil(8), 0);
-        for (index, (now, then)) in self.bits.iter().zip(base).enumerate() {
-            let difference = now ^ then;
-            if difference != 0 {
+        for (index, (now, then)) in self.bits.iter().zip(&base).enumerate() {
+            if now != then {
                 out[bitmap_at + index / 8] |= 1 << (index % 8);
-                let (lead, trail) = (difference.leading_zeros() / 8, difference.trailing_zeros() / 8);
-                let len = 8 - lead - trail;
-                out.push((lead << 4 | len) as u8);
-                out.extend_from_slice(&(difference >> (8 * trail)).to_le_bytes()[..len as usize]);
             }
         }
+        let mut steps = BitWriter::new(&mut out);
+        for (now, then) in self.bits.iter().zip(base) {
+            if *now != then {
+                steps.step(then, *now);
+            }
+        }
+        steps.end();
         out
     }
 
     /// The row that `bytes` and the row before make; `None` when they do not fit together.
-    pub(super) fn decode(before: Option<&Self>, mut bytes: &[u8]) -> Option<Self> {
+    #[cfg(test)]
+    pub(super) fn decode(before: Option<&Self>, bytes: &[u8]) -> Option<Self> {
+        let mut row = before.cloned();
+        Self::follow(&mut row, bytes)?;
+        row
+    }
+
+    /// Makes the row before the one that `bytes` tell of. After `None`, when they do not fit together, it is neither.
+    pub(super) fn follow(row: &mut Option<Self>, mut bytes: &[u8]) -> Option<()> {
         let bytes = &mut bytes;
         let flags = *varint::take_bytes(bytes, 1)?.first()?;
-        let before = if flags & KEY != 0 { None } else { Some(before?) };
-        let ids = if flags & SAME_IDS != 0 {
-            before?.ids.clone()
+        if flags & KEY != 0 {
+            *row = None;
         } else {
+            row.as_ref()?;
+        }
+        if flags & SAME_IDS == 0 {
             let count = usize::try_from(varint::take(bytes)?).ok().filter(|n| *n <= bytes.len())?;
             let mut last = 0_u32;
             let mut ids = Vec::with_capacity(count);
@@ -101,23 +117,32 @@ impl Row {
                 last = last.checked_add(u32::try_from(varint::take(bytes)?).ok()?)?;
                 ids.push(last);
             }
-            ids
-        };
-        let mut bits = Self::base(before, &ids);
-        let bitmap = varint::take_bytes(bytes, ids.len().div_ceil(8))?;
-        for (index, value) in bits.iter_mut().enumerate() {
-            if bitmap[index / 8] & (1 << (index % 8)) == 0 {
-                continue;
-            }
-            let control = *varint::take_bytes(bytes, 1)?.first()?;
-            let (lead, len) = (u32::from(control >> 4), usize::from(control & 15));
-            let trail = 8_u32.checked_sub(lead + len as u32)?;
-            let mut raw = [0; 8];
-            raw.get_mut(..len)?.copy_from_slice(varint::take_bytes(bytes, len)?);
-            *value ^= u64::from_le_bytes(raw).checked_shl(8 * trail)?;
+            let bits = Self::base(row.as_ref(), &ids);
+            *row = Some(Self { ids, bits });
         }
-        Some(Self { ids, bits })
+        let row = row.as_mut()?;
+        let bitmap = varint::take_bytes(bytes, row.ids.len().div_ceil(8))?;
+        let mut steps = BitReader::new(if flags & STEPS == 0 { &[] } else { bytes });
+        for (eight, values) in bitmap.iter().zip(row.bits.chunks_mut(8)) {
+            let mut changed = *eight;
+            while changed != 0 {
+                let value = values.get_mut(changed.trailing_zeros() as usize)?;
+                changed &= changed - 1;
+                *value = if flags & STEPS == 0 { *value ^ difference(bytes)? } else { steps.step(*value)? };
+            }
+        }
+        Some(())
     }
+}
+
+/// What the first version kept of a value: how many of its leading bytes are the same, and those that differ.
+fn difference(bytes: &mut &[u8]) -> Option<u64> {
+    let control = *varint::take_bytes(bytes, 1)?.first()?;
+    let (lead, len) = (u32::from(control >> 4), usize::from(control & 15));
+    let trail = 8_u32.checked_sub(lead + len as u32)?;
+    let mut raw = [0; 8];
+    raw.get_mut(..len)?.copy_from_slice(varint::take_bytes(bytes, len)?);
+    u64::from_le_bytes(raw).checked_shl(8 * trail)
 }
 
 #[cfg(test)]

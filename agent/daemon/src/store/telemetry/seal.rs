@@ -1,14 +1,22 @@
 //! From rows to columns, in one transaction: at any moment a tick is in exactly one of the two forms.
 
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, params};
 
 use super::super::error::{Context, StoreError};
 use super::disk::Disk;
 use super::row::Row;
-use super::segment;
+use super::segment::{self, Sealed};
 
-/// Bytes of columns in one row of `page`: with its cell's head it fills one page of the file, without overflow.
-pub(super) const PAGE_DATA_BYTES: usize = 4_056;
+/// Bytes of columns in one row of `page`: with its cell's head it fills whole pages of the file. A large page is filled by one
+/// row. With small ones a row is an overflow chain of three full pages and the least that SQLite leaves in the tree, so that
+/// the tree's own pages are few.
+pub(super) const fn page_data_bytes(page_size: u64) -> usize {
+    match page_size {
+        1_024 => 3_159,
+        other => other.saturating_sub(40) as usize,
+    }
+}
+
 /// Ticks that one segment may hold; the next tick after a seal is a key row, so only whole stretches are sealed.
 pub(super) const TICKS_MAX: u32 = 32_768;
 
@@ -31,7 +39,7 @@ pub(super) fn newest(
     let sql = "SELECT seq, at, data, seq > (SELECT seq FROM sealed_until) FROM newest ORDER BY slot";
     let mut statement = db.prepare(sql).during(what, disk)?;
     let mut rows = statement.query([]).during(what, disk)?;
-    let mut before: Option<Row> = None;
+    let mut row: Option<Row> = None;
     while let Some(found) = rows.next().during(what, disk)? {
         if !found.get::<_, bool>(3).during(what, disk)? {
             break;
@@ -39,9 +47,10 @@ pub(super) fn newest(
         let seq: i64 = found.get(0).during(what, disk)?;
         let at: i64 = found.get(1).during(what, disk)?;
         let data = found.get_ref(2).and_then(|v| Ok(v.as_blob()?)).during(what, disk)?;
-        let row = Row::decode(before.as_ref(), data).ok_or_else(|| damaged("samples", disk, seq))?;
-        visit(seq, at, &row);
-        before = Some(row);
+        Row::follow(&mut row, data).ok_or_else(|| damaged("samples", disk, seq))?;
+        if let Some(row) = &row {
+            visit(seq, at, row);
+        }
     }
     Ok(())
 }
@@ -53,62 +62,79 @@ pub(super) fn damaged(what: &'static str, path: &std::path::Path, number: i64) -
     StoreError::Corrupt { what: "decode stored samples", path: path.to_owned(), source }
 }
 
+/// A stretch to be written.
+#[derive(Debug)]
+pub(super) struct Stretch {
+    pub(super) tier: u8,
+    pub(super) merged: bool,
+    pub(super) first_seq: i64,
+    pub(super) last_seq: i64,
+    /// Of a coarser tier: the starts of its steps.
+    pub(super) times: Vec<i64>,
+}
+
+/// The compressor refused, which valid input never makes it do.
+pub(super) fn refused(path: &std::path::Path) -> StoreError {
+    StoreError::Encoding { what: "samples", path: path.to_owned(), why: "the compressor refused them".to_owned() }
+}
+
 impl Disk {
     /// Seals every row of `newest`. Gives the number of ticks sealed.
     pub(super) fn seal(&mut self) -> Result<usize, StoreError> {
+        let what = "seal samples";
         let path = self.path.clone();
-        let transaction = self.db.transaction().during("seal samples", &path)?;
+        let transaction = self.db.transaction().during(what, &path)?;
         let mut ticks: Vec<Tick> = Vec::new();
         newest(&transaction, &path, |seq, at, row| ticks.push(Tick { seq, at, row: row.clone() }))?;
         let Some(last) = ticks.last().map(|t| t.seq) else { return Ok(0) };
+        let count = ticks.len();
         // A segment's ticks are numbered without a gap; normally there is none.
-        for stretch in ticks.chunk_by(|a, b| a.seq + 1 == b.seq) {
-            write_segment(&transaction, &path, stretch)?;
+        for ticks in ticks.chunk_by(|a, b| a.seq + 1 == b.seq) {
+            let (Some(first), Some(last)) = (ticks.first(), ticks.last()) else { continue };
+            let times = ticks.iter().map(|t| t.at).collect();
+            let stretch = Stretch { tier: 0, merged: false, first_seq: first.seq, last_seq: last.seq, times };
+            let sealed = segment::seal(&stretch.times, ticks.iter().map(|t| &t.row)).ok_or_else(|| refused(&path))?;
+            write_segment(&transaction, &stretch, &sealed, self.page_bytes).during(what, &path)?;
+            let mut seen = transaction.prepare("UPDATE series SET last_at = ? WHERE id = ?").during(what, &path)?;
+            for place in segment::directory(&sealed.directory).unwrap_or_default() {
+                seen.execute(params![last.at, place.series]).during(what, &path)?;
+            }
         }
-        transaction.execute("UPDATE sealed_until SET seq = ?", [last]).during("seal samples", &path)?;
-        transaction.commit().during("seal samples", &path)?;
-        Ok(ticks.len())
+        transaction.execute("UPDATE sealed_until SET seq = ?", [last]).during(what, &path)?;
+        transaction.commit().during(what, &path)?;
+        Ok(count)
     }
 }
 
-fn write_segment(db: &Transaction<'_>, path: &std::path::Path, stretch: &[Tick]) -> Result<(), StoreError> {
-    let (Some(Tick { seq: first_seq, .. }), Some(Tick { seq: last_seq, .. })) = (stretch.first(), stretch.last())
-    else {
-        return Ok(());
-    };
-    let ticks: Vec<(i64, Row)> = stretch.iter().map(|t| (t.at, t.row.clone())).collect();
-    let sealed = segment::seal(&ticks).ok_or_else(|| StoreError::Encoding {
-        what: "samples",
-        path: path.to_owned(),
-        why: "the compressor refused them".to_owned(),
-    })?;
-    let times = || ticks.iter().map(|(at, _)| *at);
-    let (first_at, last_at) = (times().min().unwrap_or(0), times().max().unwrap_or(0));
-    let write = || -> rusqlite::Result<()> {
-        db.execute(
-            "INSERT INTO segment (first_seq, last_seq, first_at, last_at, ticks, samples, timeline, directory)
-             VALUES (?,?,?,?,?,?,?,?)",
-            params![
-                first_seq,
-                last_seq,
-                first_at,
-                last_at,
-                ticks.len() as i64,
-                sealed.samples as i64,
-                sealed.timeline,
-                sealed.directory
-            ],
-        )?;
-        let id = db.last_insert_rowid();
-        let mut page = db.prepare("INSERT INTO page (id, data) VALUES (?, ?)")?;
-        for (index, data) in sealed.columns.chunks(PAGE_DATA_BYTES).enumerate() {
-            page.execute(params![(id << 20) + index as i64, data])?;
-        }
-        let mut seen = db.prepare("UPDATE series SET last_at = ? WHERE id = ?")?;
-        for place in segment::directory(&sealed.directory).unwrap_or_default() {
-            seen.execute(params![last_at, place.series])?;
-        }
-        Ok(())
-    };
-    write().during("seal samples", path)
+pub(super) fn write_segment(
+    db: &Connection,
+    stretch: &Stretch,
+    sealed: &Sealed,
+    page_bytes: usize,
+) -> rusqlite::Result<()> {
+    let times = || stretch.times.iter().copied();
+    db.execute(
+        "INSERT INTO segment
+           (first_seq, last_seq, first_at, last_at, ticks, samples, timeline, directory, tier, page_bytes, merged)
+         VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+        params![
+            stretch.first_seq,
+            stretch.last_seq,
+            times().min().unwrap_or(0),
+            times().max().unwrap_or(0),
+            stretch.times.len() as i64,
+            sealed.samples as i64,
+            sealed.timeline,
+            sealed.directory,
+            stretch.tier,
+            page_bytes as i64,
+            stretch.merged
+        ],
+    )?;
+    let id = db.last_insert_rowid();
+    let mut page = db.prepare("INSERT INTO page (id, data) VALUES (?, ?)")?;
+    for (index, data) in sealed.columns.chunks(page_bytes).enumerate() {
+        page.execute(params![(id << 20) + index as i64, data])?;
+    }
+    Ok(())
 }

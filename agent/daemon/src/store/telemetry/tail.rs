@@ -126,7 +126,7 @@ pub(super) fn write_change(db: &Transaction<'_>, change: &Change, path: &std::pa
 pub(super) fn last_sealed(disk: &Disk) -> Result<Vec<(u32, f64, i64)>, StoreError> {
     let last = disk
         .db
-        .query_row("SELECT id FROM segment ORDER BY id DESC LIMIT 1", [], |row| row.get(0))
+        .query_row("SELECT id FROM segment WHERE tier = 0 ORDER BY last_seq DESC LIMIT 1", [], |row| row.get(0))
         .optional()
         .during("read the last samples", &disk.path)?;
     let Some(id) = last else { return Ok(Vec::new()) };

@@ -185,7 +185,7 @@ impl Writer {
         }
         if matches!(error, StoreError::Full { .. })
             && let Some(disk) = self.disk.as_mut()
-            && disk.make_room().unwrap_or(false)
+            && disk.make_room(&self.options).unwrap_or(false)
         {
             return true;
         }
@@ -255,7 +255,7 @@ impl Writer {
         let what = "read the position of the newest samples";
         let one = |sql: &str| disk.db.query_row(sql, [], |row| row.get::<_, Option<i64>>(0)).during(what, &disk.path);
         let after = [
-            one("SELECT max(last_seq) FROM segment")?,
+            one("SELECT max(last_seq) FROM segment WHERE tier = 0")?,
             one("SELECT max(seq) FROM sealed_until")?,
             // Whatever was exported was there, even when retention has deleted it since.
             one("SELECT max(position) FROM export_cursor WHERE stream = 'metrics'")?,
@@ -272,7 +272,7 @@ impl Writer {
                 }
             }
         }
-        let held = one("SELECT sum(samples) FROM segment")?.unwrap_or(0);
+        let held = one("SELECT sum(samples) FROM segment WHERE tier = 0")?.unwrap_or(0);
         let oldest = [one("SELECT min(first_at) FROM segment")?, tail.oldest_newest_at];
         let newest = [one("SELECT max(last_at) FROM segment")?, newest_at];
         self.shared.stats(|stats| {
@@ -289,6 +289,7 @@ impl Writer {
             Ok(_) => self.disk.as_mut().ok_or(StoreError::Closed)?,
             Err(why) => return Err(self.unwritten(why)),
         };
+        disk.bound_log()?;
         let path = disk.path.clone();
         let transaction = disk.db.transaction().during("write samples", &path)?;
         let now = records.iter().rev().find_map(|r| if let Record::Batch(b) = r { Some(b.at) } else { None });
@@ -344,8 +345,9 @@ impl Writer {
         let Some(disk) = self.disk.as_mut().filter(|_| due) else { return Ok(()) };
         disk.seal()?;
         (self.tail.ticks, self.tail.oldest_newest_at, self.tail.before) = (0, None, None);
-        disk.expire(self.now, self.options.retention)?;
-        disk.make_room()?;
+        disk.merge(self.options.merge_ticks.clamp(2, TICKS_MAX))?;
+        disk.expire(self.now, &self.options)?;
+        disk.make_room(&self.options)?;
         self.load()
     }
 }

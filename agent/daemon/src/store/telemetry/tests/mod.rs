@@ -1,3 +1,7 @@
+mod migration;
+mod soak;
+mod tiers;
+
 use super::*;
 use crate::store::telemetry::reader::{ChangeFilter, Query};
 use holdfast_core::model::id::SeededIds;
@@ -16,7 +20,8 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn small() -> TelemetryOptions {
-    TelemetryOptions { opened_at: at(0), seal_ticks: 10, ..TelemetryOptions::default() }
+    let none = Duration::ZERO;
+    TelemetryOptions { opened_at: at(0), seal_ticks: 10, minutes: none, hours: none, ..TelemetryOptions::default() }
 }
 
 fn tick(db: &TelemetryDb, second: i64, samples: &[(SeriesId, f64)]) {
@@ -236,7 +241,7 @@ fn acknowledged_samples_survive_kill_9() {
 #[test]
 fn old_segments_are_deleted_by_age() {
     let dir = tempfile::tempdir().unwrap();
-    let options = TelemetryOptions { retention: Duration::from_secs(30), ..small() };
+    let options = TelemetryOptions { retention: Duration::from_secs(30), changes: Duration::from_secs(30), ..small() };
     let db = TelemetryDb::open(dir.path(), options).unwrap();
     let (id, _) = db.registry().intern(&key("load", MetricKind::Gauge, "a"));
     db.write_change(change(0, "file.modified"));
@@ -396,11 +401,11 @@ proptest! {
     #[test]
     fn when_ticks_are_sealed_makes_no_difference(
         ticks in proptest::collection::vec(proptest::collection::vec((0_usize..4, -1000_i32..1000), 0..4), 1..60),
-        seal_a in 2_u32..20, step in 1_u64..20,
+        seal_a in 2_u32..20, merge_ticks in 2_u32..50, step in 1_u64..20,
     ) {
-        let answer = |seal_ticks: u32| {
+        let answer = |seal_ticks: u32, merge_ticks: u32| {
             let dir = tempfile::tempdir().unwrap();
-            let db = TelemetryDb::open(dir.path(), TelemetryOptions { seal_ticks, ..small() }).unwrap();
+            let db = TelemetryDb::open(dir.path(), TelemetryOptions { seal_ticks, merge_ticks, ..small() }).unwrap();
             let ids: Vec<SeriesId> =
                 (0..4).map(|n| db.registry().intern(&key("m", MetricKind::Counter, &n.to_string())).0).collect();
             for (second, samples) in ticks.iter().enumerate() {
@@ -413,7 +418,7 @@ proptest! {
             });
             (all, raw(&db, "m"))
         };
-        prop_assert_eq!(answer(seal_a), answer(1_000));
+        prop_assert_eq!(answer(seal_a, merge_ticks), answer(1_000, 3_600));
     }
 }
 

@@ -1,0 +1,116 @@
+//! What is kept of samples that have grown old says the same as they did.
+
+use super::*;
+
+const EVERY_S: i64 = 30;
+const DAYS: i64 = 4;
+const TICKS: i64 = DAYS * 86_400 / EVERY_S;
+
+/// Whole numbers, so that sums are exact in any order.
+fn level(tick: i64) -> f64 {
+    ((tick * 7_919) % 1_001) as f64
+}
+
+/// Rises by three a second, and starts again from nought every thousand ticks.
+fn counted(tick: i64) -> f64 {
+    ((tick % 1_000) * EVERY_S * 3) as f64
+}
+
+/// Four days: one hour of samples, about a day of minutes, the rest hours.
+fn filled(dir: &Path) -> TelemetryDb {
+    let options = TelemetryOptions {
+        retention: Duration::from_hours(1),
+        minutes: Duration::from_hours(24),
+        hours: Duration::from_hours(24 * 30),
+        seal_ticks: 20,
+        merge_ticks: 100,
+        ..small()
+    };
+    let db = TelemetryDb::open(dir, options).unwrap();
+    let gauge = db.registry().intern(&key("level", MetricKind::Gauge, "a")).0;
+    let counter = db.registry().intern(&key("bytes", MetricKind::Counter, "a")).0;
+    for tick in 0..TICKS {
+        let samples = vec![(gauge, level(tick)), (counter, counted(tick))];
+        db.write_batch(Arc::new(SampleBatch { at: at(tick * EVERY_S), new_series: vec![], samples }));
+        if tick % 10 == 9 {
+            db.flush().unwrap();
+        }
+    }
+    db
+}
+
+fn ask(db: &TelemetryDb, metric: &str, agg: Agg, from: i64, until: i64, step: u64) -> SeriesPoints {
+    let step = Some(Duration::from_secs(step));
+    let query = Query { agg, step, ..Query::raw(metric, at(from), at(until)) };
+    db.reader().query(&query).unwrap().remove(0)
+}
+
+#[test]
+fn hours_minutes_and_samples_answer_as_the_samples_did() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = filled(dir.path());
+    let end = TICKS * EVERY_S - 1;
+    for agg in [Agg::Avg, Agg::Min, Agg::Max, Agg::Sum, Agg::Count, Agg::Last] {
+        let found = ask(&db, "level", agg, 0, end, 3_600);
+        let mut wanted = query::Gather::new(agg, Some(query::Steps { ns: 3_600_000_000_000, origin: 0 }), 0, 9_999);
+        (0..TICKS).for_each(|tick| wanted.add(at(tick * EVERY_S).ns(), level(tick)));
+        assert_eq!(found.points, wanted.points().0, "{agg:?}");
+        assert_eq!(found.resolution, Some(Duration::from_hours(1)));
+    }
+    let whole = db.reader().aggregate(&Query { agg: Agg::Count, ..Query::raw("level", at(0), at(end)) }).unwrap();
+    assert_eq!(whole[0].1, TICKS as f64, "each moment is told of once");
+    assert!(db.stats().samples_held < 2 * 400, "{:?}", db.stats());
+}
+
+#[test]
+fn an_answer_says_what_it_rests_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = filled(dir.path());
+    let end = TICKS * EVERY_S;
+    let resolution = |ago_from: i64, ago_until: i64| {
+        ask(&db, "level", Agg::Avg, end - ago_from, end - ago_until, 60).resolution.map(|r| r.as_secs())
+    };
+    assert_eq!(resolution(1_800, 1), None);
+    assert_eq!(resolution(5 * 3_600, 1), Some(60));
+    assert_eq!(resolution(80 * 3_600, 70 * 3_600), Some(3_600));
+    let query = Query { agg: Agg::P95, step: Some(Duration::from_mins(1)), ..Query::raw("level", at(0), at(3_600)) };
+    assert!(db.reader().query(&query).unwrap().is_empty(), "hours know nothing of quantiles");
+}
+
+#[test]
+fn a_rate_from_minutes_and_hours_has_no_spike_where_the_counter_started_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = filled(dir.path());
+    for step in [60, 3_600, 86_400] {
+        let points = ask(&db, "bytes", Agg::Rate, 0, TICKS * EVERY_S - 1, step).points;
+        // A tick that starts again from nought has gained nothing, all others three a second.
+        assert!(points.iter().all(|(_, rate)| (0.0..=3.0 + 1e-9).contains(rate)), "{step}: {points:?}");
+        let mean = points.iter().map(|(_, rate)| rate).sum::<f64>() / points.len() as f64;
+        assert!((2.9..=3.0).contains(&mean), "{step}: {mean}");
+        assert!(points.len() as i64 >= TICKS * EVERY_S / (step as i64).max(3_600) - 1, "{step}: {}", points.len());
+    }
+}
+
+#[test]
+fn hours_too_are_deleted_in_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = TelemetryOptions {
+        retention: Duration::from_hours(1),
+        minutes: Duration::from_hours(2),
+        hours: Duration::from_hours(48),
+        seal_ticks: 20,
+        ..small()
+    };
+    let db = TelemetryDb::open(dir.path(), options).unwrap();
+    let id = db.registry().intern(&key("level", MetricKind::Gauge, "a")).0;
+    for tick in 0..7 * 24 * 12 {
+        let samples = vec![(id, 1.0)];
+        db.write_batch(Arc::new(SampleBatch { at: at(tick * 300), new_series: vec![], samples }));
+        if tick % 10 == 9 {
+            db.flush().unwrap();
+        }
+    }
+    let points = ask(&db, "level", Agg::Count, 0, 7 * 86_400, 3_600).points;
+    let oldest_s = points[0].0.ns() / 1_000_000_000 - T0;
+    assert!((3 * 86_400..=5 * 86_400 + 3_600).contains(&oldest_s), "{oldest_s}");
+}
