@@ -27,12 +27,12 @@ pub(crate) fn fmt(root: &Path) -> Result<()> {
     must(cargo(root).args(["fmt", "--all", "--check"]))
 }
 
-/// Lints of everything, the end-to-end suite included; a warning is an error.
+/// Lints of everything, the slow suites included; a warning is an error.
 pub(crate) fn clippy(root: &Path) -> Result<()> {
     must(cargo(root).arg("clippy").args(WORKSPACE).args([
         "--all-targets",
         "--features",
-        "holdfast-tests/e2e",
+        "holdfast-tests/e2e,holdfast-tests/faults",
         "--",
         "-D",
         "warnings",

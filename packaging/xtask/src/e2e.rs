@@ -11,8 +11,8 @@ use crate::process::{answers, cargo, must, must_reading, program, say};
 use crate::test::{WORKSPACE, summary};
 use crate::{guests, parts};
 
-/// Lets the end-to-end suite be built at all.
-pub(crate) const FEATURE: [&str; 2] = ["--features", "holdfast-tests/e2e"];
+/// Lets the slow suites be built at all: both, so that neither builds again what the other has built.
+pub(crate) const FEATURE: [&str; 2] = ["--features", "holdfast-tests/e2e,holdfast-tests/faults"];
 /// The OTLP receiver of the outage scenario.
 const ROTEL: &str = "rotel==0.0.1a15";
 

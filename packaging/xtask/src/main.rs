@@ -9,6 +9,7 @@ mod ci;
 mod deny;
 mod docs;
 mod e2e;
+mod faults;
 mod guests;
 mod parts;
 mod process;
@@ -29,6 +30,7 @@ cargo xtask VERB
   check            what to run before each commit: format, lints, layer rules, unit tests of the core
   ci               everything that has to be green, as .ci/run calls it, with the time of each stage
   e2e [FILTER]     the real binaries under a real systemd in a container tree (root, Debian)
+  faults [FILTER]  the stores under kill -9, full and failing disks (root, strace)
   bench [NAME]     what it costs, beside its peers: `bench plugins`, `bench telemetry`, each with `--json`; without a name, all
   guests           build the plugins and the test guests as WebAssembly components
   docs             rustdoc of the workspace; a warning is an error
@@ -56,6 +58,7 @@ fn dispatch() -> Result<()> {
         ["check"] => check::run(root),
         ["ci"] => ci::run(root),
         ["e2e", rest @ ..] => e2e::run(root, rest),
+        ["faults", rest @ ..] => faults::run(root, rest),
         ["bench", rest @ ..] => bench::run(root, rest),
         ["guests"] => guests::build(root).map(|_| ()),
         ["docs"] => docs::run(root),

@@ -17,6 +17,9 @@ pub(crate) const E2E: [Part; 6] = [
     Part("dpkg-deb", "dpkg"),
 ];
 
+/// What `cargo xtask faults` needs.
+pub(crate) const FAULTS: [Part; 2] = [Part("strace", "strace"), Part("mount", "mount")];
+
 /// What `cargo xtask bench telemetry` holds the store against.
 pub(crate) const BENCH_TELEMETRY: [Part; 2] =
     [Part("prometheus", "prometheus"), Part("victoria-metrics", "victoria-metrics")];

@@ -1,4 +1,5 @@
 //! What telemetry costs to keep and to ask for, beside Prometheus and VictoriaMetrics: `cargo xtask bench telemetry [--json]`.
+//! `--only-ours` leaves the peers out.
 //!
 //! The work is "host-300" ([`workload`]): 300 series, a sample a second, 6 hours. Everybody is given one batch a tick, and
 //! each batch is acknowledged before the next: we through the store's own door, the peers by remote write on loopback. Then
@@ -38,7 +39,9 @@ fn main() -> std::process::ExitCode {
     let only_ours = std::env::args().any(|arg| arg == "--only-ours");
     match run(only_ours) {
         Ok(figures) => {
-            figures.iter().for_each(|figure| println!("{}", if json { figure.json() } else { figure.text() }));
+            for figure in figures {
+                println!("{}", if json { figure.json() } else { figure.text() });
+            }
             std::process::ExitCode::SUCCESS
         }
         Err(error) => {

@@ -127,7 +127,6 @@ fn start(dir: &Path) -> Result<(f64, f64)> {
     let columns = db
         .prepare("SELECT * FROM segment LIMIT 0")?
         .column_names()
-        .into_iter()
         .map(|name| match name {
             "id" => "id + ?1".to_owned(),
             "first_at" | "last_at" => format!("{name} + ?2"),

@@ -105,10 +105,9 @@ impl Disk {
         if log <= self.wal_max * 3 / 4 {
             return Ok(());
         }
-        let what = "copy the log back";
-        let (busy, path) = (self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)), &self.path);
-        let busy: bool = busy.during(what, path)?;
-        if busy && log > self.wal_max {
+        let (what, path) = ("copy the log back", &self.path);
+        let busy = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).during(what, path);
+        if log > self.wal_max && busy? {
             let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
             let why = "a reader keeps the log from being copied back".to_owned();
             return Err(StoreError::sql(what, path, rusqlite::Error::SqliteFailure(code, Some(why))));

@@ -147,7 +147,10 @@ impl Disk {
                 let mut segments = Segments::new(&transaction, &path)?;
                 // What does not decode would be deleted anyhow: it leaves nothing behind.
                 let of: Vec<Whole> = ids.iter().filter_map(|id| segments.whole(*id).ok()).collect();
-                roll::up(&transaction, &of, (tier, next), step_ns, &path)?
+                match roll::up(&transaction, &of, (tier, next), step_ns, &path) {
+                    Err(error) if error.is_corrupt() => None,
+                    rolled => rolled?,
+                }
             }
             None => None,
         };

@@ -328,6 +328,16 @@ mod tests {
     }
 
     #[test]
+    fn even_times_come_back_to_the_ends_of_time() {
+        for times in
+            [vec![5, 8, 11], vec![i64::MAX - 3, i64::MAX], vec![i64::MIN + 2, i64::MIN], vec![7], vec![3, 3, 3]]
+        {
+            let bytes = encode_times(&times).unwrap();
+            assert_eq!(timeline(&bytes, times.len()), Some(times));
+        }
+    }
+
+    #[test]
     fn a_constant_costs_next_to_nothing() {
         let (times, row): (Vec<i64>, _) = ((0..600).collect(), Row::new([(7, 3.25)].into_iter()));
         let sealed = seal(&times, times.iter().map(|_| &row)).unwrap();

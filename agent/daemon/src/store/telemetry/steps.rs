@@ -8,6 +8,7 @@
 const SCALES: [f64; 5] = [1.0, 100.0, 1.0 / 4_096.0, 1_000.0, 1_000_000.0];
 /// The place of whole pages among the scales.
 const PAGES: usize = 2;
+const PAGE: i64 = 4_096;
 /// Behind the scales: the difference of the bits, and the bits themselves.
 const DIFFERENCE: u64 = 2;
 const ESCAPE: u64 = 3;
@@ -171,7 +172,7 @@ fn whole_step(then: u64, now: u64) -> Option<(usize, i64)> {
         (((counted as f64) / scale).to_bits() == now).then_some(counted)
     };
     let (scale, counted) = if (whole as f64).to_bits() == now {
-        let pages = whole & 4_095 == 0 && scaled(then, 1.0) & 4_095 == 0;
+        let pages = whole % PAGE == 0 && scaled(then, 1.0) % PAGE == 0;
         let scale = if pages { PAGES } else { 0 };
         (scale, gives_back(*SCALES.get(scale)?)?)
     } else {

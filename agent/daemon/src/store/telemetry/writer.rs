@@ -345,7 +345,11 @@ impl Writer {
         let Some(disk) = self.disk.as_mut().filter(|_| due) else { return Ok(()) };
         disk.seal()?;
         (self.tail.ticks, self.tail.oldest_newest_at, self.tail.before) = (0, None, None);
-        disk.merge(self.options.merge_ticks.clamp(2, TICKS_MAX))?;
+        match disk.merge(self.options.merge_ticks.clamp(2, TICKS_MAX)) {
+            // A stretch that does not decode costs itself: it is looked for before the next tick is written.
+            Err(error) if error.is_corrupt() => self.shared.damaged.store(true, Ordering::Relaxed),
+            merged => merged?,
+        }
         disk.expire(self.now, &self.options)?;
         disk.make_room(&self.options)?;
         self.load()

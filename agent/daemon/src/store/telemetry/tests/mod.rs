@@ -164,6 +164,27 @@ fn a_damaged_segment_costs_itself_only() {
 }
 
 #[test]
+fn a_damaged_stretch_costs_itself_only_when_it_is_merged_or_grows_old() {
+    let dir = tempfile::tempdir().unwrap();
+    let hour = Duration::from_hours(1);
+    let old = TelemetryOptions { retention: Duration::from_secs(90), minutes: hour, ..small() };
+    for options in [TelemetryOptions { merge_ticks: 30, ..small() }, TelemetryOptions { merge_ticks: 10, ..old }] {
+        let _ = std::fs::remove_file(dir.path().join(FILE));
+        let db = TelemetryDb::open(dir.path(), options).unwrap();
+        let (id, _) = db.registry().intern(&key("load", MetricKind::Gauge, "a"));
+        (0..25).for_each(|s| tick(&db, s, &[(id, f64::from(s as i32) * 0.3)]));
+        let other = rusqlite::Connection::open(dir.path().join(FILE)).unwrap();
+        other.execute("UPDATE page SET data = zeroblob(1) WHERE id = 1 << 20", []).unwrap();
+        drop(other);
+        (25..200).for_each(|s| tick(&db, s, &[(id, f64::from(s as i32) * 0.3)]));
+        let kept: Vec<i64> = raw(&db, "load").into_iter().map(|(s, _)| s).collect();
+        assert!(kept.ends_with(&(120..200).collect::<Vec<_>>()), "{kept:?}");
+        assert_eq!((db.stats().set_aside, db.stats().failing), (0, None));
+        db.close().unwrap();
+    }
+}
+
+#[test]
 fn series_without_data_are_forgotten_at_the_next_start() {
     let dir = tempfile::tempdir().unwrap();
     let options = TelemetryOptions { retention: Duration::from_secs(20), ..small() };

@@ -41,7 +41,7 @@ fn filled(dir: &Path) -> TelemetryDb {
 
 fn ask(db: &TelemetryDb, metric: &str, agg: Agg, from: i64, until: i64, step: u64) -> SeriesPoints {
     let step = Some(Duration::from_secs(step));
-    let query = Query { agg, step, ..Query::raw(metric, at(from), at(until)) };
+    let query = Query { step, agg, ..Query::raw(metric, at(from), at(until)) };
     db.reader().query(&query).unwrap().remove(0)
 }
 
