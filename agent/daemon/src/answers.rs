@@ -53,6 +53,17 @@ pub struct BaselineAnswer {
     pub skipped: Vec<Skipped>,
 }
 
+/// Answer to `Purge`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PurgeAnswer {
+    /// Series whose samples were forgotten.
+    pub series: u64,
+    /// Samples that were forgotten.
+    pub samples: u64,
+    /// Changes that were forgotten.
+    pub changes: u64,
+}
+
 /// Something left out, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {

@@ -163,6 +163,18 @@ pub enum Request {
     },
     /// A pipeline step's measurements, to be stored with that step's history.
     RecordStep(StepMeasurement),
+    /// Forget telemetry about a subject, for good: samples of series and changes that have these attributes, and changes
+    /// about this target. Findings, decisions and the audit chain stay: they are the record of what was done and why.
+    Purge {
+        /// Attributes and their values; all of them have to fit.
+        #[serde(rename = "where", default)]
+        where_: Vec<(String, String)>,
+        /// A target as printed, `user:alice`.
+        #[serde(default)]
+        target: Option<String>,
+        /// Why.
+        reason: String,
+    },
     /// Read configuration, policy and plugins again.
     Reload,
 }
@@ -179,9 +191,11 @@ impl Request {
             | Self::RunPlugin { .. }
             | Self::RecordStep(_) => Role::Operator,
             Self::Approve { .. } | Self::Reject { .. } | Self::Undo { .. } => Role::Approver,
-            Self::Resume { .. } | Self::BaselineCapture { .. } | Self::BaselineAccept { .. } | Self::Reload => {
-                Role::Admin
-            }
+            Self::Purge { .. }
+            | Self::Resume { .. }
+            | Self::BaselineCapture { .. }
+            | Self::BaselineAccept { .. }
+            | Self::Reload => Role::Admin,
         }
     }
 
@@ -200,6 +214,7 @@ impl Request {
             Self::BaselineCapture { .. } | Self::BaselineAccept { .. } => "accept a baseline",
             Self::RunPlugin { .. } => "run a plugin",
             Self::RecordStep(_) => "record a build step",
+            Self::Purge { .. } => "purge telemetry",
             Self::Reload => "reload the configuration",
         }
     }

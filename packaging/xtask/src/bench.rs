@@ -8,8 +8,11 @@ use crate::process::{cargo, must};
 use crate::{guests, parts};
 
 /// Name, package and bench target.
-const BENCHES: [(&str, &str, &str); 3] =
-    [("plugins", "holdfast-plugin-host", "plugins"), ("collect", "holdfast", "collect"), ("telemetry", "holdfast", "telemetry")];
+const BENCHES: [(&str, &str, &str); 3] = [
+    ("plugins", "holdfast-plugin-host", "plugins"),
+    ("collect", "holdfast", "collect"),
+    ("telemetry", "holdfast", "telemetry"),
+];
 
 /// `--json`: one line a figure, for programs.
 pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {

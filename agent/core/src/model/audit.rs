@@ -49,6 +49,8 @@ pub enum AuditKind {
     Deployment,
     /// A plugin was loaded, refused, quarantined or released.
     Plugin,
+    /// Telemetry was purged by subject.
+    Data,
 }
 
 /// One entry of the chain.

@@ -11,14 +11,14 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::act::{ActError, ActuatorClient, Performed};
-use crate::answers::{SimulatedStep, Simulation};
+use crate::answers::{PurgeAnswer, SimulatedStep, Simulation};
 use crate::engine::Command;
 use crate::event_loop::{Event, Events, FileFound, Hands, Proposed, ReadFor, Reloaded};
 use crate::host::{Clock, FsRoot};
 use crate::ingest;
 use crate::plugins::Plugins;
 use crate::request::{Answer, Refusal, RefusalKind};
-use crate::store::Blobs;
+use crate::store::{Blobs, Purged, TelemetryDb};
 use crate::telemetry::Chain;
 
 /// Files that one reading takes; more are not recorded, and said.
@@ -47,6 +47,7 @@ pub(super) struct RealHands {
     pub(super) files: Option<Arc<ingest::files::FileWatch>>,
     pub(super) content_bytes_max: u64,
     pub(super) reload: Arc<Reload>,
+    pub(super) telemetry: TelemetryDb,
 }
 
 impl Hands for RealHands {
@@ -100,6 +101,17 @@ impl Hands for RealHands {
                     tokio::time::sleep(OUTCOME_PAUSE * (1 << attempt.min(5))).await;
                     let result = actuator.outcome(&request_id).await;
                     events.send(Event::Outcome { remediation, step, undo, result }).await;
+                });
+            }
+            Command::Purge { filter, answer } => {
+                let telemetry = self.telemetry.clone();
+                self.runtime.spawn_blocking(move || {
+                    let _ = answer.send(match telemetry.purge(filter) {
+                        Ok(Purged { series, samples, changes }) => {
+                            Ok(serde_json::json!(PurgeAnswer { series, samples, changes }))
+                        }
+                        Err(error) => Err(Refusal::new(RefusalKind::Failed, Chain(&error).to_string())),
+                    });
                 });
             }
             Command::Simulate { remediation, digest, actions, answer } => {

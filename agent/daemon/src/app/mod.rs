@@ -161,6 +161,7 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
         files: feeds.files.clone(),
         content_bytes_max: config.watch.bytes_max.0,
         reload: policy::reloader(source, access_sender),
+        telemetry: telemetry_db.clone(),
     };
     let (alive_sender, alive) = watch::channel(0_u64);
     let handle = tokio::runtime::Handle::current();

@@ -584,6 +584,18 @@ pub(super) struct Run {
     pub(super) data_dir: Option<PathBuf>,
 }
 
+/// Whom or what data are about.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(super) struct Subject {
+    /// Series and changes with this attribute; may be repeated, all have to fit
+    #[arg(long = "where", value_name = "NAME=VALUE", value_parser = attribute)]
+    pub(super) where_: Vec<String>,
+    /// Changes about this target
+    #[arg(long, value_name = "KIND:NAME")]
+    pub(super) target: Option<String>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Data {
     /// Gaps, stale and stuck series, clock jumps, series by metric, missing attributes: 0 nothing to say, 1 something
@@ -597,6 +609,25 @@ pub(super) enum Data {
         /// Good series too
         #[arg(long)]
         all: bool,
+    },
+    /// Print all samples and changes about a subject, a line of JSON each
+    Export {
+        #[command(flatten)]
+        subject: Subject,
+        /// Only newer ones: a time, or a span before now
+        #[arg(long, value_name = "WHEN", default_value = "30d", value_parser = moment)]
+        since: String,
+    },
+    /// Forget all samples and changes about a subject, for good. Findings, decisions and the audit chain stay
+    Purge {
+        #[command(flatten)]
+        subject: Subject,
+        /// Why; it goes into the audit chain
+        #[arg(long)]
+        reason: String,
+        /// Really do it; without this, only say what would be forgotten
+        #[arg(long)]
+        yes: bool,
     },
     /// Show the rows, method, rules and attempts behind a finding
     Lineage {

@@ -90,6 +90,9 @@ printed! {
     audit_export: "audit export";
     policy_explain: format!("policy explain {}", world::decision_id());
     gate: "gate --deployment web-1.2";
+    data_export: "data export --where system.memory.state=used --since 30s";
+    data_purge: "data purge --where system.memory.state=used --reason asked --yes";
+    data_purge_asks: "data purge --where system.memory.state=used --reason asked";
     data_quality: "data quality --all";
     data_lineage: format!("data lineage {}", world::finding_id());
 }

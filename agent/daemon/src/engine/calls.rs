@@ -11,7 +11,7 @@ use crate::answers::{self, PauseAnswer, StepRecorded};
 use crate::event_loop::{ReadFor, Reloaded, refuse};
 use crate::request::{Answer, Call, Caller, Refusal, RefusalKind, Request, StepMeasurement};
 use crate::status::Paused;
-use crate::store::Writes;
+use crate::store::{PurgeFilter, Writes};
 use crate::telemetry::Chain;
 
 /// An approval counts at most this long where no rule says otherwise.
@@ -84,6 +84,9 @@ impl Engine {
                     Some(_) => return self.check(&plugin, Some((answer, caller.name)), now, out),
                 };
                 return refuse(answer, refusal);
+            }
+            Request::Purge { where_, target, reason } => {
+                return self.purge(&caller, PurgeFilter { where_, target }, &reason, answer, (now, out));
             }
             Request::Reload => return out.push(Command::Reload(Some(answer))),
         };
@@ -304,6 +307,36 @@ impl Engine {
         tracing::info!(by = caller.name, reason, "Resumed.");
         self.consider_all(now);
         Ok(serde_json::json!(PauseAnswer { changed: true, paused: None }))
+    }
+
+    /// Telemetry about a subject is forgotten; that it was stays on record, with whoever wanted it, but not its values.
+    fn purge(
+        &mut self,
+        caller: &Caller,
+        filter: PurgeFilter,
+        reason: &str,
+        answer: tokio::sync::oneshot::Sender<Answer>,
+        (now, out): (Moment, &mut Vec<Command>),
+    ) {
+        if filter == PurgeFilter::default() || reason.trim().is_empty() {
+            let refusal = Refusal::new(RefusalKind::Usage, "purging needs a subject and a reason")
+                .hint("holdfast data purge --where enduser.id=alice --reason 'request 17'");
+            return refuse(answer, refusal);
+        }
+        let names: Vec<&str> = filter.where_.iter().map(|(name, _)| name.as_str()).collect();
+        let body = serde_json::json!({ "purge": { "attributes": names, "target": filter.target.is_some() }, "reason": reason });
+        let audit = vec![Self::draft(now, AuditKind::Data, &caller.name, "telemetry", body)];
+        if let Err(refusal) = self.record(Writes { audit, ..Writes::default() }) {
+            return refuse(answer, refusal);
+        }
+        let has = |change: &holdfast_core::model::Change| {
+            filter.where_.iter().all(|(name, value)| change.attributes.get(name) == Some(value))
+        };
+        self.changes.retain(|it| {
+            filter.target.as_ref().is_none_or(|target| it.target.to_string() != *target)
+                && (filter.where_.is_empty() || !has(it))
+        });
+        out.push(Command::Purge { filter, answer });
     }
 
     /// What was held up, or is judged by other rules now, is looked at again.

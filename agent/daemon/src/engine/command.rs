@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use crate::event_loop::ReadFor;
 use crate::request::Answer;
+use crate::store::PurgeFilter;
 
 /// One thing to do.
 #[derive(Debug)]
@@ -106,6 +107,13 @@ pub enum Command {
     Watch(String),
     /// No longer tell what is altered in this directory.
     Unwatch(String),
+    /// Forget telemetry; the caller waits.
+    Purge {
+        /// What.
+        filter: PurgeFilter,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Answer>,
+    },
     /// Read configuration, policy and plugins again.
     Reload(Option<oneshot::Sender<Answer>>),
 }

@@ -21,6 +21,6 @@ pub use state::{
     Writes, load_or_create_audit_key, read_anchors, verify_chain,
 };
 pub use telemetry::{
-    Agg, ChangeFilter, ExportCursor, ExportSeries, ExportSlice, Fill, Gap, Query, SeriesFilter, SeriesPoints,
-    SeriesRegistry, StoreEvent, TelemetryDb, TelemetryOptions, TelemetryReader, TelemetryStats,
+    Agg, ChangeFilter, ExportCursor, ExportSeries, ExportSlice, Fill, Gap, PurgeFilter, Purged, Query, SeriesFilter,
+    SeriesPoints, SeriesRegistry, StoreEvent, TelemetryDb, TelemetryOptions, TelemetryReader, TelemetryStats,
 };

@@ -12,7 +12,7 @@ use sha2::Digest;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-use crate::answers::{BaselineAnswer, PauseAnswer, PluginAnswer, SimulatedStep, Simulation, Skipped};
+use crate::answers::{BaselineAnswer, PauseAnswer, PluginAnswer, PurgeAnswer, SimulatedStep, Simulation, Skipped};
 use crate::api::{Access, ApiContext};
 use crate::host::{FakeClock, FsRoot};
 use crate::request::{Call, Door, Refusal, RefusalKind, Request, StepMeasurement};
@@ -467,6 +467,7 @@ fn answer(request: &Request) -> Result<serde_json::Value, Refusal> {
                 refused: None,
             }],
         })),
+        Request::Purge { .. } => json(serde_json::to_value(PurgeAnswer { series: 1, samples: 61, changes: 0 })),
         Request::Approve { .. } | Request::Simulate { .. } => Err(not_found()),
         Request::Label { label, .. } => json(serde_json::to_value(Finding { label: Some(label.clone()), ..finding() })),
         Request::Pause { reason } => json(serde_json::to_value(PauseAnswer {

@@ -1,10 +1,28 @@
 //! `data`.
 
-use super::super::args::Data;
-use super::super::exit::{DONE, NO, Outcome};
+use std::time::Duration;
+
+use holdfast_core::model::{Change, SeriesKey, Timestamp};
+use serde::Serialize;
+
+use super::super::args::{Data, Subject};
+use super::super::exit::{DONE, Failure, NO, Outcome, USAGE};
 use super::super::view;
 use super::{Session, given};
+use crate::answers::PurgeAnswer;
+use crate::api::moment;
+use crate::api::wire::{ChangesDocument, MetricsDocument, QueryDocument};
 use crate::data::{Lineage, Quality};
+use crate::request::Request;
+
+/// What one question about samples covers; halved where it holds more points than one answer.
+const WINDOW: Duration = Duration::from_hours(2);
+/// The least that a window is halved to.
+const WINDOW_MIN: Duration = Duration::from_secs(10);
+/// Points of one series that one answer carries.
+const POINTS: &str = "20000";
+/// Changes that one answer carries.
+const CHANGES: &str = "10000";
 
 pub(super) fn run(it: &Session, command: Data) -> Outcome {
     match command {
@@ -21,5 +39,109 @@ pub(super) fn run(it: &Session, command: Data) -> Outcome {
             it.out.document(&found, |look| view::data::lineage(&found, look))?;
             Ok(DONE)
         }
+        Data::Export { subject, since } => export(it, &subject, &since),
+        Data::Purge { subject, reason, yes } => purge(it, subject, reason, yes),
     }
+}
+
+/// One line of an export.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Line<'a> {
+    /// Samples of one series, oldest first.
+    Samples { series: &'a SeriesKey, points: &'a [(Timestamp, Option<f64>)] },
+    /// One change.
+    Change(&'a Change),
+}
+
+fn export(it: &Session, subject: &Subject, since: &str) -> Outcome {
+    let now = it.out.now();
+    let since = moment(since, now).map_err(Failure::usage)?;
+    let line = |line: Line<'_>| -> Result<(), Failure> {
+        let text = serde_json::to_string(&line).map_err(std::io::Error::other)?;
+        it.out.raw(&format!("{text}\n"))
+    };
+    for metric in metrics(it, subject)? {
+        let (mut from, mut window) = (since, WINDOW);
+        while from < now {
+            let until = from.plus(window).min(now);
+            let mut parameters = given(vec![
+                ("metric", Some(metric.clone())),
+                ("since", Some(from.to_string())),
+                // Both ends belong to a window: all but the last end just before the next one.
+                ("until", Some(if until == now { now } else { Timestamp::from_ns(until.ns() - 1) }.to_string())),
+                ("limit", Some(POINTS.to_owned())),
+            ]);
+            parameters.extend(subject.where_.iter().map(|pair| ("where", pair.clone())));
+            let found: QueryDocument = it.client()?.get("/metrics/query", &parameters)?;
+            if found.series.iter().any(|series| series.truncated) && window > WINDOW_MIN {
+                window /= 2;
+                continue;
+            }
+            for series in &found.series {
+                let (unit, kind, attributes) = (series.unit.clone(), series.kind, series.attributes.clone());
+                let key = SeriesKey { metric: metric.clone(), unit, kind, attributes };
+                line(Line::Samples { series: &key, points: &series.points })?;
+            }
+            it.out.progress(&format!("{metric} up to {until}"));
+            (from, window) = (until, WINDOW);
+        }
+    }
+    for change in changes(it, subject, Some(since))? {
+        line(Line::Change(&change))?;
+    }
+    Ok(DONE)
+}
+
+/// Names of the metrics that have series about a subject.
+fn metrics(it: &Session, subject: &Subject) -> Result<Vec<String>, Failure> {
+    if subject.where_.is_empty() {
+        return Ok(Vec::new());
+    }
+    let parameters: Vec<_> = subject.where_.iter().map(|pair| ("where", pair.clone())).collect();
+    let found: MetricsDocument = it.client()?.get("/metrics", &parameters)?;
+    let mut names: Vec<String> = found.series.into_iter().map(|key| key.metric).collect();
+    names.dedup();
+    Ok(names)
+}
+
+fn changes(it: &Session, subject: &Subject, since: Option<Timestamp>) -> Result<Vec<Change>, Failure> {
+    let parameters = given(vec![
+        ("since", since.map(|at| at.to_string())),
+        ("target", subject.target.clone()),
+        ("limit", Some(CHANGES.to_owned())),
+    ]);
+    let mut found: ChangesDocument = it.client()?.get("/changes", &parameters)?;
+    found.changes.retain(|change| {
+        let of_target = subject.target.as_ref().is_some_and(|target| change.target.to_string() == *target);
+        let mut pairs = subject.where_.iter().filter_map(|pair| pair.split_once('='));
+        let fits = pairs.all(|(name, value)| change.attributes.get(name).is_some_and(|it| it == value));
+        of_target || !subject.where_.is_empty() && fits
+    });
+    Ok(found.changes)
+}
+
+fn purge(it: &Session, subject: Subject, reason: String, yes: bool) -> Outcome {
+    if !yes {
+        let (metrics, changes) = (metrics(it, &subject)?, changes(it, &subject, None)?);
+        let text = format!(
+            "nothing was forgotten: series of {} metrics and at least {} changes are about this subject",
+            metrics.len(),
+            changes.len()
+        );
+        return Err(Failure::new(USAGE, text).hint(
+            "look at them with `holdfast data export`; the same command with --yes forgets them, and nothing brings them back",
+        ));
+    }
+    let pairs = subject.where_.iter().filter_map(|pair| pair.split_once('='));
+    let where_ = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let answer: PurgeAnswer = it.client()?.ask(&Request::Purge { where_, target: subject.target, reason })?;
+    it.out.document(&answer, |_| {
+        format!(
+            "Forgotten: {} samples of {} series, and {} changes. Findings, decisions and the audit chain stay; what was exported \
+             has to be deleted there.\n",
+            answer.samples, answer.series, answer.changes
+        )
+    })?;
+    Ok(DONE)
 }

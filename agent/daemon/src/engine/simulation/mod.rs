@@ -277,6 +277,11 @@ impl Sim {
                 let known = self.world.journal.get(&request_id).cloned().map(Outcome::Known);
                 Some(Event::Outcome { remediation, step, undo, result: Ok(known) })
             }
+            Command::Purge { filter, answer } => {
+                let purged = self.telemetry.as_ref()?.purge(filter).unwrap();
+                let _ = answer.send(Ok(serde_json::json!({ "changes": purged.changes })));
+                None
+            }
             Command::Simulate { answer, .. } => {
                 let _ = answer.send(Ok(serde_json::json!({})));
                 None

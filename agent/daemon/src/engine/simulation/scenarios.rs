@@ -233,6 +233,25 @@ fn random_histories_keep_the_invariants() {
 }
 
 #[test]
+fn purging_is_recorded_without_the_values_and_forgets_changes_in_memory_too() {
+    let mut sim = crashed("", Mode::Advise);
+    sim.run(2);
+    let about = || crate::store::ChangeFilter { target: Some("unit:web.service".into()), ..Default::default() };
+    let held = |sim: &Sim| sim.telemetry.as_ref().unwrap().reader().changes(&about()).unwrap().len();
+    sim.telemetry.as_ref().unwrap().flush().unwrap();
+    assert!(held(&sim) > 0);
+    let empty = Request::Purge { where_: vec![], target: None, reason: "x".into() };
+    assert!(sim.ask(empty).is_err(), "everything is no subject");
+    let target = Some("unit:web.service".to_owned());
+    sim.ask(Request::Purge { where_: vec![], target, reason: "request 17".into() }).unwrap();
+    assert_eq!(held(&sim), 0);
+    let entries = sim.reader().audit_about("telemetry", 10).unwrap();
+    let text = serde_json::to_string(&entries).unwrap();
+    assert!(text.contains("request 17") && !text.contains("web.service"), "{text}");
+    assert!(sim.engine.as_ref().unwrap().changes.is_empty());
+}
+
+#[test]
 fn with_four_eyes_nobody_approves_a_plan_that_their_own_check_led_to() {
     for four_eyes in [true, false] {
         let mut sim = Sim::new(&AUTO.replace("unit.failed", "unit.*"), Mode::Approve);

@@ -130,6 +130,10 @@ impl Disk {
         let mut statement = self.db.prepare(sql).during(what, &self.path)?;
         let rows = statement.query_map([], |row| row.get(0)).during(what, &self.path)?;
         let gone: Vec<u32> = rows.collect::<rusqlite::Result<_>>().during(what, &self.path)?;
+        // A purged series' name must not stay in a free page.
+        self.db
+            .pragma_update(None, "secure_delete", if gone.is_empty() { "FAST" } else { "ON" })
+            .during(what, &self.path)?;
         for id in gone.into_iter().filter(|id| !used.contains(id)) {
             self.db.execute("DELETE FROM series WHERE id = ?", [id]).during(what, &self.path)?;
             self.db.execute("DELETE FROM counter_reset WHERE series = ?", [id]).during(what, &self.path)?;

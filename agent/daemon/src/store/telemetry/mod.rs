@@ -9,6 +9,7 @@ mod disk;
 mod export;
 mod fill;
 mod merge;
+mod purge;
 mod query;
 mod reader;
 mod registry;
@@ -43,6 +44,7 @@ use crate::telemetry::events::{QueueFull, StoreFailed, StoreSetAside};
 
 pub use export::{ExportCursor, ExportSeries, ExportSlice, Gap};
 pub use fill::Fill;
+pub use purge::{PurgeFilter, Purged};
 pub use query::Agg;
 pub use reader::{ChangeFilter, Query, SeriesFilter, SeriesPoints, TelemetryReader};
 pub use registry::SeriesRegistry;
@@ -203,6 +205,7 @@ impl Record {
 enum Message {
     Write(Record),
     Flush(SyncSender<Result<(), StoreError>>),
+    Purge(PurgeFilter, SyncSender<Result<Purged, StoreError>>),
     Close(SyncSender<Result<(), StoreError>>),
 }
 
@@ -295,6 +298,14 @@ impl TelemetryDb {
     /// Waits until everything queued before is written; the error says why it is not.
     pub fn flush(&self) -> Result<(), StoreError> {
         self.ask(Message::Flush)
+    }
+
+    /// Forgets the samples of some series and some changes, for good. Blocks, with all writing, for as long as it takes to
+    /// write every stretch again that holds some of them: not for async tasks. An empty filter forgets nothing.
+    pub fn purge(&self, filter: PurgeFilter) -> Result<Purged, StoreError> {
+        let (done, wait) = sync_channel(1);
+        self.0.queue.send(Message::Purge(filter, done)).map_err(|_| StoreError::Closed)?;
+        wait.recv().map_err(|_| StoreError::Closed)?
     }
 
     /// Writes what is queued and stops the writer. What cannot be written by now is lost.

@@ -3,13 +3,13 @@
 //! What fails to be written waits, within bounds, and is tried again with the next message or a second later; what does
 //! not fit any more is a counted loss, and a row of the gap ledger once writing works again.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
-use holdfast_core::model::Timestamp;
+use holdfast_core::model::{SeriesKey, Timestamp};
 use rusqlite::params;
 
 use super::super::error::{Context, StoreError};
@@ -17,7 +17,7 @@ use super::super::sqlite::Pool;
 use super::disk::Disk;
 use super::seal::{self, TICKS_MAX};
 use super::tail::{Counters, Tail, last_sealed, write_change, write_series, write_tick};
-use super::{Gap, Message, Record, SeriesRegistry, Shared, StoreEvent, TelemetryOptions};
+use super::{Gap, Message, PurgeFilter, Purged, Record, SeriesRegistry, Shared, StoreEvent, TelemetryOptions};
 use crate::telemetry::Chain;
 
 /// Records that may wait in memory while writing fails: some minutes of ticks and a burst of changes.
@@ -92,10 +92,12 @@ impl Writer {
                 }
             };
             let mut flushes: Vec<Done> = Vec::new();
+            let mut purges = Vec::new();
             for message in first.into_iter().chain(messages.try_iter().take(TRANSACTION_MAX - 1)) {
                 match message {
                     Message::Write(record) => self.waiting.push_back(record),
                     Message::Flush(done) => flushes.push(done),
+                    Message::Purge(filter, done) => purges.push((filter, done)),
                     Message::Close(done) => closing = Some(done),
                 }
             }
@@ -104,8 +106,28 @@ impl Writer {
                 let answer = result.clone().map_err(|why| self.unwritten(why));
                 let _ = done.send(answer);
             }
+            for (filter, done) in purges {
+                let answer = result.clone().map_err(|why| self.unwritten(why)).and_then(|()| self.purge(&filter));
+                let _ = done.send(answer);
+            }
         }
         self.lose(self.waiting.len());
+    }
+
+    fn purge(&mut self, filter: &PurgeFilter) -> Result<Purged, StoreError> {
+        let has = |key: &SeriesKey| filter.where_.iter().all(|(name, value)| key.attributes.get(name) == Some(value));
+        let series: BTreeSet<u32> = match filter.where_.as_slice() {
+            [] => BTreeSet::new(),
+            _ => self.registry.select(None).into_iter().filter(|(_, key)| has(key)).map(|(id, _)| id.0).collect(),
+        };
+        let disk = self.disk.as_mut().ok_or(StoreError::Closed)?;
+        disk.seal()?;
+        let purged = disk.purge(&series, filter);
+        let next_seq = self.tail.next_seq;
+        // Counters go on from what is stored now.
+        self.tail = Tail { next_seq, ..Tail::default() };
+        self.load()?;
+        purged
     }
 
     fn unwritten(&self, why: String) -> StoreError {

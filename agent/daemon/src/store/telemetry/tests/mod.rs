@@ -1,4 +1,5 @@
 mod migration;
+mod purge;
 mod soak;
 mod tiers;
 
