@@ -225,6 +225,9 @@ impl Collector for Cgroup {
                 failed.get_or_insert_with(|| format!("{}: {error}", group.directory()));
             }
         }
+        if self.groups.is_empty() && self.left_out.iter().all(|(count, _)| *count == 0) {
+            return Ok(Reading::Absent { why: format!("no unit and no container has a cgroup below {root}") });
+        }
         for ((count, series), (name, unit)) in self.left_out.iter_mut().zip(NAMES) {
             context.sink.put(series, *count as f64, || {
                 gauge("holdfast.collect.left_out", unit, &[("holdfast.collect.kind", name)])
@@ -232,9 +235,6 @@ impl Collector for Cgroup {
         }
         if let Some(why) = failed {
             return Ok(Reading::Partial { why });
-        }
-        if self.groups.is_empty() {
-            return Ok(Reading::Absent { why: format!("no unit and no container has a cgroup below {root}") });
         }
         Ok(Reading::Taken)
     }

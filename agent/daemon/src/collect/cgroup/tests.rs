@@ -214,6 +214,16 @@ fn one_broken_cgroup_does_not_hide_the_others() {
 }
 
 #[test]
+fn a_host_whose_cgroups_are_nobodys_is_absent() {
+    let host = Host::new("/sys/fs/cgroup");
+    std::fs::create_dir_all(host.path("some-directory")).unwrap();
+    let (fs, mut sink) = (FsRoot::new(host.dir.path()), host.sink);
+    let mut context = Context { fs: &fs, text: &mut String::new(), sink: &mut sink };
+    assert!(matches!(collector().collect(&mut context).unwrap(), Reading::Absent { .. }));
+    assert!(sink.take(holdfast_core::model::Timestamp::from_secs(0)).samples.is_empty());
+}
+
+#[test]
 fn a_host_without_the_second_version_is_absent_not_empty() {
     let (reading, samples) = Trees::of("bare").read(&mut collector(), 1).unwrap();
     assert!(matches!(reading, Reading::Absent { why } if why.contains("version 2")));
