@@ -72,7 +72,7 @@ pub struct TelemetryOptions {
     /// The database and its write-ahead log together stay below this many bytes; the oldest data make room. At least
     /// 4 MiB are used. Default: 2 GiB.
     pub size_max_bytes: u64,
-    /// Ticks that are sealed together, 2 to 32 768. Unsealed ones take more room. Default: 300.
+    /// Ticks that are sealed together, 2 to 32 768. Unsealed ones take more room. Default: 240.
     pub seal_ticks: u32,
     /// Ticks that are merged into one stretch in the end. More compress better and cost more to read a few of. Default: 3600.
     pub merge_ticks: u32,
@@ -93,7 +93,7 @@ impl Default for TelemetryOptions {
             hours: Duration::from_hours(730 * 24),
             changes: Duration::from_hours(90 * 24),
             size_max_bytes: 2 << 30,
-            seal_ticks: 300,
+            seal_ticks: 240,
             merge_ticks: 3_600,
             seal_after: Duration::from_mins(30),
             series_max: 20_000,

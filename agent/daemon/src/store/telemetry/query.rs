@@ -124,22 +124,26 @@ impl Gather {
         }
     }
 
-    /// Consecutive samples, oldest first.
+    /// Consecutive samples; time does not go back among them.
     pub(super) fn add_run(&mut self, times: &[i64], values: &[f64]) {
         let simple = matches!(self.agg, Agg::Avg | Agg::Sum | Agg::Count | Agg::Last | Agg::Min | Agg::Max);
         let (Some(steps), true) = (self.steps, simple) else {
             times.iter().zip(values).for_each(|(at, value)| self.add(*at, *value));
             return;
         };
-        let mut from = 0;
+        // Steps mostly hold as many samples as the one before.
+        let (mut from, mut usual) = (0, 1);
         while let (Some(times @ [first, ..]), Some(values)) = (times.get(from..), values.get(from..)) {
             if *first < self.since {
                 from += 1;
                 continue;
             }
             let start = steps.start_of(*first);
-            let (floor, end) = (start.max(self.since), start.saturating_add(steps.ns));
-            let count = times.iter().take_while(|at| **at >= floor && **at < end).count().max(1);
+            let end = start.saturating_add(steps.ns);
+            let as_usual =
+                times.get(usual - 1).is_some_and(|at| *at < end) && times.get(usual).is_none_or(|at| *at >= end);
+            let count = if as_usual { usual } else { times.partition_point(|at| *at < end).max(1) };
+            usual = count;
             let last_at = times.get(count - 1).copied().unwrap_or(*first);
             let within = values.get(..count).unwrap_or_default();
             let Some(last) = within.last() else { return };

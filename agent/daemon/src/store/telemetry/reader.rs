@@ -226,14 +226,12 @@ impl TelemetryReader {
                     }
                     continue;
                 }
-                // Without a way out in the middle it takes many at a time.
-                let ordered = segment.times.windows(2).filter(|pair| pair[0] > pair[1]).count() == 0;
                 for place in segment.places(path)? {
                     let Some(gather) = gathers.get_mut(&place.series) else { continue };
                     let column = segments.column(&segment, place)?;
                     for (first, values) in column.runs() {
                         let Some(times) = segment.times.get(first..first + values.len()) else { continue };
-                        if ordered {
+                        if segment.ordered {
                             let begin = times.partition_point(|at| *at < from);
                             let end = times.partition_point(|at| *at <= until).max(begin);
                             if let (Some(times), Some(values)) = (times.get(begin..end), values.get(begin..end)) {

@@ -127,17 +127,31 @@ impl<'b> BitReader<'b> {
         if self.count < 56 {
             self.fill();
         }
-        let scale = match self.take(2)? {
-            DIFFERENCE => return Some(then.wrapping_add(unzigzag(self.size()?) as u64)),
+        // Nearly every step lies in what is held, and is taken as one.
+        let (first, next) = (self.held & 3, self.held >> 2 & 7);
+        let (kind, head) = if first == ESCAPE { (next, 5) } else { (first, 2) };
+        let bits = (self.held >> head & 63) as u32;
+        let (known, all) = (bits.saturating_sub(1), head + 6 + bits.saturating_sub(1));
+        if all > self.count || (first == ESCAPE && kind == RAW) {
+            return self.long_step(then);
+        }
+        let highest = u64::from(bits > 0) << known;
+        let size = self.held >> (head + 6) & ((1 << known) - 1) | highest;
+        self.held >>= all;
+        self.count -= all;
+        if first == DIFFERENCE { Some(differing(then, size)) } else { counted(then, kind, size) }
+    }
+
+    fn long_step(&mut self, then: u64) -> Option<u64> {
+        let kind = match self.take(2)? {
+            DIFFERENCE => return Some(differing(then, self.size()?)),
             ESCAPE => match self.take(3)? {
                 RAW => return self.take(64),
-                scale => scale,
+                kind => kind,
             },
-            scale => scale,
+            kind => kind,
         };
-        let scale = *SCALES.get(usize::try_from(scale).ok()?)?;
-        let whole = scaled(then, scale).wrapping_add(unzigzag(self.size()?));
-        Some(if scale == 1.0 { whole as f64 } else { whole as f64 / scale }.to_bits())
+        counted(then, kind, self.size()?)
     }
 
     fn size(&mut self) -> Option<u64> {
@@ -147,6 +161,18 @@ impl<'b> BitReader<'b> {
             bits => Some(self.take(bits - 1)? | 1 << (bits - 1)),
         }
     }
+}
+
+/// The value whose bits differ by so much.
+fn differing(then: u64, size: u64) -> u64 {
+    then.wrapping_add(unzigzag(size) as u64)
+}
+
+/// The value that is so many more in one of the scales.
+fn counted(then: u64, scale: u64, size: u64) -> Option<u64> {
+    let scale = *SCALES.get(usize::try_from(scale).ok()?)?;
+    let whole = scaled(then, scale).wrapping_add(unzigzag(size)) as f64;
+    Some(if scale == 1.0 { whole } else { whole / scale }.to_bits())
 }
 
 fn zigzag(value: i64) -> u64 {

@@ -23,6 +23,8 @@ pub(super) struct Segment {
     pub(super) last_seq: i64,
     /// Of a coarser tier: the starts of its steps.
     pub(super) times: Vec<i64>,
+    /// Whether time never goes back among them.
+    pub(super) ordered: bool,
     directory: Vec<u8>,
     page_bytes: usize,
 }
@@ -75,8 +77,9 @@ impl<'c> Segments<'c> {
                 let timeline = row.get_ref(3)?.as_blob()?;
                 let times = wanted.and_then(|n| segment::timeline(timeline, n));
                 let (Some(times), Some(page_bytes)) = (times, page_bytes) else { return Ok(None) };
+                let ordered = segment::goes_on_evenly(timeline) || times.is_sorted();
                 let directory = row.get(4)?;
-                Ok(Some(Segment { id, tier, first_seq, last_seq, times, directory, page_bytes }))
+                Ok(Some(Segment { id, tier, first_seq, last_seq, times, ordered, directory, page_bytes }))
             })
             .optional()
             .during(WHAT, self.path)?;
