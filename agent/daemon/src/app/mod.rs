@@ -39,6 +39,8 @@ pub use error::AppError;
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
 /// Worker threads; the loop, the collectors and the store's writer have their own.
 const WORKERS: usize = 2;
+/// Descriptors that are asked for.
+const DESCRIPTORS: u64 = 16_384;
 /// The socket may be opened by the agent's group; who may do what is said in `[access]`.
 const SOCKET_MODE: u32 = 0o660;
 
@@ -46,6 +48,7 @@ const SOCKET_MODE: u32 = 0o660;
 pub fn run(loaded: Loaded, path: Option<PathBuf>, overrides: Overrides) -> Result<(), AppError> {
     // Whatever the agent writes is its own user's; the socket gets its permissions by name.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    more_descriptors();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .thread_name("holdfast")
@@ -55,6 +58,17 @@ pub fn run(loaded: Loaded, path: Option<PathBuf>, overrides: Overrides) -> Resul
     let result = runtime.block_on(serve(loaded, (path, overrides)));
     runtime.shutdown_timeout(Duration::from_secs(2));
     result
+}
+
+/// The soft limit of descriptors is for programs that use `select`; this one holds the kernel's files open.
+fn more_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let current = limit.maximum.map_or(DESCRIPTORS, |most| most.min(DESCRIPTORS));
+    if limit.current.is_some_and(|now| now < current) {
+        // Refused, the agent runs with fewer: files are opened anew more often.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(current), maximum: limit.maximum });
+    }
 }
 
 async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(), AppError> {

@@ -26,8 +26,14 @@ use super::sink::{Cached, gauge};
 use super::{CollectError, Collector, Context, Reading};
 
 const LOOK_AGAIN: u32 = 6;
-/// Files that stay open; the service may have 1024 descriptors, and the rest of the agent needs some.
-const HELD_MAX: usize = 384;
+/// Files that stay open, at most.
+const HELD_MAX: usize = 4_096;
+
+/// Files that may stay open here: a third of the descriptors that the process may have, since the rest of the agent needs some.
+fn held_max() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.map_or(HELD_MAX, |limit| usize::try_from(limit / 3).unwrap_or(HELD_MAX).min(HELD_MAX))
+}
 const NAMES: [(&str, &str); 2] = [("unit", "{unit}"), ("container", "{container}")];
 
 struct Member {
@@ -144,6 +150,7 @@ impl Cgroup {
             kept.push((group, directories));
         }
         drop(old);
+        let held_max = held_max();
         self.held = kept.iter().flat_map(|(group, _)| &group.members).filter(|m| m.held).count() * Files::EACH;
         for (group, directories) in &mut kept {
             for member in &mut group.members {
@@ -153,7 +160,7 @@ impl Cgroup {
                 if group.members.iter().any(|member| member.files.directory() == directory) {
                     continue;
                 }
-                let held = self.held + Files::EACH <= HELD_MAX;
+                let held = self.held + Files::EACH <= held_max;
                 self.held += if held { Files::EACH } else { 0 };
                 group.members.push(Member { files: Files::of(directory, held), held, last: [0.0; NOTHING.len()] });
             }
