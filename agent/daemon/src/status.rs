@@ -33,6 +33,9 @@ pub struct StatusDocument {
     pub store: StoreStatus,
     /// One a destination.
     pub exports: Vec<serde_json::Value>,
+    /// One a receiver of what applications and pipelines say, and a scraped target; only those that are on.
+    #[serde(default)]
+    pub receivers: Vec<ReceiverStatus>,
     /// The policy in force.
     pub policy: PolicyStatus,
     /// Open findings.
@@ -142,6 +145,28 @@ pub struct StoreStatus {
     pub newest: Option<Timestamp>,
     /// Why writing fails at the moment.
     pub failing: Option<String>,
+}
+
+/// How one receiver or scraped target stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiverStatus {
+    /// `otlp-http`, `otlp-grpc`, `cdevents`, `scrape`.
+    pub name: String,
+    /// Where it listens, or what it reads.
+    pub address: String,
+    /// Why it does not work at the moment.
+    pub failing: Option<String>,
+    /// Requests taken, or scrapes made, since the start.
+    pub requests: u64,
+    /// Points, spans, records and events taken since the start.
+    pub accepted: u64,
+    /// What was refused since the start, by reason; reasons that begin with `requests_` count requests.
+    pub rejected: std::collections::BTreeMap<String, u64>,
+    /// Attributes of resources that were left out, for they tell no series apart.
+    #[serde(default)]
+    pub attributes_left_out: u64,
+    /// The last refusal or failure; stays after a recovery.
+    pub last_error: Option<String>,
 }
 
 /// The policy in force.

@@ -18,7 +18,8 @@ pub struct DetectConfig {
     pub sustained: Interval,
     /// Time after which a departure that stays is taken as the new normal. Default: "1h".
     pub adopt_after: Interval,
-    /// Series compared with their past in addition to the standard ones (utilisations, pressure, load, disk time). Default: none.
+    /// Series compared with their past in addition to the standard ones (utilisations, pressure, load, disk time, error
+    /// ratio and latency of applications). Default: none.
     pub watch: Vec<Watch>,
     /// Limits of your own. One with the name of a standard limit replaces it. Default: none.
     pub threshold: Vec<Threshold>,

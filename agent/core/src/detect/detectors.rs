@@ -35,7 +35,7 @@ const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
 const VALUE_MAX: f64 = 1e100;
 
 /// Series compared with their past without being told to: what a person would look at first.
-const STANDARD: [(&str, &[(&str, &str)]); 10] = [
+const STANDARD: [(&str, &[(&str, &str)]); 12] = [
     ("holdfast.cpu.utilization", &[]),
     ("system.cpu.utilization", &[("cpu.mode", "iowait")]),
     ("system.cpu.utilization", &[("cpu.mode", "steal")]),
@@ -46,6 +46,8 @@ const STANDARD: [(&str, &[(&str, &str)]); 10] = [
     ("system.disk.io_time", &[]),
     ("system.network.errors", &[]),
     ("system.network.packet.dropped", &[]),
+    ("holdfast.app.error.ratio", &[]),
+    ("holdfast.app.latency.p95", &[]),
 ];
 
 /// All per-sample methods.

@@ -14,8 +14,8 @@ use crate::config::Config;
 use crate::event_loop::{Event, Events, FileFound};
 use crate::host::systemd::{Systemd, UnitChange};
 use crate::host::{Clock, FsRoot};
-use crate::ingest;
 use crate::ingest::files::{FileSeen, FileWatch};
+use crate::ingest::{self, Ingest};
 use crate::telemetry::Chain;
 
 /// Readings that may wait between a source and the loop.
@@ -38,14 +38,14 @@ pub(super) fn start(
     fs: &FsRoot,
     clock: &Arc<dyn Clock>,
     events: &Events,
-    collectors: Collectors,
+    (collectors, intake): (Collectors, Ingest),
     systemd: Systemd,
     stopping: &watch::Receiver<bool>,
 ) -> std::io::Result<Feeds> {
     let states: ActiveStates = Arc::default();
     collect(
         config.collect.every.0,
-        collectors,
+        (collectors, intake),
         Arc::clone(clock),
         events.clone(),
         Arc::clone(&states),
@@ -59,7 +59,7 @@ pub(super) fn start(
 
 fn collect(
     every: Duration,
-    mut collectors: Collectors,
+    (mut collectors, intake): (Collectors, Ingest),
     clock: Arc<dyn Clock>,
     events: Events,
     states: ActiveStates,
@@ -72,8 +72,9 @@ fn collect(
                 let states = states.lock().unwrap_or_else(PoisonError::into_inner);
                 collectors.count_units(states.values().map(String::as_str));
             }
-            let batch = Arc::new(collectors.collect(clock.wall()));
-            events.offer(Event::Tick(batch, collectors.report()));
+            let mut batch = collectors.collect(clock.wall());
+            intake.drain(&mut batch);
+            events.offer(Event::Tick(Arc::new(batch), collectors.report()));
             let now = clock.monotonic();
             // Ticks that were missed (a suspended machine) are not made up for.
             due = (due + every).max(now);

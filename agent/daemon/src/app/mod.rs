@@ -7,6 +7,7 @@
 mod error;
 mod feeds;
 mod hands;
+mod ingest;
 mod policy;
 mod view;
 
@@ -27,6 +28,7 @@ use crate::event_loop::{self, Event};
 use crate::export::{self, ExportConfig, ExportHandle};
 use crate::host::systemd::Systemd;
 use crate::host::{Clock, FsRoot, OsRandom, SystemClock};
+use crate::ingest::Ingest;
 use crate::plugins::{Plugins, Sources, SystemdUnits, UnitSource};
 use crate::request::Door;
 use crate::service::{self, Notify, Signal};
@@ -122,6 +124,8 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
     let (door, calls) = Door::new();
     let reader = state.reader();
     let now = Moment { wall: clock.wall(), mono: clock.monotonic() };
+    let numbers = Arc::new(ingest::Numbers(telemetry_db.registry()));
+    let intake = Ingest::new(&config.ingest, numbers, Arc::clone(&clock));
     let engine = engine(
         &config,
         now,
@@ -135,6 +139,7 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
             policy,
             policy_files,
             exports: &exports,
+            ingest: intake.clone(),
         },
     )?;
 
@@ -159,8 +164,9 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
 
     let collectors =
         Collectors::with_clock(fs.clone(), telemetry_db.registry(), config.collect.clone(), Arc::clone(&clock));
-    let feeds =
-        feeds::start(&config, &fs, &clock, &events, collectors, systemd, &stopping).map_err(AppError::Runtime)?;
+    intake.start(&stopping);
+    let feeds = feeds::start(&config, &fs, &clock, &events, (collectors, intake), systemd, &stopping)
+        .map_err(AppError::Runtime)?;
     for (plugin, every) in plugins.scheduled() {
         feeds::schedule(plugin, every, events.clone(), stopping.clone());
     }
@@ -238,10 +244,11 @@ struct EngineParts<'a> {
     policy: Policy,
     policy_files: Vec<String>,
     exports: &'a Arc<Vec<ExportHandle>>,
+    ingest: Ingest,
 }
 
 fn engine(config: &Config, now: Moment, parts: EngineParts<'_>) -> Result<Engine, AppError> {
-    let EngineParts { host, redactor, state, telemetry, blobs, plugins, policy, policy_files, exports } = parts;
+    let EngineParts { host, redactor, state, telemetry, blobs, plugins, policy, policy_files, exports, ingest } = parts;
     let engine_config = EngineConfig {
         host: host.to_owned(),
         environment: config.agent.environment.clone(),
@@ -258,7 +265,7 @@ fn engine(config: &Config, now: Moment, parts: EngineParts<'_>) -> Result<Engine
         state,
         telemetry: telemetry.clone(),
         blobs: blobs.clone(),
-        plugins: Arc::new(view::View { plugins: Arc::clone(plugins), exports: Arc::clone(exports) }),
+        plugins: Arc::new(view::View { plugins: Arc::clone(plugins), exports: Arc::clone(exports), ingest }),
         policy,
         policy_files,
         ids: Box::new(OsRandom::default()),

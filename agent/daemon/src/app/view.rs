@@ -8,8 +8,9 @@ use super::AppError;
 use crate::config::Config;
 use crate::engine::{ActGrant, PluginView};
 use crate::export::ExportHandle;
+use crate::ingest::Ingest;
 use crate::plugins::{Plugins, PluginsOptions, Sources};
-use crate::status::PluginStatus;
+use crate::status::{PluginStatus, ReceiverStatus};
 use crate::store::PluginStateWrite;
 use crate::telemetry::Chain;
 
@@ -17,6 +18,7 @@ use crate::telemetry::Chain;
 pub(super) struct View {
     pub(super) plugins: Arc<Plugins>,
     pub(super) exports: Arc<Vec<ExportHandle>>,
+    pub(super) ingest: Ingest,
 }
 
 impl PluginView for View {
@@ -44,6 +46,10 @@ impl PluginView for View {
 
     fn detections(&self, at: Timestamp) -> Vec<Detection> {
         self.plugins.detections(at)
+    }
+
+    fn receivers(&self) -> Vec<ReceiverStatus> {
+        self.ingest.statuses()
     }
 
     fn exports(&self) -> Vec<serde_json::Value> {

@@ -44,14 +44,14 @@ pub(super) struct Problem {
 }
 
 #[derive(Default)]
-struct Problems(Vec<Problem>);
+pub(super) struct Problems(Vec<Problem>);
 
 impl Problems {
-    fn add(&mut self, key: impl Into<String>, message: impl Into<String>, hint: impl Into<Option<String>>) {
+    pub(super) fn add(&mut self, key: impl Into<String>, message: impl Into<String>, hint: impl Into<Option<String>>) {
         self.0.push(Problem { key: key.into(), message: message.into(), hint: hint.into() });
     }
 
-    fn directory(&mut self, key: impl Into<String>, path: &Path) {
+    pub(super) fn directory(&mut self, key: impl Into<String>, path: &Path) {
         if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
             let message = format!("`{}` is not an absolute path without `..`", path.display());
             self.add(key, message, "begin it with `/`: the agent has no directory of its own to start from".to_owned());
@@ -67,13 +67,13 @@ impl Problems {
         }
     }
 
-    fn at_least(&mut self, key: impl Into<String>, is: Interval, least: Interval) {
+    pub(super) fn at_least(&mut self, key: impl Into<String>, is: Interval, least: Interval) {
         if is < least {
             self.add(key, format!("`{is}` is too short"), format!("write \"{least}\" or more"));
         }
     }
 
-    fn within(&mut self, key: &str, is: ByteSize, least: ByteSize, most: ByteSize) {
+    pub(super) fn within(&mut self, key: &str, is: ByteSize, least: ByteSize, most: ByteSize) {
         if is < least || is > most {
             self.add(key, format!("`{is}` is out of range"), format!("write a size from \"{least}\" to \"{most}\""));
         }
@@ -89,7 +89,7 @@ impl Problems {
         }
     }
 
-    fn endpoint(&mut self, key: String, endpoint: &str) {
+    pub(super) fn endpoint(&mut self, key: String, endpoint: &str) {
         if endpoint.starts_with("https://") {
             let hint =
                 "send to an OpenTelemetry Collector on this host, such as \"http://127.0.0.1:4318\", and let it \
@@ -161,6 +161,7 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     found.at_least("store.retention-changes", config.store.retention_changes, Interval::secs(60));
     found.within("store.size-max", config.store.size_max, ByteSize(4 << 20), ByteSize(1 << 50));
     detect(&mut found, &config.detect);
+    super::ingest::check(&mut found, &config.ingest);
     for (index, glob) in config.watch.files.iter().enumerate() {
         found.glob(format!("watch.files[{index}]"), glob);
     }

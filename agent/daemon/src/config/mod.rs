@@ -6,6 +6,7 @@
 
 mod check;
 mod error;
+mod ingest;
 mod load;
 mod types;
 mod user;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::collect::CollectConfig;
 use crate::data::Required;
 use crate::host::systemd::Bus;
+use crate::ingest::IngestConfig;
 use crate::telemetry::Format;
 
 /// Everything that can be configured. The default is what a fresh host gets.
@@ -30,6 +31,8 @@ pub struct Config {
     pub data: DataConfig,
     /// What is taken out of texts before anything is stored or sent.
     pub redact: RedactConfig,
+    /// What applications and pipelines say.
+    pub ingest: IngestConfig,
     /// Files whose content matters.
     pub watch: WatchConfig,
     /// systemd units.

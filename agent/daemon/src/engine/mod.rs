@@ -98,6 +98,10 @@ pub trait PluginView: Send + Sync {
     fn detections(&self, _at: Timestamp) -> Vec<Detection> {
         Vec::new()
     }
+    /// How the receivers stand, for `status`.
+    fn receivers(&self) -> Vec<crate::status::ReceiverStatus> {
+        Vec::new()
+    }
     /// How the exporters stand, for `status`.
     fn exports(&self) -> Vec<serde_json::Value> {
         Vec::new()

@@ -38,6 +38,7 @@ impl Engine {
             collectors: collectors.collect(),
             plugins: self.plugins.statuses(),
             exports: self.plugins.exports(),
+            receivers: self.plugins.receivers(),
             policy: PolicyStatus {
                 digest: self.policy.digest().to_owned(),
                 files: self.policy_files.clone(),

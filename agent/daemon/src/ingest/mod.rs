@@ -1,7 +1,98 @@
-//! What was altered around the machine: watched files and packages. Units are told by `host::systemd`.
+//! What was altered around the machine, and what its applications and pipelines say: watched files and packages; OTLP, scraped
+//! targets and CDEvents. Units are told by `host::systemd`.
 //!
 //! Everything here reads and tells; it never judges and never acts. A notice that was lost is made good by a look at
-//! everything; whatever exceeds a bound is counted and said.
+//! everything; whatever exceeds a bound is counted and said, to the sender too.
 
+mod body;
+mod config;
 pub mod dpkg;
 pub mod files;
+mod intake;
+mod otlp;
+mod privacy;
+mod rate;
+mod server;
+mod tally;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use holdfast_core::model::SampleBatch;
+use tokio::sync::watch;
+
+use crate::host::Clock;
+use crate::status::ReceiverStatus;
+use body::Room;
+use intake::Intake;
+use rate::Rate;
+use tally::Tally;
+
+pub use config::{IngestConfig, Limits, ScrapeTarget};
+pub use intake::Registry;
+
+/// What is taken in from applications and pipelines; cheap to clone.
+#[derive(Clone)]
+pub struct Ingest {
+    config: Arc<IngestConfig>,
+    clock: Arc<dyn Clock>,
+    intake: Intake,
+    http: Tally,
+    grpc: Tally,
+    /// What was derived and found no room.
+    derived: Tally,
+}
+
+impl Ingest {
+    /// As configured; nothing listens yet.
+    pub fn new(config: &IngestConfig, registry: Arc<dyn Registry>, clock: Arc<dyn Clock>) -> Self {
+        let address = |it: Option<SocketAddr>| it.map(|at| at.to_string()).unwrap_or_default();
+        Self {
+            intake: Intake::new(config.limits.clone(), registry, Arc::clone(&clock)),
+            http: Tally::new("otlp-http", address(config.otlp_http)),
+            grpc: Tally::new("otlp-grpc", address(config.otlp_grpc)),
+            derived: Tally::new("derived", String::new()),
+            config: Arc::new(config.clone()),
+            clock,
+        }
+    }
+
+    /// Starts what is configured, on the runtime of the caller; everything ends when `stopping` says so.
+    pub fn start(&self, stopping: &watch::Receiver<bool>) {
+        let limits = &self.config.limits;
+        let room = Room::new(limits.body_max.0);
+        let rate = Arc::new(Rate::new(limits.requests_per_second));
+        let shared = otlp::Shared::new(self.intake.clone(), room, rate, Arc::clone(&self.clock));
+        if let Some(address) = self.config.otlp_http {
+            let handler = Arc::new(otlp::Http { shared: shared.clone(), tally: self.http.clone() });
+            tokio::spawn(server::listen(address, handler, self.http.clone(), stopping.clone()));
+        }
+        if let Some(address) = self.config.otlp_grpc {
+            let handler = Arc::new(otlp::Grpc { shared, tally: self.grpc.clone() });
+            tokio::spawn(server::listen(address, handler, self.grpc.clone(), stopping.clone()));
+        }
+    }
+
+    /// Puts what was said since the last tick into this one's batch.
+    pub fn drain(&self, batch: &mut SampleBatch) {
+        self.intake.drain(batch);
+        for (reason, count) in self.intake.take_unsaid().0 {
+            self.derived.reject(reason.word(), count);
+            self.derived.error(&format!("series derived from spans are {}", reason.text()));
+        }
+    }
+
+    /// How each receiver that is on stands.
+    pub fn statuses(&self) -> Vec<ReceiverStatus> {
+        let on = [(self.config.otlp_http.is_some(), &self.http), (self.config.otlp_grpc.is_some(), &self.grpc)];
+        let mut all: Vec<ReceiverStatus> = on.iter().filter(|(on, _)| *on).map(|(_, it)| it.status()).collect();
+        let derived = self.derived.status();
+        if !derived.rejected.is_empty() {
+            all.push(ReceiverStatus {
+                address: format!("{} of {} series", self.intake.series().0, self.intake.series().1),
+                ..derived
+            });
+        }
+        all
+    }
+}

@@ -42,6 +42,8 @@ counters! {
     ExportRejected => "holdfast.export.rejected",
     /// Ticks that were deleted before they were exported.
     ExportSkipped => "holdfast.export.skipped",
+    /// Points, spans, records, events and requests that a receiver refused.
+    IngestRejected => "holdfast.ingest.rejected",
     /// Times that a store could not be written.
     StoreFailures => "holdfast.store.failures",
     /// Damaged telemetry databases that were set aside.

@@ -421,6 +421,16 @@ fn status() -> StatusDocument {
         open_incidents: 1,
         pending_approvals: 1,
         audit_head: Head { seq: 3, hash: "f".repeat(64) },
+        receivers: vec![crate::status::ReceiverStatus {
+            name: "otlp-http".into(),
+            address: "127.0.0.1:4318".into(),
+            failing: None,
+            requests: 120,
+            accepted: 48_000,
+            rejected: [("series_per_source".to_owned(), 1_500)].into(),
+            attributes_left_out: 0,
+            last_error: Some("1500 data points over ingest.limits.series-per-source for this service.name".into()),
+        }],
         problems: vec!["the actuator does not answer".into()],
     }
 }

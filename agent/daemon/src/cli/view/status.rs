@@ -49,6 +49,7 @@ pub(in super::super) fn status(it: &StatusDocument, look: Look) -> String {
     fact(&mut out, "audit", &format!("{} entries", it.audit_head.seq));
     store(&mut out, it);
     exports(&mut out, it, look);
+    receivers(&mut out, it);
     if !it.problems.is_empty() {
         section(&mut out, "Problems");
         for problem in &it.problems {
@@ -104,6 +105,22 @@ fn store(out: &mut String, it: &StatusDocument) {
     fact(out, "store", &text);
     if let Some(why) = &store.failing {
         fact(out, "", &paint(Ink::Red, &format!("writing fails: {why}")));
+    }
+}
+
+fn receivers(out: &mut String, it: &StatusDocument) {
+    for one in &it.receivers {
+        let mut line = format!("{} {}: {} accepted in {} requests", one.name, one.address, one.accepted, one.requests);
+        if !one.rejected.is_empty() {
+            let by: Vec<String> = one.rejected.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+            let _ = write!(line, ", {}", paint(Ink::Yellow, &format!("rejected {}", by.join(", "))));
+        }
+        fact(out, "ingest", &line);
+        match (&one.failing, &one.last_error) {
+            (Some(why), _) => fact(out, "", &paint(Ink::Red, &format!("failing: {why}"))),
+            (None, Some(why)) => fact(out, "", &format!("last error: {why}")),
+            (None, None) => {}
+        }
     }
 }
 

@@ -91,6 +91,16 @@ impl SeriesRegistry {
         (id, true)
     }
 
+    /// The number of a series that is known.
+    pub fn find(&self, key: &SeriesKey) -> Option<SeriesId> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner).ids.get(key).copied()
+    }
+
+    /// Series that can still be given a number of their own.
+    pub fn room(&self) -> usize {
+        self.series_max.saturating_sub(self.len())
+    }
+
     /// What a number stands for.
     pub fn key(&self, id: SeriesId) -> Option<Arc<SeriesKey>> {
         self.inner.read().unwrap_or_else(PoisonError::into_inner).keys.get(&id).cloned()

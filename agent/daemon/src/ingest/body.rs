@@ -1,0 +1,118 @@
+//! Bodies of requests: how long, how many at once, how compressed, and what is answered when that is too much.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::{Body, Bytes};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Bodies held at once. A body may be as long as `ingest.limits.body-max` before and after it is decompressed.
+const BODIES_MAX: usize = 8;
+/// Longest wait for a body to arrive.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
+/// Longest wait for room.
+const ROOM_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Why a request is not taken, whatever the protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Longer than this many bytes.
+    TooLarge(u64),
+    /// It can't be read; why.
+    Malformed(String),
+    /// Compressed in a way that is not known.
+    Compression(String),
+    /// It came too slowly.
+    Slow,
+    /// Not now: it may be sent again after this time.
+    Busy(Duration),
+    /// The receiver itself failed.
+    Failed,
+}
+
+impl Fault {
+    /// The word in `status`.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::TooLarge(_) => "requests_too_large",
+            Self::Malformed(_) => "requests_malformed",
+            Self::Compression(_) => "requests_compression",
+            Self::Slow => "requests_too_slow",
+            Self::Busy(_) => "requests_over_rate",
+            Self::Failed => "requests_failed",
+        }
+    }
+
+    /// For the sender.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::TooLarge(bytes) => format!("the body is longer than {bytes} bytes (ingest.limits.body-max)"),
+            Self::Malformed(why) => why.clone(),
+            Self::Compression(name) => format!("the compression `{name}` is not known; send gzip or none"),
+            Self::Slow => format!("the body did not arrive within {} s", BODY_DEADLINE.as_secs()),
+            Self::Busy(_) => "too many requests (ingest.limits.requests-per-second); send it again later".to_owned(),
+            Self::Failed => "the receiver failed; see the agent's log".to_owned(),
+        }
+    }
+
+    /// Whole seconds to wait, at least one.
+    pub(crate) fn retry_after_s(&self) -> Option<u64> {
+        match self {
+            Self::Busy(wait) => Some(wait.as_secs_f64().ceil().max(1.0) as u64),
+            _ => None,
+        }
+    }
+}
+
+/// Room for bodies; shared by all receivers.
+#[derive(Debug, Clone)]
+pub(crate) struct Room {
+    bodies: Arc<Semaphore>,
+    bytes_max: u64,
+}
+
+impl Room {
+    pub(crate) fn new(bytes_max: u64) -> Self {
+        Self { bodies: Arc::new(Semaphore::new(BODIES_MAX)), bytes_max }
+    }
+
+    /// Reads a body; the permit is to be kept for as long as its bytes are.
+    pub(crate) async fn read<B>(&self, body: B, slack: u64) -> Result<(Bytes, OwnedSemaphorePermit), Fault>
+    where
+        B: Body,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let most = self.bytes_max.saturating_add(slack);
+        if body.size_hint().lower() > most {
+            return Err(Fault::TooLarge(self.bytes_max));
+        }
+        let waiting = tokio::time::timeout(ROOM_DEADLINE, Arc::clone(&self.bodies).acquire_owned());
+        let Ok(Ok(permit)) = waiting.await else { return Err(Fault::Busy(ROOM_DEADLINE)) };
+        let limited = Limited::new(body, usize::try_from(most).unwrap_or(usize::MAX));
+        match tokio::time::timeout(BODY_DEADLINE, limited.collect()).await {
+            Ok(Ok(collected)) => Ok((collected.to_bytes(), permit)),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Fault::TooLarge(self.bytes_max)),
+            Ok(Err(_)) => Err(Fault::Malformed("the body broke off".to_owned())),
+            Err(_) => Err(Fault::Slow),
+        }
+    }
+
+    /// What was compressed, if it was; never more than the limit, however little was sent.
+    pub(crate) fn plain(&self, encoding: Option<&str>, bytes: &[u8]) -> Result<Vec<u8>, Fault> {
+        match encoding.map(str::trim).unwrap_or_default() {
+            "" | "identity" => Ok(bytes.to_vec()),
+            "gzip" => {
+                let mut out = Vec::new();
+                let most = self.bytes_max.saturating_add(1);
+                flate2::read::MultiGzDecoder::new(bytes)
+                    .take(most)
+                    .read_to_end(&mut out)
+                    .map_err(|error| Fault::Malformed(format!("the body is not gzip: {error}")))?;
+                if out.len() as u64 > self.bytes_max { Err(Fault::TooLarge(self.bytes_max)) } else { Ok(out) }
+            }
+            other => Err(Fault::Compression(other.chars().take(32).collect())),
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! Where everything that applications say about themselves meets, until the next tick takes it along.
+//!
+//! Receivers put points, spans and log records here; once a tick the newest value of each series goes into the tick's batch,
+//! so a thousand requests wake the loop no more often than none. **Bounded in every direction:** sources, series of a source,
+//! series in all, attributes and their lengths, operations of a service, histograms remembered. What exceeds a bound is
+//! refused with its reason, so that the receiver can say so to the sender; nothing is dropped in silence.
+//!
+//! A point is stored with the moment of the tick that takes it, at most [`LATE_MAX`] after its own; older ones are refused,
+//! and so is a point that is older than what its series has already.
+
+mod apps;
+pub(crate) mod quantile;
+mod series;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use holdfast_core::model::{Attributes, MetricKind, SampleBatch, SeriesId, SeriesKey, Timestamp};
+
+use super::config::Limits;
+use crate::host::Clock;
+use apps::Apps;
+pub(crate) use apps::{LogSeverity, Request};
+use quantile::{QUANTILES, Shape};
+use series::Table;
+
+/// How old a point may be.
+pub(crate) const LATE_MAX: Duration = Duration::from_mins(1);
+/// How far ahead of this machine's clock a sender may be.
+const AHEAD_MAX: Duration = Duration::from_secs(10);
+/// Time over which spans are summed up.
+const WINDOW: Duration = Duration::from_secs(10);
+/// A series without a point for so long makes room for others.
+const IDLE_MAX: Duration = Duration::from_mins(15);
+/// Counts of buckets that one histogram may have.
+const BUCKETS_MAX: usize = 512;
+/// Longest name and value of an attribute, and longest metric name, in bytes.
+const TEXT_BYTES_MAX: usize = 256;
+/// A first histogram that began so recently is told whole.
+const YOUNG: Duration = Duration::from_mins(5);
+
+/// The store's numbering of series.
+pub trait Registry: Send + Sync {
+    /// The number of a series that the store knows.
+    fn find(&self, key: &SeriesKey) -> Option<SeriesId>;
+    /// The number of a series, given now if need be.
+    fn intern(&self, key: &SeriesKey) -> SeriesId;
+    /// Series that may still be given a number without crowding out those of the host itself.
+    fn room(&self) -> usize;
+}
+
+/// Why a point was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reason {
+    TooOld,
+    InTheFuture,
+    OutOfOrder,
+    NotFinite,
+    Malformed,
+    Attributes,
+    SourceLimit,
+    SeriesOfSource,
+    SeriesInAll,
+    Rate,
+}
+
+impl Reason {
+    /// The word in `status`.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::TooOld => "too_old",
+            Self::InTheFuture => "in_the_future",
+            Self::OutOfOrder => "out_of_order",
+            Self::NotFinite => "not_finite",
+            Self::Malformed => "malformed",
+            Self::Attributes => "attributes",
+            Self::SourceLimit => "sources_max",
+            Self::SeriesOfSource => "series_per_source",
+            Self::SeriesInAll => "series_max",
+            Self::Rate => "rate",
+        }
+    }
+
+    /// For the sender: what to do about it.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::TooOld => "older than one minute",
+            Self::InTheFuture => "more than ten seconds in the future",
+            Self::OutOfOrder => "older than what was sent before for the same series",
+            Self::NotFinite => "not a finite number",
+            Self::Malformed => "of a kind or shape that is not understood",
+            Self::Attributes => "more or longer attributes than ingest.limits.attributes-max and 256 bytes allow",
+            Self::SourceLimit => "from more applications than ingest.limits.sources-max",
+            Self::SeriesOfSource => "over ingest.limits.series-per-source for this service.name",
+            Self::SeriesInAll => "over ingest.limits.series-max for this host",
+            Self::Rate => "over ingest.limits.requests-per-second for this service.name",
+        }
+    }
+}
+
+/// What was refused of one request, by reason.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Refused(pub(crate) BTreeMap<Reason, u64>);
+
+impl Refused {
+    pub(crate) fn add(&mut self, reason: Reason, count: u64) {
+        *self.0.entry(reason).or_default() += count;
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.0.values().sum()
+    }
+
+    /// One sentence for the sender; empty when nothing was refused.
+    pub(crate) fn message(&self, what: &str) -> String {
+        let parts: Vec<String> = self.0.iter().map(|(reason, n)| format!("{n} {what} {}", reason.text())).collect();
+        parts.join("; ")
+    }
+}
+
+/// What a point says.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Said {
+    /// A level, or a sum since the application's start.
+    Value(f64),
+    /// What was added since the point before.
+    Delta(f64),
+    /// How values were spread: since the start of the application, or since the point before.
+    Histogram { count: u64, sum: Option<f64>, shape: Option<Shape>, delta: bool },
+    /// Quantiles that the application computed itself.
+    Summary { count: u64, sum: f64, quantiles: Vec<(f64, f64)> },
+}
+
+/// One point of one series.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Point {
+    pub(crate) key: SeriesKey,
+    pub(crate) at: Timestamp,
+    pub(crate) start: Option<Timestamp>,
+    pub(crate) said: Said,
+}
+
+struct Inner {
+    table: Table,
+    apps: Apps,
+    /// Cumulative histograms as they were told last.
+    histograms: HashMap<SeriesKey, (Shape, Duration)>,
+    window_began: Duration,
+    swept: Duration,
+    unsaid: Refused,
+}
+
+/// See the module. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Intake {
+    inner: Arc<Mutex<Inner>>,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+}
+
+impl Intake {
+    pub(crate) fn new(limits: Limits, registry: Arc<dyn Registry>, clock: Arc<dyn Clock>) -> Self {
+        let inner = Inner {
+            table: Table::new(limits.clone(), registry),
+            apps: Apps::new(limits.sources_max, limits.operations_max),
+            histograms: HashMap::new(),
+            window_began: clock.monotonic(),
+            swept: clock.monotonic(),
+            unsaid: Refused::default(),
+        };
+        Self { inner: Arc::new(Mutex::new(inner)), limits, clock }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the moment is near enough to now.
+    fn timely(&self, at: Timestamp) -> Result<(), Reason> {
+        let now = self.clock.wall();
+        if now.since(at) > LATE_MAX {
+            return Err(Reason::TooOld);
+        }
+        if at.since(now) > AHEAD_MAX { Err(Reason::InTheFuture) } else { Ok(()) }
+    }
+
+    fn fits(&self, key: &SeriesKey) -> Result<(), Reason> {
+        let short = |text: &str| text.len() <= TEXT_BYTES_MAX;
+        let good = key.attributes.len() <= self.limits.attributes_max
+            && short(&key.metric)
+            && short(&key.unit)
+            && key.attributes.iter().all(|(name, value)| short(name) && short(value));
+        if key.metric.is_empty() {
+            return Err(Reason::Malformed);
+        }
+        if good { Ok(()) } else { Err(Reason::Attributes) }
+    }
+
+    /// One point of `source`; the reason when it is not taken.
+    pub(crate) fn point(&self, source: &str, point: Point) -> Result<(), Reason> {
+        self.timely(point.at)?;
+        self.fits(&point.key)?;
+        let now = self.clock.monotonic();
+        let Point { key, at, start, said } = point;
+        let inner = &mut *self.lock();
+        match said {
+            Said::Value(value) => inner.table.put(source, &key, at, value, now),
+            Said::Delta(value) => inner.table.add(source, &key, at, value, now),
+            Said::Summary { count, sum, quantiles } => {
+                inner.table.put(source, &part(&key, "count"), at, count as f64, now)?;
+                inner.table.put(source, &part(&key, "sum"), at, sum, now)?;
+                for (q, value) in quantiles.iter().take(16).filter(|(q, v)| (0.0..=1.0).contains(q) && v.is_finite()) {
+                    let name = format!("p{}", (q * 1e5).round() / 1e3);
+                    inner.table.put(source, &part(&key, &name), at, *value, now)?;
+                }
+                Ok(())
+            }
+            Said::Histogram { count, sum, shape, delta } => {
+                inner.histogram(source, &key, (at, start), (count, sum, shape, delta), now)
+            }
+        }
+    }
+
+    /// One request that an application served, by its span.
+    pub(crate) fn request(&self, service: &Attributes, request: &Request<'_>) -> Result<(), Reason> {
+        self.timely(request.ended_at)?;
+        self.service_fits(service)?;
+        self.lock().apps.request(service, request)
+    }
+
+    /// One log record; nothing but its severity is looked at.
+    pub(crate) fn log(&self, service: &Attributes, severity: LogSeverity) -> Result<(), Reason> {
+        self.service_fits(service)?;
+        self.lock().apps.log(service, severity)
+    }
+
+    fn service_fits(&self, service: &Attributes) -> Result<(), Reason> {
+        let short = |text: &String| text.len() <= TEXT_BYTES_MAX;
+        if service.values().all(short) { Ok(()) } else { Err(Reason::Attributes) }
+    }
+
+    /// Puts what has come since the last tick into this one's batch.
+    pub(crate) fn drain(&self, batch: &mut SampleBatch) {
+        let now = self.clock.monotonic();
+        let inner = &mut *self.lock();
+        if now.saturating_sub(inner.window_began) >= WINDOW {
+            let window_s = now.saturating_sub(inner.window_began).as_secs_f64();
+            inner.window_began = now;
+            for (source, key, value) in inner.apps.close(window_s) {
+                if let Err(reason) = inner.table.put(&source, &key, batch.at, value, now) {
+                    inner.unsaid.add(reason, 1);
+                }
+            }
+        }
+        if now.saturating_sub(inner.swept) >= Duration::from_mins(1) {
+            inner.swept = now;
+            inner.table.forget_idle(now, IDLE_MAX);
+            inner.histograms.retain(|_, (_, seen)| now.saturating_sub(*seen) < IDLE_MAX);
+            inner.apps.forget_idle();
+        }
+        inner.table.drain(batch);
+    }
+
+    /// Derived series that found no room since the last call; their spans were taken long before.
+    pub(crate) fn take_unsaid(&self) -> Refused {
+        std::mem::take(&mut self.lock().unsaid)
+    }
+
+    /// Series held, and the most there may be.
+    pub(crate) fn series(&self) -> (usize, usize) {
+        (self.lock().table.len(), self.limits.series_max)
+    }
+}
+
+impl Inner {
+    fn histogram(
+        &mut self,
+        source: &str,
+        key: &SeriesKey,
+        (at, start): (Timestamp, Option<Timestamp>),
+        (count, sum, shape, delta): (u64, Option<f64>, Option<Shape>, bool),
+        now: Duration,
+    ) -> Result<(), Reason> {
+        if shape.as_ref().is_some_and(|shape| !shape.is_sound() || buckets(shape) > BUCKETS_MAX) {
+            return Err(Reason::Malformed);
+        }
+        let counter = |name| SeriesKey { kind: MetricKind::Counter, ..part(key, name) };
+        let count_key = SeriesKey { unit: "1".to_owned(), ..counter("count") };
+        if delta {
+            self.table.add(source, &count_key, at, count as f64, now)?;
+        } else {
+            self.table.put(source, &count_key, at, count as f64, now)?;
+        }
+        match sum.filter(|sum| sum.is_finite()) {
+            Some(sum) if delta => self.table.add(source, &counter("sum"), at, sum, now)?,
+            Some(sum) => self.table.put(source, &counter("sum"), at, sum, now)?,
+            None => {}
+        }
+        let Some(shape) = shape else { return Ok(()) };
+        let recent = if delta {
+            Some(shape)
+        } else {
+            let before = self.histograms.insert(key.clone(), (shape.clone(), now));
+            let young = start.is_some_and(|start| at.since(start) <= YOUNG);
+            match before {
+                // Started again: everything in it is new.
+                Some((before, _)) => Some(shape.since(&before).unwrap_or(shape)),
+                None => young.then_some(shape),
+            }
+        };
+        for (q, name) in QUANTILES {
+            if let Some(value) = recent.as_ref().and_then(|shape| shape.quantile(q)) {
+                self.table.put(source, &part(key, name), at, value, now)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn buckets(shape: &Shape) -> usize {
+    match shape {
+        Shape::Explicit { counts, .. } => counts.len(),
+        Shape::Exponential { counts, .. } => counts.len(),
+    }
+}
+
+/// A level derived from a metric: `http.server.request.duration.p95`.
+fn part(key: &SeriesKey, name: &str) -> SeriesKey {
+    SeriesKey { metric: format!("{}.{name}", key.metric), kind: MetricKind::Gauge, ..key.clone() }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
