@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use holdfast_core::model::Change;
 use tokio::sync::{mpsc, watch};
 
 use crate::collect::Collectors;
@@ -131,6 +132,23 @@ fn packages(fs: FsRoot, clock: &Arc<dyn Clock>, events: Events, mut stopping: wa
         }
         tail.abort();
     });
+}
+
+/// Where changes go that others tell of; a busy loop makes them wait, and their senders.
+pub(super) fn changes(events: Events, mut stopping: watch::Receiver<bool>) -> mpsc::Sender<Change> {
+    let (sender, mut receiver) = mpsc::channel(QUEUE_MAX);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                change = receiver.recv() => match change {
+                    Some(change) => events.send(Event::Change(change)).await,
+                    None => break,
+                },
+                () = stopped(&mut stopping) => break,
+            }
+        }
+    });
+    sender
 }
 
 fn files(

@@ -145,6 +145,7 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
 
     let listener = api::bind(&config.agent.socket, SOCKET_MODE).map_err(AppError::Api)?;
     let (access_sender, access) = watch::channel(access_of(&config));
+    let intake_door = door.clone();
     let context = ApiContext {
         door,
         state: reader.clone(),
@@ -164,7 +165,7 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
 
     let collectors =
         Collectors::with_clock(fs.clone(), telemetry_db.registry(), config.collect.clone(), Arc::clone(&clock));
-    intake.start(&stopping);
+    intake.start(feeds::changes(events.clone(), stopping.clone()), intake_door, &stopping);
     let feeds = feeds::start(&config, &fs, &clock, &events, (collectors, intake), systemd, &stopping)
         .map_err(AppError::Runtime)?;
     for (plugin, every) in plugins.scheduled() {

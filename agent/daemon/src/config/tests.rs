@@ -314,6 +314,7 @@ fn the_shipped_file_states_every_default() {
             watch: config.detect.watch.clone(),
             ..DetectConfig::default()
         },
+        ingest: crate::ingest::IngestConfig { limits: crate::ingest::Limits::default(), ..config.ingest.clone() },
         ..Config::default()
     };
     assert_eq!(config, examples);

@@ -20,6 +20,8 @@ const ROOM_DEADLINE: Duration = Duration::from_secs(1);
 pub(crate) enum Fault {
     /// Longer than this many bytes.
     TooLarge(u64),
+    /// It unfolds into more than so many messages.
+    TooMany(u64),
     /// It can't be read; why.
     Malformed(String),
     /// Compressed in a way that is not known.
@@ -37,6 +39,7 @@ impl Fault {
     pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::TooLarge(_) => "requests_too_large",
+            Self::TooMany(_) => "requests_too_many_items",
             Self::Malformed(_) => "requests_malformed",
             Self::Compression(_) => "requests_compression",
             Self::Slow => "requests_too_slow",
@@ -49,6 +52,7 @@ impl Fault {
     pub(crate) fn text(&self) -> String {
         match self {
             Self::TooLarge(bytes) => format!("the body is longer than {bytes} bytes (ingest.limits.body-max)"),
+            Self::TooMany(items) => format!("the request holds more than {items} messages; send smaller ones"),
             Self::Malformed(why) => why.clone(),
             Self::Compression(name) => format!("the compression `{name}` is not known; send gzip or none"),
             Self::Slow => format!("the body did not arrive within {} s", BODY_DEADLINE.as_secs()),

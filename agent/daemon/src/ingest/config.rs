@@ -22,7 +22,9 @@ pub struct IngestConfig {
     pub cdevents: Option<SocketAddr>,
     /// Receivers ask nobody who they are: addresses other than loopback need this switch. Default: false.
     pub allow_remote: bool,
-    /// A directory of `*.toml` with scrape targets, looked at again every minute. Default: none.
+    /// Count what each unit writes into the journal, by priority. Default: false.
+    pub journal: bool,
+    /// A directory of `*.toml` and `*.json` with scrape targets, looked at again every minute. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scrape_dir: Option<PathBuf>,
     /// How much is taken.

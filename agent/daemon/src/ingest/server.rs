@@ -26,7 +26,7 @@ use crate::telemetry::Chain;
 /// Connections at once of one receiver.
 const CONNECTIONS_MAX: usize = 64;
 /// Longest wait for the head of a request, and between two requests.
-const HEAD_DEADLINE: Duration = Duration::from_secs(60);
+const HEAD_DEADLINE: Duration = Duration::from_mins(1);
 /// Longest life of a connection; senders open another.
 const CONNECTION_DEADLINE: Duration = Duration::from_hours(1);
 /// Most bytes of a request's head.

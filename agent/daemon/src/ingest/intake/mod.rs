@@ -225,19 +225,14 @@ impl Intake {
     /// One request that an application served, by its span.
     pub(crate) fn request(&self, service: &Attributes, request: &Request<'_>) -> Result<(), Reason> {
         self.timely(request.ended_at)?;
-        self.service_fits(service)?;
+        service_fits(service)?;
         self.lock().apps.request(service, request)
     }
 
     /// One log record; nothing but its severity is looked at.
     pub(crate) fn log(&self, service: &Attributes, severity: LogSeverity) -> Result<(), Reason> {
-        self.service_fits(service)?;
+        service_fits(service)?;
         self.lock().apps.log(service, severity)
-    }
-
-    fn service_fits(&self, service: &Attributes) -> Result<(), Reason> {
-        let short = |text: &String| text.len() <= TEXT_BYTES_MAX;
-        if service.values().all(short) { Ok(()) } else { Err(Reason::Attributes) }
     }
 
     /// Puts what has come since the last tick into this one's batch.
@@ -316,6 +311,11 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+fn service_fits(service: &Attributes) -> Result<(), Reason> {
+    let short = |text: &String| text.len() <= TEXT_BYTES_MAX;
+    if service.values().all(short) { Ok(()) } else { Err(Reason::Attributes) }
 }
 
 fn buckets(shape: &Shape) -> usize {

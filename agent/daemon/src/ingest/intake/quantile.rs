@@ -187,7 +187,9 @@ mod tests {
         #[test]
         fn the_sketch_is_within_five_percent(values in proptest::collection::vec(1e-6_f64..1e4, 1..300), q in 0.01_f64..1.0) {
             let mut sketch = Sketch::default();
-            values.iter().for_each(|v| sketch.add(*v));
+            for value in &values {
+                sketch.add(*value);
+            }
             let mut sorted = values;
             sorted.sort_by(f64::total_cmp);
             let rank = ((q * sorted.len() as f64).ceil() as usize).clamp(1, sorted.len());

@@ -66,7 +66,7 @@ impl Grpc {
                 self.tally.reject(fault.word(), 1);
                 self.tally.error(&fault.text());
                 let code = match fault {
-                    Fault::TooLarge(_) | Fault::Busy(_) => RESOURCE_EXHAUSTED,
+                    Fault::TooLarge(_) | Fault::TooMany(_) | Fault::Busy(_) => RESOURCE_EXHAUSTED,
                     Fault::Malformed(_) => INVALID_ARGUMENT,
                     Fault::Compression(_) => UNIMPLEMENTED,
                     Fault::Slow => DEADLINE_EXCEEDED,

@@ -82,7 +82,7 @@ impl Http {
         self.tally.reject(fault.word(), 1);
         self.tally.error(&fault.text());
         let (status, code) = match fault {
-            Fault::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, 8),
+            Fault::TooLarge(_) | Fault::TooMany(_) => (StatusCode::PAYLOAD_TOO_LARGE, 8),
             Fault::Malformed(_) => (StatusCode::BAD_REQUEST, 3),
             Fault::Compression(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, 3),
             Fault::Slow => (StatusCode::REQUEST_TIMEOUT, 4),

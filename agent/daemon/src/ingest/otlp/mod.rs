@@ -5,6 +5,7 @@
 
 mod grpc;
 mod http;
+mod size;
 mod wire;
 
 use std::sync::Arc;
@@ -21,8 +22,8 @@ use crate::host::Clock;
 pub(crate) use grpc::Grpc;
 pub(crate) use http::Http;
 
-/// Requests decoded at the same time: decoded, one is some times as large as its bytes.
-const DECODING_MAX: usize = 2;
+/// Requests decoded at the same time: decoded, one is many times as large as its bytes.
+const DECODING_MAX: usize = 1;
 
 /// What a request holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +74,9 @@ impl Shared {
         let (shared, tally) = (self.clone(), tally.clone());
         let work = move || {
             let _permit = permit;
+            if size::is_too_much(signal, encoding, &body) {
+                return Err(Fault::TooMany(size::ITEMS_MAX));
+            }
             let now = shared.clock.monotonic();
             let limit = |source: &str| shared.rate.take(source, now);
             let taken = wire::take(signal, encoding, &body, &shared.intake, &limit)
@@ -94,7 +98,7 @@ impl Shared {
             tally.leave_out(taken.attributes_dropped);
             Ok(wire::answer(signal, encoding, taken.refused.total(), message))
         };
-        tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(Fault::Failed))
+        tokio::task::spawn_blocking(work).await.unwrap_or(Err(Fault::Failed))
     }
 }
 

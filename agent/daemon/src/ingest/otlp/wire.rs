@@ -134,16 +134,16 @@ pub(super) fn answer(signal: Signal, encoding: Encoding, rejected: u64, error_me
     match signal {
         Signal::Metrics => {
             let partial_success =
-                part.then(|| ExportMetricsPartialSuccess { rejected_data_points: rejected, error_message });
+                part.then_some(ExportMetricsPartialSuccess { rejected_data_points: rejected, error_message });
             encode(encoding, &ExportMetricsServiceResponse { partial_success })
         }
         Signal::Traces => {
-            let partial_success = part.then(|| ExportTracePartialSuccess { rejected_spans: rejected, error_message });
+            let partial_success = part.then_some(ExportTracePartialSuccess { rejected_spans: rejected, error_message });
             encode(encoding, &ExportTraceServiceResponse { partial_success })
         }
         Signal::Logs => {
             let partial_success =
-                part.then(|| ExportLogsPartialSuccess { rejected_log_records: rejected, error_message });
+                part.then_some(ExportLogsPartialSuccess { rejected_log_records: rejected, error_message });
             encode(encoding, &ExportLogsServiceResponse { partial_success })
         }
     }
@@ -282,25 +282,33 @@ fn traces(request: &ExportTraceServiceRequest, intake: &Intake, limit: Limit<'_>
         let Some(mut service) = taken.service(resource.resource.as_ref(), spans().count(), limit) else { continue };
         service.remove("service.instance.id");
         for span in spans() {
-            taken.count(served(span).map_or(Ok(()), |request| match request {
-                Some(request) => intake.request(&service, &request),
-                None => Err(Reason::Malformed),
-            }));
+            taken.count(match served(span) {
+                Served::Nothing => Ok(()),
+                Served::Impossible => Err(Reason::Malformed),
+                Served::Request(request) => intake.request(&service, &request),
+            });
         }
     }
 }
 
-/// The request that a span served. `None`: it served none (a client's or an internal span), which is taken and counts for
-/// nothing; `Some(None)`: it has impossible times.
-fn served(span: &Span) -> Option<Option<Request<'_>>> {
+/// What a span served.
+enum Served<'a> {
+    /// A client's or an internal span: it is taken, and counts for nothing.
+    Nothing,
+    /// Its times can't be.
+    Impossible,
+    Request(Request<'a>),
+}
+
+fn served(span: &Span) -> Served<'_> {
     let kinds = [span::SpanKind::Server as i32, span::SpanKind::Consumer as i32];
     if !kinds.contains(&span.kind) {
-        return None;
+        return Served::Nothing;
     }
     let Some(ns) =
         span.end_time_unix_nano.checked_sub(span.start_time_unix_nano).filter(|_| span.start_time_unix_nano > 0)
     else {
-        return Some(None);
+        return Served::Impossible;
     };
     let of = |name: &str| span.attributes.iter().find(|pair| pair.key == name)?.value.as_ref()?.value.as_ref();
     let status = of("http.response.status_code").or_else(|| of("http.status_code"));
@@ -310,12 +318,12 @@ fn served(span: &Span) -> Option<Option<Request<'_>>> {
         Some(any_value::Value::StringValue(route)) => route,
         _ => &span.name,
     };
-    Some(Some(Request {
+    Served::Request(Request {
         operation,
         ended_at: moment(span.end_time_unix_nano),
         seconds: ns as f64 / 1e9,
         failed: broke || said,
-    }))
+    })
 }
 
 fn logs(request: &ExportLogsServiceRequest, intake: &Intake, limit: Limit<'_>, taken: &mut Taken) {
