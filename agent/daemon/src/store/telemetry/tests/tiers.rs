@@ -92,6 +92,30 @@ fn a_rate_from_minutes_and_hours_has_no_spike_where_the_counter_started_again() 
 }
 
 #[test]
+fn series_that_are_gone_give_their_numbers_back_before_these_run_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = TelemetryOptions {
+        retention: Duration::from_mins(1),
+        minutes: Duration::from_hours(100),
+        series_max: 20,
+        ..small()
+    };
+    let mut last = 0;
+    for life in 0..40 {
+        let db = TelemetryDb::open(dir.path(), options.clone()).unwrap();
+        let (id, new) = db.registry().intern(&key("process", MetricKind::Gauge, &life.to_string()));
+        assert!(new && id.0 > last, "life {life}: number {} after {last}", id.0);
+        last = id.0;
+        (0..100).for_each(|s| tick(&db, life * 100 + s, &[(id, life as f64)]));
+        assert_eq!(db.stats().series_refused, 0, "life {life}");
+        let kept = db.reader().aggregate(&Query { agg: Agg::Max, ..Query::raw("process", at(0), at(10_000)) }).unwrap();
+        assert!(kept.iter().all(|(key, value)| key.attributes["device"] == value.to_string()), "{kept:?}");
+        assert!(kept.len() as i64 > life.min(10), "life {life}: {}", kept.len());
+        db.close().unwrap();
+    }
+}
+
+#[test]
 fn hours_too_are_deleted_in_the_end() {
     let dir = tempfile::tempdir().unwrap();
     let options = TelemetryOptions {
