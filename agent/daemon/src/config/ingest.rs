@@ -56,3 +56,36 @@ pub(super) fn check(found: &mut Problems, config: &IngestConfig) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+
+    #[track_caller]
+    fn check(text: &str, wrong: Option<&str>) {
+        let said = parse(&format!("[ingest]\n{text}\n"), "x.toml").map(drop).map_err(|error| error.to_string());
+        match (said, wrong) {
+            (Ok(()), None) => {}
+            (Err(said), Some(wrong)) => assert!(said.contains(wrong), "{text}: {said}"),
+            (said, _) => panic!("{text}: {said:?}"),
+        }
+    }
+
+    #[test]
+    fn an_address_that_others_can_reach_has_to_be_meant() {
+        check("otlp-http = \"127.0.0.1:4318\"", None);
+        check("cdevents = \"[::1]:4319\"", None);
+        check("otlp-grpc = \"0.0.0.0:4317\"", Some("other machines"));
+        check("otlp-grpc = \"0.0.0.0:4317\"\nallow-remote = true", None);
+        check("otlp-grpc = \"127.0.0.1:1\"\notlp-http = \"127.0.0.1:1\"", Some("named twice"));
+        check("otlp-htp = \"127.0.0.1:1\"", Some("unknown field"));
+    }
+
+    #[test]
+    fn limits_and_targets_are_checked() {
+        check("[ingest.limits]\nseries-max = 0", Some("out of range"));
+        check("[ingest.limits]\nbody-max = \"1GiB\"", Some("out of range"));
+        check("[[ingest.scrape]]\nurl = \"https://127.0.0.1/metrics\"", Some("TLS"));
+        check("[[ingest.scrape]]\nurl = \"http://127.0.0.1/metrics\"\nevery = \"10ms\"", Some("too short"));
+    }
+}

@@ -1,10 +1,11 @@
 //! Bodies of requests: how long, how many at once, how compressed, and what is answered when that is too much.
 
 use std::io::Read;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -12,6 +13,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const BODIES_MAX: usize = 8;
 /// Longest wait for a body to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
+/// Of a body that is too long so much is still taken, and thrown away, before the answer; and for so long.
+const POURED_BYTES_MAX: usize = 64 << 20;
+const POUR_DEADLINE: Duration = Duration::from_secs(5);
 /// Longest wait for room.
 const ROOM_DEADLINE: Duration = Duration::from_secs(1);
 
@@ -85,22 +89,37 @@ impl Room {
     /// Reads a body; the permit is to be kept for as long as its bytes are.
     pub(crate) async fn read<B>(&self, body: B, slack: u64) -> Result<(Bytes, OwnedSemaphorePermit), Fault>
     where
-        B: Body,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        B: Body<Data = Bytes>,
     {
+        let mut body = std::pin::pin!(body);
         let most = self.bytes_max.saturating_add(slack);
         if body.size_hint().lower() > most {
+            pour_away(body).await;
             return Err(Fault::TooLarge(self.bytes_max));
         }
         let waiting = tokio::time::timeout(ROOM_DEADLINE, Arc::clone(&self.bodies).acquire_owned());
         let Ok(Ok(permit)) = waiting.await else { return Err(Fault::Busy(ROOM_DEADLINE)) };
-        let limited = Limited::new(body, usize::try_from(most).unwrap_or(usize::MAX));
-        match tokio::time::timeout(BODY_DEADLINE, limited.collect()).await {
-            Ok(Ok(collected)) => Ok((collected.to_bytes(), permit)),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Fault::TooLarge(self.bytes_max)),
-            Ok(Err(_)) => Err(Fault::Malformed("the body broke off".to_owned())),
-            Err(_) => Err(Fault::Slow),
+        let mut bytes = Vec::new();
+        let reading = async {
+            while let Some(frame) = body.frame().await {
+                let frame = frame.map_err(|_| Fault::Malformed("the body broke off".to_owned()))?;
+                let Ok(data) = frame.into_data() else { continue };
+                if (bytes.len() + data.len()) as u64 > most {
+                    return Err(Fault::TooLarge(self.bytes_max));
+                }
+                bytes.extend_from_slice(&data);
+            }
+            Ok(())
+        };
+        let read = tokio::time::timeout(BODY_DEADLINE, reading).await.unwrap_or(Err(Fault::Slow));
+        if let Err(fault) = read {
+            drop((bytes, permit));
+            if matches!(fault, Fault::TooLarge(_)) {
+                pour_away(body).await;
+            }
+            return Err(fault);
         }
+        Ok((Bytes::from(bytes), permit))
     }
 
     /// What was compressed, if it was; never more than the limit, however little was sent.
@@ -119,4 +138,18 @@ impl Room {
             other => Err(Fault::Compression(other.chars().take(32).collect())),
         }
     }
+}
+
+/// Takes the rest of a body that is too long, within bounds: a sender that still sends would not see the answer.
+async fn pour_away<B: Body<Data = Bytes>>(mut body: Pin<&mut B>) {
+    let pouring = async {
+        let mut poured = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            poured += frame.data_ref().map_or(0, Bytes::len);
+            if poured > POURED_BYTES_MAX {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(POUR_DEADLINE, pouring).await;
 }

@@ -173,7 +173,7 @@ impl CdEvents {
             id: Some(id.clone()),
             service: it.service,
             version: it.version,
-            environment: it.environment,
+            environment: Some(it.environment),
             artifact: it.artifact,
             revision: None,
             release_dir: None,
