@@ -22,8 +22,8 @@ fn sources() -> [String; 9] {
     [
         // A key, whole, also within a diff.
         r"(?P<a>-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----)(?s:.*?)(?P<b>-----END [A-Z0-9 ]*PRIVATE KEY-----|\z)".to_owned(),
-        // A line of a key's body whose head a diff has left out.
-        r"(?m)(?P<a>^[-+ ]?)[A-Za-z0-9+/]{60,}={0,2}(?P<b>\r?$)".to_owned(),
+        // A line of a key's body whose head a diff has left out; a digest looks alike and is none.
+        r"(?m)(?P<a>^[-+ ])(?P<body>[A-Za-z0-9+/]{60,}={0,2})(?P<b>\r?$)".to_owned(),
         // A line of a configuration file or of its diff: all of the value, blanks included.
         format!(r#"(?im)(?P<a>^[-+ ]?[ \t]*(?:export[ \t]+|set[ \t]+)?["']?[\w.-]*{NAME}[\w.-]*["']?[ \t]*[:=][ \t]*)[^\s][^\r\n]*(?P<b>)"#),
         // `name=value` and `"name": "value"` within a line.
@@ -60,6 +60,10 @@ pub(super) fn take_out(text: &str) -> Cow<'_, str> {
             let (whole, before, after) = (found.get(0).map_or("", |it| it.as_str()), group("a"), group("b"));
             // What an earlier rule has taken out is not looked at as a value.
             if whole[before.len()..].starts_with("[redacted") {
+                return whole.to_owned();
+            }
+            let is_digest = found.name("body").is_some_and(|it| it.as_str().bytes().all(|b| b.is_ascii_hexdigit()));
+            if is_digest {
                 return whole.to_owned();
             }
             format!("{before}{REDACTED}{after}")

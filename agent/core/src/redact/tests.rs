@@ -31,6 +31,8 @@ fn secrets_are_recognised_by_their_shape() {
     let key = "+-----BEGIN RSA PRIVATE KEY-----\n+MIIB\n+AAAA\n+-----END RSA PRIVATE KEY-----\n+x";
     check(key, "+-----BEGIN RSA PRIVATE KEY-----[redacted]-----END RSA PRIVATE KEY-----\n+x");
     check(&format!("-{}\n+b", "aB3/".repeat(16)), "-[redacted]\n+b");
+    let digests = format!("-{}\n+{}", "a1".repeat(32), "b2".repeat(32));
+    check(&digests, &digests);
     let cut_off = "-----BEGIN PRIVATE KEY-----\nMIIB\nAAAA";
     check(cut_off, "-----BEGIN PRIVATE KEY-----[redacted]");
 }
@@ -42,6 +44,7 @@ fn what_is_no_secret_stays_and_is_not_copied() {
         "/etc/ssl/private/key.pem is not as accepted",
         "https://example.org:8443/a?b=c",
         "sha256:37107a4e5ea873399e16cc41781ede69752273d4232675d990fda44a0603dfa2",
+        "37107a4e5ea873399e16cc41781ede69752273d4232675d990fda44a0603dfa2",
         "max-connections = 100",
         "author: somebody",
     ] {

@@ -309,36 +309,6 @@ impl Engine {
         Ok(serde_json::json!(PauseAnswer { changed: true, paused: None }))
     }
 
-    /// Telemetry about a subject is forgotten; that it was stays on record, with whoever wanted it, but not its values.
-    fn purge(
-        &mut self,
-        caller: &Caller,
-        filter: PurgeFilter,
-        reason: &str,
-        answer: tokio::sync::oneshot::Sender<Answer>,
-        (now, out): (Moment, &mut Vec<Command>),
-    ) {
-        if filter == PurgeFilter::default() || reason.trim().is_empty() {
-            let refusal = Refusal::new(RefusalKind::Usage, "purging needs a subject and a reason")
-                .hint("holdfast data purge --where enduser.id=alice --reason 'request 17'");
-            return refuse(answer, refusal);
-        }
-        let names: Vec<&str> = filter.where_.iter().map(|(name, _)| name.as_str()).collect();
-        let body = serde_json::json!({ "purge": { "attributes": names, "target": filter.target.is_some() }, "reason": reason });
-        let audit = vec![Self::draft(now, AuditKind::Data, &caller.name, "telemetry", body)];
-        if let Err(refusal) = self.record(Writes { audit, ..Writes::default() }) {
-            return refuse(answer, refusal);
-        }
-        let has = |change: &holdfast_core::model::Change| {
-            filter.where_.iter().all(|(name, value)| change.attributes.get(name) == Some(value))
-        };
-        self.changes.retain(|it| {
-            filter.target.as_ref().is_none_or(|target| it.target.to_string() != *target)
-                && (filter.where_.is_empty() || !has(it))
-        });
-        out.push(Command::Purge { filter, answer });
-    }
-
     /// What was held up, or is judged by other rules now, is looked at again.
     fn consider_all(&mut self, now: Moment) {
         let open: Vec<FindingId> =

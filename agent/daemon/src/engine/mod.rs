@@ -14,6 +14,7 @@ mod ledger;
 mod own_effects;
 mod perform;
 mod plan;
+mod purge;
 mod recover;
 mod rules;
 mod status;

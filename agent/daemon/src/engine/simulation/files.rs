@@ -171,6 +171,7 @@ fn a_secret_in_a_watched_file_is_in_no_database_and_no_finding() {
     sim.write(CONF, "port = 2\ndb_password = second-hunter2\n", 0o644);
     let finding = sim.reader().findings(&FindingFilter::default()).unwrap().remove(0);
     let diff = finding.evidence("file.diff").unwrap().to_string();
+    assert_eq!(finding.evidence("file.sha256").unwrap().to_string().len(), 64, "a digest is no secret: {finding:?}");
     assert!(diff.contains("+port = 2") && diff.contains("db_password = [redacted]"), "{diff}");
     sim.run(2);
     sim.kill();
