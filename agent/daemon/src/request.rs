@@ -244,6 +244,23 @@ pub struct StepMeasurement {
     pub read_bytes: Option<u64>,
     /// Bytes written to block devices.
     pub written_bytes: Option<u64>,
+    /// The span that the step is, as its command was told in `TRACEPARENT`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<StepTrace>,
+}
+
+/// A step's place in a trace (W3C Trace Context), in lower-case hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepTrace {
+    /// 32 digits.
+    pub trace_id: String,
+    /// 16 digits: the step itself, and the parent of whatever its command does.
+    pub span_id: String,
+    /// 16 digits: what started the step. `None`: the trace begins here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_span_id: Option<String>,
+    /// The caller's decision: a span that is not sampled is not exported.
+    pub sampled: bool,
 }
 
 /// Why a request was not done. The kind decides the exit code and the HTTP status.

@@ -5,6 +5,7 @@
 //! receiver) is a value that `status` shows; only unusable configuration, policy or state is an error.
 
 mod error;
+mod exports;
 mod feeds;
 mod hands;
 mod ingest;
@@ -25,7 +26,7 @@ use crate::collect::Collectors;
 use crate::config::{Config, Loaded, Overrides};
 use crate::engine::{Engine, EngineConfig, Moment, Parts};
 use crate::event_loop::{self, Event};
-use crate::export::{self, ExportConfig, ExportHandle};
+use crate::export::{self, ExportHandle};
 use crate::host::systemd::Systemd;
 use crate::host::{Clock, FsRoot, OsRandom, SystemClock};
 use crate::ingest::Ingest;
@@ -119,7 +120,7 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
     let plugins = view::load_plugins(&config, sources).await?;
 
     let (stop, stopping) = watch::channel(false);
-    let exports = start_exports(&config, &telemetry_db, &state.reader(), &resource, &stopping)?;
+    let exports = exports::start(&config.export, &telemetry_db, &state.reader(), &resource, &clock, &stopping)?;
     let (events, queue) = event_loop::queue();
     let (door, calls) = Door::new();
     let reader = state.reader();
@@ -272,27 +273,6 @@ fn engine(config: &Config, now: Moment, parts: EngineParts<'_>) -> Result<Engine
         ids: Box::new(OsRandom::default()),
     };
     Ok(Engine::new(engine_config, parts, now)?)
-}
-
-fn start_exports(
-    config: &Config,
-    telemetry: &TelemetryDb,
-    state: &crate::store::StateReader,
-    resource: &[(String, String)],
-    stopping: &watch::Receiver<bool>,
-) -> Result<Arc<Vec<ExportHandle>>, AppError> {
-    let mut handles = Vec::new();
-    for destination in &config.export.otlp {
-        let export = ExportConfig {
-            headers: destination.headers.iter().map(|(k, v)| (k.clone(), v.expose().to_owned())).collect(),
-            interval: destination.interval.0,
-            ..ExportConfig::new(destination.endpoint.clone())
-        };
-        let handle = export::start(export, telemetry.clone(), state.clone(), resource.to_vec(), stopping.clone())
-            .map_err(AppError::Export)?;
-        handles.push(handle);
-    }
-    Ok(Arc::new(handles))
 }
 
 /// Tells the service manager that the loop turns; a loop that stands still for long is for it to end.

@@ -176,7 +176,7 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     }
     found.directory("plugins.grants", &config.plugins.grants);
     found.socket("actuator.socket", &config.actuator.socket);
-    exports(&mut found, config);
+    super::export::check(&mut found, &config.export.otlp);
     access(&mut found, config);
     if let Err(error) = tracing_subscriber::EnvFilter::try_new(&config.log.level) {
         let hint =
@@ -205,27 +205,6 @@ fn detect(found: &mut Problems, config: &DetectConfig) {
     for problem in apart.problems() {
         let key = if problem.starts_with("disk.horizon") { "detect.disk.horizon" } else { "detect" };
         found.add(key, problem, None);
-    }
-}
-
-fn exports(found: &mut Problems, config: &Config) {
-    let all = &config.export.otlp;
-    for (index, destination) in all.iter().enumerate() {
-        let key = format!("export.otlp[{index}]");
-        found.endpoint(format!("{key}.endpoint"), &destination.endpoint);
-        if all[..index].iter().any(|other| other.endpoint == destination.endpoint) {
-            let message = format!("`{}` is named twice", destination.endpoint);
-            found.add(format!("{key}.endpoint"), message, "one destination has one position in the store".to_owned());
-        }
-        found.at_least(format!("{key}.interval"), destination.interval, Interval(Duration::from_millis(100)));
-        for (name, value) in &destination.headers {
-            let good = hyper::header::HeaderName::from_bytes(name.as_bytes()).is_ok()
-                && hyper::header::HeaderValue::from_str(value.expose()).is_ok();
-            if !good {
-                let message = format!("the header `{name}` has a name or a value that HTTP does not allow");
-                found.add(format!("{key}.headers"), message, None);
-            }
-        }
     }
 }
 

@@ -6,16 +6,18 @@
 
 mod check;
 mod error;
+mod export;
 mod ingest;
 mod load;
 mod types;
 mod user;
 
 pub use error::{ConfigError, Fault};
+pub use export::{ExportSection, OtlpDestination, OtlpTls};
 pub use load::{DEFAULT_PATH, Loaded, Overrides, load, parse};
 pub use types::{
-    AccessConfig, ActuatorConfig, AgentConfig, Config, ExportSection, LogConfig, OtlpDestination, OwnTelemetry,
-    PluginsConfig, PolicyConfig, Secret, StoreConfig, UnitsConfig, WatchConfig,
+    AccessConfig, ActuatorConfig, AgentConfig, Config, LogConfig, OwnTelemetry, PluginsConfig, PolicyConfig, Secret,
+    StoreConfig, UnitsConfig, WatchConfig,
 };
 pub use user::user_default;
 

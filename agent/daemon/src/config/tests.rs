@@ -75,7 +75,8 @@ off = [\"cpu\", \"memmory\"]
 [watch]
 files = [\"/etc/app/[a\", \"etc/hosts\"]
 [[export.otlp]]
-endpoint = \"https://otel.example:4318\"
+endpoint = \"https://otel.example:4317/v1\"
+protocol = \"grpc\"
 ";
     insta::assert_snapshot!(refused(text), @r#"
     holdfast.toml:2:12: agent.data-dir: `var/lib/holdfast` is not an absolute path without `..`
@@ -102,11 +103,11 @@ endpoint = \"https://otel.example:4318\"
       |                         ^^^^^^^^^^^
     hint: begin it with `/`, as in "/etc/myapp/**"
 
-    holdfast.toml:8:12: export.otlp[0].endpoint: `https://otel.example:4318` needs TLS, which is not spoken here
+    holdfast.toml:8:12: export.otlp[0].endpoint: `https://otel.example:4317/v1` cannot be used: over gRPC there is no path: name scheme, host and port
       |
-    8 | endpoint = "https://otel.example:4318"
-      |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^
-    hint: send to an OpenTelemetry Collector on this host, such as "http://127.0.0.1:4318", and let it speak TLS to the rest
+    8 | endpoint = "https://otel.example:4317/v1"
+      |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    hint: write an address such as "http://127.0.0.1:4317"
     "#);
 }
 
@@ -123,7 +124,7 @@ fn every_section_refuses_what_it_cannot_use() {
         ("watch.exclude = [\"*.log\"]", "watch.exclude[0]"),
         ("policy.dir = \"policy.d\"", "policy.dir"),
         ("plugins.dirs = [\"/a\", \"b\"]", "plugins.dirs[1]"),
-        ("export.otlp = [{ endpoint = \"127.0.0.1:4318\" }]", "is not an http:// address"),
+        ("export.otlp = [{ endpoint = \"127.0.0.1:4318\" }]", "must begin with http:// or https://"),
         ("export.otlp = [{ endpoint = \"http://a\" }, { endpoint = \"http://a\" }]", "named twice"),
         ("export.otlp = [{ endpoint = \"http://a\", headers = { \"a b\" = \"x\" } }]", "HTTP does not allow"),
         ("detect.threshold = [{ name = \"x\", metric = \"y\" }]", "states neither `above` nor `below`"),

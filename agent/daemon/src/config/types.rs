@@ -1,6 +1,5 @@
 //! The sections of the configuration, each key with its unit and default.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -9,6 +8,7 @@ use holdfast_core::model::{ByteSize, Interval, Mode};
 use holdfast_core::redact::RedactConfig;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::export::ExportSection;
 use crate::collect::CollectConfig;
 use crate::data::Required;
 use crate::host::systemd::Bus;
@@ -215,32 +215,6 @@ impl Default for ActuatorConfig {
     fn default() -> Self {
         Self { socket: "/run/holdfast-actuator/actuator.sock".into() }
     }
-}
-
-/// `[export]`
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct ExportSection {
-    /// `[[export.otlp]]`: receivers of OTLP/HTTP. Default: none.
-    pub otlp: Vec<OtlpDestination>,
-}
-
-/// `[[export.otlp]]`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct OtlpDestination {
-    /// `http://host:4318`; `/v1/metrics` and its siblings are added.
-    pub endpoint: String,
-    /// Sent with every request; values are never shown. Default: none.
-    #[serde(default)]
-    pub headers: BTreeMap<String, Secret>,
-    /// Pause when everything is sent. Default: "5s".
-    #[serde(default = "export_interval")]
-    pub interval: Interval,
-}
-
-fn export_interval() -> Interval {
-    Interval::secs(5)
 }
 
 /// A value that is used and never shown: it prints and serializes as `(hidden)`.

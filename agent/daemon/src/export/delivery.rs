@@ -1,17 +1,84 @@
 //! What an answer means for what was sent. Pure.
 //!
-//! OTLP 1.11: 429, 502, 503 and 504 and lost connections are tried again; every other 4xx and 5xx is not; a partial
-//! success is a success whose rejected part must not be sent again.
+//! OTLP 1.11: over HTTP 429, 502, 503 and 504, over gRPC six codes and RESOURCE_EXHAUSTED with a `RetryInfo`, and over both
+//! lost connections are tried again; nothing else is. A partial success is a success whose rejected part must not be sent
+//! again. A request that is too large (HTTP 413) is not tried again either: smaller ones take its place.
 
 use std::time::Duration;
 
-use super::http::Reply;
+use super::settings::Signal;
 use super::wire;
 
 /// Longest pause that a receiver may ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 /// Longest pause of our own.
 const BACKOFF_MAX: Duration = Duration::from_mins(1);
+/// Characters of a receiver's own words that are kept.
+const SAID_MAX: usize = 200;
+
+/// An answer over HTTP, whatever its status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct HttpReply {
+    pub(super) status: u16,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) body: Vec<u8>,
+}
+
+/// An answer over gRPC, whatever its status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct GrpcReply {
+    pub(super) code: u8,
+    pub(super) message: String,
+    /// From a `RetryInfo`.
+    pub(super) retry_after: Option<Duration>,
+    pub(super) body: Vec<u8>,
+}
+
+impl GrpcReply {
+    pub(super) fn of(code: u8) -> Self {
+        Self { code, message: String::new(), retry_after: None, body: Vec::new() }
+    }
+}
+
+/// gRPC's status codes.
+pub(super) mod code {
+    pub(crate) const UNKNOWN: u8 = 2;
+    const NAMES: [&str; 17] = [
+        "OK",
+        "CANCELLED",
+        "UNKNOWN",
+        "INVALID_ARGUMENT",
+        "DEADLINE_EXCEEDED",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+        "FAILED_PRECONDITION",
+        "ABORTED",
+        "OUT_OF_RANGE",
+        "UNIMPLEMENTED",
+        "INTERNAL",
+        "UNAVAILABLE",
+        "DATA_LOSS",
+        "UNAUTHENTICATED",
+    ];
+
+    pub(super) fn name(code: u8) -> &'static str {
+        NAMES.get(usize::from(code)).copied().unwrap_or("UNKNOWN")
+    }
+
+    /// What an HTTP status means when no gRPC status came with it, by gRPC's own table.
+    pub(crate) fn from_http(status: u16) -> u8 {
+        match status {
+            400 => 13,
+            401 => 16,
+            403 => 7,
+            404 => 12,
+            429 | 502 | 503 | 504 => 14,
+            _ => UNKNOWN,
+        }
+    }
+}
 
 /// The fate of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,28 +87,55 @@ pub(super) enum Delivery {
     Accepted { rejected: u64, message: Option<String> },
     /// To be tried again: at the earliest after `after`, when the receiver said so.
     Retry { after: Option<Duration>, why: String },
+    /// Refused for its size alone.
+    TooLarge { why: String },
     /// Refused for good.
     Refused { why: String },
 }
 
-pub(super) fn judge(reply: Result<Reply, String>, decode: wire::DecodePartial) -> Delivery {
-    let reply = match reply {
-        Ok(reply) => reply,
-        Err(why) => return Delivery::Retry { after: None, why },
-    };
-    let said =
-        || String::from_utf8_lossy(&reply.body).chars().filter(|c| !c.is_control()).take(200).collect::<String>();
+impl Delivery {
+    /// No answer: the connection failed, broke or took too long.
+    pub(super) fn lost(why: String) -> Self {
+        Self::Retry { after: None, why }
+    }
+}
+
+fn said(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(SAID_MAX).collect()
+}
+
+fn accepted(signal: Signal, body: &[u8]) -> Delivery {
+    let (rejected, message) = wire::rejected(signal, body);
+    Delivery::Accepted { rejected, message: Some(said(&message)).filter(|m| !m.is_empty()) }
+}
+
+pub(super) fn judge_http(reply: HttpReply, signal: Signal) -> Delivery {
+    let words = || said(&String::from_utf8_lossy(&reply.body));
     match reply.status {
-        200..=299 => {
-            let (rejected, message) = decode(&reply.body);
-            Delivery::Accepted { rejected, message: Some(message).filter(|m| !m.is_empty()) }
-        }
+        200..=299 => accepted(signal, &reply.body),
         429 | 502 | 503 | 504 => {
-            let seconds = reply.retry_after.as_deref().and_then(|text| text.trim().parse::<u64>().ok());
-            let after = seconds.map(|s| Duration::from_secs(s).min(RETRY_AFTER_MAX));
+            let after = reply.retry_after.map(|asked| asked.min(RETRY_AFTER_MAX));
             Delivery::Retry { after, why: format!("HTTP {}", reply.status) }
         }
-        status => Delivery::Refused { why: format!("HTTP {status}: {}", said()) },
+        413 => Delivery::TooLarge { why: format!("HTTP 413: {}", words()) },
+        status @ 300..=399 => {
+            let why = format!("HTTP {status}: redirects are not followed; name the address itself as the endpoint");
+            Delivery::Refused { why }
+        }
+        status => Delivery::Refused { why: format!("HTTP {status}: {}", words()) },
+    }
+}
+
+pub(super) fn judge_grpc(reply: GrpcReply, signal: Signal) -> Delivery {
+    let why = || format!("gRPC {}: {}", code::name(reply.code), said(&reply.message));
+    let after = reply.retry_after.map(|asked| asked.min(RETRY_AFTER_MAX));
+    match reply.code {
+        0 => accepted(signal, &reply.body),
+        // CANCELLED, DEADLINE_EXCEEDED, ABORTED, OUT_OF_RANGE, UNAVAILABLE, DATA_LOSS
+        1 | 4 | 10 | 11 | 14 | 15 => Delivery::Retry { after, why: why() },
+        // RESOURCE_EXHAUSTED: only where the receiver says that it can recover.
+        8 if after.is_some() => Delivery::Retry { after, why: why() },
+        _ => Delivery::Refused { why: why() },
     }
 }
 
@@ -57,28 +151,47 @@ pub(super) fn pause(first: Duration, failures: u32, asked: Option<Duration>, luc
 mod tests {
     use super::*;
 
-    fn fate(status: u16, retry_after: Option<&str>) -> Delivery {
-        let reply = Reply { status, retry_after: retry_after.map(str::to_owned), body: b"no".to_vec() };
-        judge(Ok(reply), |_| (0, String::new()))
+    fn http(status: u16, retry_after_s: Option<u64>) -> Delivery {
+        let retry_after = retry_after_s.map(Duration::from_secs);
+        judge_http(HttpReply { status, retry_after, body: b"no".to_vec() }, Signal::Metrics)
+    }
+
+    fn grpc(code: u8, retry_after_s: Option<u64>) -> Delivery {
+        let retry_after = retry_after_s.map(Duration::from_secs);
+        judge_grpc(GrpcReply { retry_after, ..GrpcReply::of(code) }, Signal::Metrics)
     }
 
     #[test]
-    fn exactly_four_codes_and_lost_connections_are_tried_again() {
-        let again: Vec<u16> = (200..600).filter(|s| matches!(fate(*s, None), Delivery::Retry { .. })).collect();
+    fn over_http_exactly_four_codes_are_tried_again() {
+        let again: Vec<u16> = (200..600).filter(|s| matches!(http(*s, None), Delivery::Retry { .. })).collect();
         assert_eq!(again, [429, 502, 503, 504]);
-        assert!(matches!(judge(Err("refused".into()), |_| (0, String::new())), Delivery::Retry { after: None, .. }));
-        let accepted: Vec<u16> = (200..600).filter(|s| matches!(fate(*s, None), Delivery::Accepted { .. })).collect();
+        let accepted: Vec<u16> = (200..600).filter(|s| matches!(http(*s, None), Delivery::Accepted { .. })).collect();
         assert_eq!((accepted.first(), accepted.last(), accepted.len()), (Some(&200), Some(&299), 100));
+        let smaller: Vec<u16> = (200..600).filter(|s| matches!(http(*s, None), Delivery::TooLarge { .. })).collect();
+        assert_eq!(smaller, [413]);
+        assert!(matches!(http(307, None), Delivery::Refused { why } if why.contains("not followed")));
+    }
+
+    #[test]
+    fn over_grpc_exactly_the_codes_of_the_specification_are_tried_again() {
+        let again =
+            |asked| -> Vec<u8> { (0..=20).filter(|c| matches!(grpc(*c, asked), Delivery::Retry { .. })).collect() };
+        assert_eq!(again(None), [1, 4, 10, 11, 14, 15]);
+        assert_eq!(again(Some(3)), [1, 4, 8, 10, 11, 14, 15]);
+        let accepted: Vec<u8> = (0..=20).filter(|c| matches!(grpc(*c, None), Delivery::Accepted { .. })).collect();
+        assert_eq!(accepted, [0]);
+        assert!(matches!(grpc(16, None), Delivery::Refused { why } if why.starts_with("gRPC UNAUTHENTICATED")));
     }
 
     #[test]
     fn what_the_receiver_asks_for_is_waited() {
-        let Delivery::Retry { after, .. } = fate(503, Some("7")) else { panic!() };
-        assert_eq!(after, Some(Duration::from_secs(7)));
-        assert_eq!(pause(Duration::from_secs(1), 1, after, 1.0), Duration::from_secs(7));
-        assert_eq!(pause(Duration::from_secs(1), 6, after, 1.0), Duration::from_secs(32));
-        assert!(matches!(fate(503, Some("soon")), Delivery::Retry { after: None, .. }));
-        assert!(matches!(fate(503, Some("999999999")), Delivery::Retry { after: Some(RETRY_AFTER_MAX), .. }));
+        for fate in [http(503, Some(7)), grpc(14, Some(7)), grpc(8, Some(7))] {
+            let Delivery::Retry { after, .. } = fate else { panic!("{fate:?}") };
+            assert_eq!(after, Some(Duration::from_secs(7)));
+            assert_eq!(pause(Duration::from_secs(1), 1, after, 1.0), Duration::from_secs(7));
+            assert_eq!(pause(Duration::from_secs(1), 6, after, 1.0), Duration::from_secs(32));
+        }
+        assert!(matches!(http(503, Some(999_999_999)), Delivery::Retry { after: Some(RETRY_AFTER_MAX), .. }));
     }
 
     #[test]

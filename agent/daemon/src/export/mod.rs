@@ -1,64 +1,42 @@
-//! OTLP out: samples with their true times, findings, decisions and audit heads as log records, remediations as traces.
+//! OTLP out: samples with their true times, findings, decisions and audit heads as log records, remediations and build steps
+//! as traces; over HTTP or gRPC, plain or TLS, to several destinations.
 //!
-//! The stores are the queue. An exporter is one task with one position a stream, moved only after the receiver's 2xx and
-//! kept in `telemetry.db`; stopping flushes nothing, starting goes on from there. At least once: a lost answer means a
-//! repetition with the same times. What a receiver rejects is counted and never sent again; what was deleted before it
-//! could be sent is a row of the gap ledger. One slow destination holds up nobody else.
+//! The stores are the queue. An exporter is one task a stream with one position, moved only after the receiver's yes and
+//! kept in `telemetry.db` under the destination's name; stopping flushes nothing, starting goes on from there. At least
+//! once: a lost answer means a repetition with the same times. What a receiver rejects is counted and never sent again;
+//! what was deleted before it could be sent is a row of the gap ledger. One slow destination holds up nobody else, nor one
+//! slow stream the others. Secrets (headers, keys) are in memory only, never in status, log or error.
 
+mod body;
+mod connect;
 mod delivery;
+mod grpc;
 mod http;
+mod parcel;
+mod sender;
+mod settings;
 mod task;
 mod wire;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use holdfast_core::model::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::host::Clock;
 use crate::store::{StateReader, TelemetryDb};
 
-/// What can be exported, each with its own position.
-pub const STREAMS: [&str; 5] = ["metrics", "findings", "decisions", "audit", "remediations"];
-
-/// One destination.
-#[derive(Debug, Clone)]
-pub struct ExportConfig {
-    /// `http://host:4318`; `/v1/metrics` and its siblings are added.
-    pub endpoint: String,
-    /// Sent with every request.
-    pub headers: Vec<(String, String)>,
-    /// Pause when everything is sent. Default: 5 s.
-    pub interval: Duration,
-    /// Samples in one request, 1 to 100 000. Default: 8 192.
-    pub samples_max: usize,
-    /// Longest wait for one answer. Default: 10 s.
-    pub timeout: Duration,
-    /// First pause after a failure; doubled each time, up to 60 s. Default: 1 s.
-    pub backoff: Duration,
-}
-
-impl ExportConfig {
-    /// A destination with everything else as by default.
-    pub fn new(endpoint: impl Into<String>) -> Self {
-        Self {
-            endpoint: endpoint.into(),
-            headers: Vec::new(),
-            interval: Duration::from_secs(5),
-            samples_max: 8_192,
-            timeout: Duration::from_secs(10),
-            backoff: Duration::from_secs(1),
-        }
-    }
-}
+pub(crate) use connect::base;
+pub use settings::{Compression, ExportConfig, Protocol, Stream, TlsFiles};
 
 /// A destination that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// The endpoint is not an `http://` address.
+    /// The endpoint is not an `http://` or `https://` address.
     #[error("the OTLP endpoint `{endpoint}` cannot be used: {why}")]
     Endpoint {
         /// As given.
@@ -72,10 +50,34 @@ pub enum ExportError {
         /// Its name.
         name: String,
     },
+    /// A file that a destination needs.
+    #[error("cannot read the {key} `{}` of the OTLP destination `{name}`", path.display())]
+    File {
+        /// The destination.
+        name: String,
+        /// Which file.
+        key: &'static str,
+        /// Where it should be.
+        path: PathBuf,
+        /// Cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file that does not hold what it should.
+    #[error("the {key} of the OTLP destination `{name}` cannot be used: {why}")]
+    Unusable {
+        /// The destination.
+        name: String,
+        /// Which file.
+        key: &'static str,
+        /// What is wrong with it; never its content.
+        why: String,
+    },
 }
 
 /// One stream's counts since the agent started.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct StreamStatus {
     /// Samples, records or spans that the receiver accepted.
     pub sent: u64,
@@ -85,23 +87,38 @@ pub struct StreamStatus {
     pub skipped: u64,
     /// The position after the last accepted request.
     pub position: u64,
+    /// Requests in a row that failed and will be tried again.
+    pub failures: u32,
 }
 
 /// How an exporter stands.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ExportStatus {
+    /// Whose positions these are.
+    pub name: String,
     /// Where to.
     pub endpoint: String,
-    /// By stream: see [`STREAMS`].
+    /// By stream: see [`Stream`].
     pub streams: BTreeMap<String, StreamStatus>,
     /// Moment of the last sample that was accepted.
     pub exported_until: Option<Timestamp>,
     /// Age of the oldest sample that is not, seen from the newest, in seconds.
     pub lag_s: u64,
-    /// Requests in a row that failed and will be tried again.
+    /// Requests in a row that failed and will be tried again, of the stream that fails most.
     pub failures: u32,
     /// Why the last request failed or was rejected.
     pub last_error: Option<String>,
+}
+
+impl ExportStatus {
+    /// After a stream's turn. What still goes wrong with another stream is not forgotten because this one went well.
+    fn tell(&mut self, error: Option<String>) {
+        self.failures = self.streams.values().map(|s| s.failures).max().unwrap_or(0);
+        if error.is_some() || self.failures == 0 {
+            self.last_error = error;
+        }
+    }
 }
 
 type Shared = Arc<Mutex<ExportStatus>>;
@@ -111,7 +128,7 @@ type Shared = Arc<Mutex<ExportStatus>>;
 pub struct ExportHandle {
     status: Shared,
     telemetry: TelemetryDb,
-    task: JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl ExportHandle {
@@ -119,6 +136,9 @@ impl ExportHandle {
     pub fn status(&self) -> ExportStatus {
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let stats = self.telemetry.stats();
+        if !status.streams.contains_key(Stream::Metrics.as_str()) {
+            return status;
+        }
         let from = status.exported_until.or(stats.oldest);
         if let (Some(newest), Some(from)) = (stats.newest, from) {
             status.lag_s = newest.since(from).as_secs();
@@ -126,9 +146,11 @@ impl ExportHandle {
         status
     }
 
-    /// Waits for the end of the task, after `shutdown` has said so.
+    /// Waits for the end of its tasks, after `shutdown` has said so.
     pub async fn stopped(self) {
-        let _ = self.task.await;
+        for task in self.tasks {
+            let _ = task.await;
+        }
     }
 }
 
@@ -151,25 +173,27 @@ pub fn start(
     telemetry: TelemetryDb,
     state: StateReader,
     resource: Vec<(String, String)>,
-    shutdown: watch::Receiver<bool>,
+    clock: Arc<dyn Clock>,
+    shutdown: &watch::Receiver<bool>,
 ) -> Result<ExportHandle, ExportError> {
-    let client = http::Client::new(&config.endpoint, &config.headers, config.timeout)?;
+    let config = Arc::new(config);
     let status: Shared = Arc::new(Mutex::new(ExportStatus {
+        name: config.name.clone(),
         endpoint: config.endpoint.clone(),
-        streams: STREAMS.iter().map(|s| ((*s).to_owned(), StreamStatus::default())).collect(),
+        streams: config.streams.iter().map(|s| (s.as_str().to_owned(), StreamStatus::default())).collect(),
         ..ExportStatus::default()
     }));
-    let task = task::Task {
-        config,
-        client,
-        telemetry: telemetry.clone(),
-        state,
-        resource: Arc::new(wire::resource(&resource)),
+    let destination = Arc::new(task::Destination {
+        sender: sender::Sender::new(Arc::clone(&config), clock)?,
+        source: parcel::Source { telemetry: telemetry.clone(), state, resource: wire::resource(&resource) },
+        config: Arc::clone(&config),
         status: Arc::clone(&status),
-        positions: BTreeMap::new(),
+    });
+    let start = |stream: &Stream| {
+        let task = task::Task::new(Arc::clone(&destination), *stream);
+        tokio::spawn(task::supervise(task, shutdown.clone()))
     };
-    let task = tokio::spawn(task::supervise(task, shutdown));
-    Ok(ExportHandle { status, telemetry, task })
+    Ok(ExportHandle { status, telemetry, tasks: config.streams.iter().map(start).collect() })
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 /// (path, headers, body) of every request, in order.
 type Requests = Vec<(String, HeaderMap, Vec<u8>)>;
 
-/// (path, status, Retry-After, body) of an answer.
+/// (path, status, Retry-After, body) of an answer; status 0 stands for none at all.
 type Scripted = (&'static str, u16, Option<&'static str>, Vec<u8>);
 
 #[derive(Debug, Clone, Default)]
@@ -31,7 +31,10 @@ impl Receiver {
         let receiver = Self { endpoint, ..Self::default() };
         let state = receiver.clone();
         let app = axum::Router::new().fallback(move |uri: Uri, headers: HeaderMap, body: Bytes| async move {
-            state.answer(uri.path(), headers, body.to_vec())
+            match state.answer(uri.path(), headers, body.to_vec()) {
+                Some(response) => response,
+                None => std::future::pending().await,
+            }
         });
         tokio::spawn(async move { axum::serve(listener, app).await });
         receiver
@@ -41,16 +44,19 @@ impl Receiver {
         self.script.lock().unwrap().push_back((path, status, retry_after, body));
     }
 
-    fn answer(&self, path: &str, headers: HeaderMap, body: Vec<u8>) -> Response {
+    fn answer(&self, path: &str, headers: HeaderMap, body: Vec<u8>) -> Option<Response> {
         self.requests.lock().unwrap().push((path.to_owned(), headers, body));
         let mut script = self.script.lock().unwrap();
         let scripted = script.iter().position(|(p, ..)| *p == path).and_then(|at| script.remove(at));
         let (_, status, retry_after, body) = scripted.unwrap_or(("", 200, None, Vec::new()));
+        if status == 0 {
+            return None;
+        }
         let mut response = (StatusCode::from_u16(status).unwrap(), body).into_response();
         if let Some(value) = retry_after {
             response.headers_mut().insert("retry-after", HeaderValue::from_static(value));
         }
-        response
+        Some(response)
     }
 
     /// Bodies sent to one path, in order.

@@ -1,46 +1,44 @@
-//! One destination's loop: read after the position, send, move the position, pause.
+//! One stream of one destination: read after the position, send, move the position, pause.
+//!
+//! Streams of a destination share its connections and nothing else: one that has to wait holds up none of the others.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use holdfast_core::model::Timestamp;
-use opentelemetry_proto::tonic::resource::v1::Resource;
 use tokio::sync::watch;
 
 use super::delivery::{self, Delivery};
-use super::{ExportConfig, ExportStatus, STREAMS, Shared, http, wire};
-use crate::store::{ExportCursor, Gap, StateReader, StoreError, TelemetryDb};
+use super::parcel::{Parcel, RECORDS_MAX, ReadError, Source};
+use super::sender::Sender;
+use super::{ExportConfig, ExportStatus, Shared, Stream};
+use crate::store::{Gap, StoreError};
 use crate::telemetry::events::{ExportFailed, ExportRejected, ExportSkipped, Panicked};
 use crate::telemetry::{Chain, Event};
 
-/// Records in one request of log records or traces.
-const RECORDS_MAX: usize = 256;
 /// Pause after a panic of the exporter.
 const RESTART_PAUSE: Duration = Duration::from_secs(10);
 
-#[derive(Debug, Clone)]
-pub(super) struct Task {
-    pub(super) config: ExportConfig,
-    pub(super) client: http::Client,
-    pub(super) telemetry: TelemetryDb,
-    pub(super) state: StateReader,
-    pub(super) resource: Arc<Resource>,
+/// What the streams of one destination have in common.
+#[derive(Debug)]
+pub(super) struct Destination {
+    pub(super) config: Arc<ExportConfig>,
+    pub(super) sender: Sender,
+    pub(super) source: Source,
     pub(super) status: Shared,
-    pub(super) positions: BTreeMap<&'static str, u64>,
 }
 
-/// One request, ready to be sent.
-struct Parcel {
-    path: &'static str,
-    body: Vec<u8>,
-    decode: wire::DecodePartial,
-    /// Samples, records or spans in it.
-    items: u64,
-    /// The position after it.
-    next: u64,
-    skipped: u64,
-    last_at: Option<Timestamp>,
+#[derive(Debug, Clone)]
+pub(super) struct Task {
+    destination: Arc<Destination>,
+    stream: Stream,
+    /// `None`: as the store says.
+    position: Option<u64>,
+    /// Samples or records in one request; halved where a request was too large.
+    items_max: usize,
+    failures: u32,
+    /// Damaged databases that were set aside: their ticks were counted anew.
+    set_aside: u64,
 }
 
 enum Turn {
@@ -78,84 +76,107 @@ async fn stop_within(shutdown: &mut watch::Receiver<bool>, pause: Duration) -> b
 }
 
 impl Task {
+    pub(super) fn new(destination: Arc<Destination>, stream: Stream) -> Self {
+        let items_max = match stream {
+            Stream::Metrics => destination.config.samples_max.clamp(1, 100_000),
+            _ => RECORDS_MAX,
+        };
+        let set_aside = destination.source.telemetry.stats().set_aside;
+        Self { destination, stream, position: None, items_max, failures: 0, set_aside }
+    }
+
     fn status(&self, change: impl FnOnce(&mut ExportStatus)) {
-        change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.destination.status.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     async fn run(mut self, mut shutdown: watch::Receiver<bool>) {
-        let mut failures = 0;
         loop {
-            let mut pause = Some(self.config.interval);
-            for stream in STREAMS {
-                let turn = tokio::select! {
-                    turn = self.turn(stream, &mut failures) => turn,
-                    _ = shutdown.wait_for(|stop| *stop) => return,
-                };
-                match turn {
-                    Turn::Sent => pause = None,
-                    Turn::Idle => {}
-                    Turn::Wait(longer) => {
-                        pause = Some(longer);
-                        break;
-                    }
-                }
-            }
-            if let Some(pause) = pause
-                && stop_within(&mut shutdown, pause).await
-            {
+            let turn = tokio::select! {
+                turn = self.turn() => turn,
+                _ = shutdown.wait_for(|stop| *stop) => return,
+            };
+            let pause = match turn {
+                Turn::Sent => continue,
+                Turn::Idle => self.destination.config.interval,
+                Turn::Wait(longer) => longer,
+            };
+            if stop_within(&mut shutdown, pause).await {
                 return;
             }
         }
     }
 
-    async fn turn(&mut self, stream: &'static str, failures: &mut u32) -> Turn {
-        let parcel = match self.prepare(stream).await {
+    async fn turn(&mut self) -> Turn {
+        let parcel = match self.prepare().await {
             Ok(Some(parcel)) => parcel,
             Ok(None) => return Turn::Idle,
-            // One stream that cannot be read holds up none of the others.
             Err(error) => {
-                let why = Chain(&error).to_string();
-                self.status(|status| status.last_error = Some(format!("{stream}: {why}")));
+                let why = format!("{}: {}", self.stream.as_str(), Chain(&error));
+                self.status(|status| status.last_error = Some(why));
                 return Turn::Idle;
             }
         };
-        let reply = self.client.post(parcel.path, parcel.body).await;
-        let (accepted, rejected, error) = match delivery::judge(reply, parcel.decode) {
-            Delivery::Retry { after, why } => return self.failed(failures, after, why),
-            Delivery::Accepted { rejected, message } => {
-                (parcel.items.saturating_sub(rejected), rejected, message.map(|m| format!("partly rejected: {m}")))
-            }
-            Delivery::Refused { why } => (0, parcel.items, Some(why)),
+        // Nothing in it is for sending: ticks without samples, spans that nobody wants.
+        let delivery = if parcel.items == 0 {
+            Delivery::Accepted { rejected: 0, message: None }
+        } else {
+            self.destination.sender.send(self.stream.signal(), parcel.body.clone()).await
         };
-        *failures = 0;
-        let at = parcel.last_at.or(self.telemetry.stats().newest).unwrap_or_default();
+        match delivery {
+            Delivery::Retry { after, why } => self.failed(after, why).await,
+            Delivery::TooLarge { why } if parcel.parts > 1 => {
+                // Not the same request again but smaller ones, down to what cannot be parted.
+                let held = usize::try_from(parcel.items).unwrap_or(usize::MAX);
+                self.items_max = (self.items_max.min(held) / 2).max(1);
+                let (stream, items_max) = (self.stream.as_str(), self.items_max);
+                tracing::info!(stream, items_max, error = why, "Requests are made smaller for a receiver.");
+                Turn::Sent
+            }
+            Delivery::Accepted { rejected, message } => {
+                let why = message.map(|m| format!("partly rejected: {m}"));
+                self.done(parcel, rejected, why).await
+            }
+            Delivery::Refused { why } | Delivery::TooLarge { why } => {
+                // A refusal may be about a token or a certificate that has been renewed meanwhile.
+                self.renew().await;
+                let items = parcel.items;
+                self.done(parcel, items, Some(why)).await
+            }
+        }
+    }
+
+    /// A request that will not be sent again: what became of it is counted and the position moves on.
+    async fn done(&mut self, parcel: Parcel, rejected: u64, error: Option<String>) -> Turn {
+        let Parcel { items, next, skipped, first_at, last_at, .. } = parcel;
+        let from = self.position.unwrap_or_default();
+        let destination = Arc::clone(&self.destination);
+        let (name, stream) = (&destination.config.name, self.stream.as_str());
+        let at = last_at.or(destination.source.telemetry.stats().newest).unwrap_or_default();
+        let gap = |count, reason| Gap { at, stream: stream.to_owned(), count, reason };
+        let mut gaps = Vec::new();
         if rejected > 0 {
-            let why = error.clone().unwrap_or_else(|| "rejected by the receiver".to_owned());
-            ExportRejected { endpoint: &self.config.endpoint, stream, count: rejected, error: &why }.emit();
-            self.gap(stream, at, rejected, format!("{}: {why}", self.config.endpoint));
+            let why = error.as_deref().unwrap_or("rejected by the receiver");
+            ExportRejected { endpoint: name, stream, count: rejected, error: why }.emit();
+            gaps.push(gap(rejected, format!("{name}: {why}")));
         }
-        if parcel.skipped > 0 {
-            ExportSkipped { endpoint: &self.config.endpoint, ticks: parcel.skipped }.emit();
-            self.gap(
-                stream,
-                at,
-                parcel.skipped,
-                format!("{}: ticks deleted before they were sent", self.config.endpoint),
-            );
+        if skipped > 0 {
+            ExportSkipped { endpoint: name, ticks: skipped }.emit();
+            gaps.push(gap(skipped, format!("{name}: {}", deleted(from, skipped, first_at))));
         }
+        self.failures = 0;
         self.status(|status| {
             let counts = status.streams.entry(stream.to_owned()).or_default();
-            counts.sent += accepted;
+            counts.sent += items.saturating_sub(rejected);
             counts.rejected += rejected;
-            counts.skipped += parcel.skipped;
-            counts.position = parcel.next;
-            status.exported_until = parcel.last_at.or(status.exported_until);
-            status.failures = 0;
-            status.last_error = error;
+            counts.skipped += skipped;
+            counts.position = next;
+            counts.failures = 0;
+            status.exported_until = last_at.or(status.exported_until);
+            status.tell(error);
         });
-        self.positions.insert(stream, parcel.next);
-        let (telemetry, destination, next) = (self.telemetry.clone(), self.config.endpoint.clone(), parcel.next);
-        let kept = blocking(move || telemetry.set_export_cursor(&destination, stream, next)).await;
+        self.position = Some(next);
+        let (telemetry, kept_for) = (destination.source.telemetry.clone(), name.clone());
+        let kept = blocking(move || telemetry.settle_export(gaps, &kept_for, stream, next)).await;
         if let Err(error) = kept {
             // Delivered all the same; after a crash now it would be sent again.
             tracing::warn!(stream, error = %Chain(&error), "Export position not kept.");
@@ -163,103 +184,83 @@ impl Task {
         Turn::Sent
     }
 
-    fn failed(&self, failures: &mut u32, asked: Option<Duration>, why: String) -> Turn {
-        *failures = failures.saturating_add(1);
-        ExportFailed { endpoint: &self.config.endpoint, in_a_row: *failures, error: &why }.emit();
-        let count = *failures;
+    async fn failed(&mut self, asked: Option<Duration>, why: String) -> Turn {
+        self.failures = self.failures.saturating_add(1);
+        let (in_a_row, stream) = (self.failures, self.stream.as_str());
+        let config = &self.destination.config;
+        ExportFailed { endpoint: &config.name, in_a_row, error: &why }.emit();
         self.status(|status| {
-            status.failures = count;
-            status.last_error = Some(why);
+            status.streams.entry(stream.to_owned()).or_default().failures = in_a_row;
+            status.tell(Some(why));
         });
+        self.renew().await;
         let luck = getrandom::u32().map_or(1.0, |n| f64::from(n) / f64::from(u32::MAX));
-        Turn::Wait(delivery::pause(self.config.backoff, count, asked, luck))
+        Turn::Wait(delivery::pause(config.backoff, in_a_row, asked, luck))
     }
 
-    fn gap(&self, stream: &str, at: Timestamp, count: u64, reason: String) {
-        self.telemetry.record_gap(Gap { at, stream: stream.to_owned(), count, reason });
+    async fn renew(&self) {
+        let destination = Arc::clone(&self.destination);
+        let _ = tokio::task::spawn_blocking(move || {
+            if let Err(error) = destination.sender.renew() {
+                let name = &destination.config.name;
+                tracing::warn!(destination = name, error = %Chain(&error), "Files of an export cannot be read again.");
+            }
+        })
+        .await;
     }
 
-    async fn prepare(&mut self, stream: &'static str) -> Result<Option<Parcel>, StoreError> {
-        let (task, known) = (self.clone(), self.positions.get(stream).copied());
+    async fn prepare(&mut self) -> Result<Option<Parcel>, ReadError> {
+        let set_aside = self.destination.source.telemetry.stats().set_aside;
+        if set_aside != self.set_aside {
+            self.set_aside = set_aside;
+            if self.stream == Stream::Metrics {
+                // The store began again, and so do its numbers.
+                self.position = Some(0);
+            }
+        }
+        let (task, known) = (self.clone(), self.position);
         let (position, parcel) = blocking(move || {
+            let Destination { config, source, .. } = task.destination.as_ref();
             let position = match known {
                 Some(position) => position,
-                None => task.telemetry.reader().export_cursor(&task.config.endpoint, stream)?,
+                None => task.kept_position()?,
             };
-            Ok((position, task.read(stream, position)?))
+            Ok::<_, ReadError>((position, source.read(config, task.stream, position, task.items_max)?))
         })
         .await?;
-        self.positions.insert(stream, position);
+        self.position = Some(position);
         Ok(parcel)
     }
 
-    /// What follows `after` in a stream.
-    fn read(&self, stream: &str, after: u64) -> Result<Option<Parcel>, StoreError> {
-        let resource = &self.resource;
-        let logs = |records: Vec<_>, next: Option<u64>| {
-            let items = records.len() as u64;
-            next.map(|next| Parcel {
-                path: "/v1/logs",
-                body: wire::logs(resource, records),
-                decode: wire::rejected_records,
-                items,
-                next,
-                skipped: 0,
-                last_at: None,
-            })
-        };
-        Ok(match stream {
-            "metrics" => {
-                let samples_max = self.config.samples_max.clamp(1, 100_000);
-                let slice = self.telemetry.reader().export_after(ExportCursor(after), samples_max)?;
-                (slice.next_cursor.0 > after).then(|| Parcel {
-                    path: "/v1/metrics",
-                    items: slice.samples,
-                    next: slice.next_cursor.0,
-                    skipped: slice.skipped_ticks,
-                    last_at: slice.last_at,
-                    body: wire::metrics(resource, slice.series),
-                    decode: wire::rejected_points,
-                })
-            }
-            "findings" => {
-                let found = self.state.findings_after(after, RECORDS_MAX)?;
-                logs(found.iter().map(|r| wire::finding(&r.document)).collect(), found.last().map(|r| r.revision))
-            }
-            "decisions" => {
-                let found = self.state.decisions_after(after, RECORDS_MAX)?;
-                logs(found.iter().map(|r| wire::decision(&r.document)).collect(), found.last().map(|r| r.revision))
-            }
-            "audit" => {
-                let found = self.state.audit(after, RECORDS_MAX)?;
-                logs(found.iter().map(wire::audit_head).collect(), found.last().map(|e| e.seq))
-            }
-            _ => {
-                let found = self.state.finished_after(after, RECORDS_MAX / 8)?;
-                let spans: Vec<_> = found.iter().flat_map(|r| wire::remediation(&r.document)).collect();
-                found.last().map(|last| Parcel {
-                    path: "/v1/traces",
-                    items: spans.len() as u64,
-                    body: wire::traces(resource, spans),
-                    decode: wire::rejected_spans,
-                    next: last.revision,
-                    skipped: 0,
-                    last_at: None,
-                })
-            }
-        })
+    /// The position under the destination's name, or under its former one.
+    fn kept_position(&self) -> Result<u64, StoreError> {
+        let (reader, config) = (self.destination.source.telemetry.reader(), &self.destination.config);
+        let stream = self.stream.as_str();
+        match (reader.export_cursor(&config.name, stream)?, &config.formerly) {
+            (0, Some(former)) => reader.export_cursor(former, stream),
+            (position, _) => Ok(position),
+        }
     }
 }
 
+/// Which ticks are missing: those after position `from`, up to what was sent next.
+fn deleted(from: u64, skipped: u64, next_at: Option<Timestamp>) -> String {
+    let mut text = format!("ticks {} to {} were deleted before they were sent", from + 1, from + skipped);
+    if let Some(at) = next_at {
+        text.push_str(&format!("; they are older than {at}"));
+    }
+    text
+}
+
 /// Databases block; the exporter's task must not.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
+async fn blocking<T: Send + 'static, E: From<StoreError> + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(StoreError::Closed),
+            Err(_) => Err(StoreError::Closed.into()),
         },
     }
 }

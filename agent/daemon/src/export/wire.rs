@@ -1,5 +1,7 @@
 //! The OTLP documents: the only file that knows their types. Pure.
 
+use std::sync::Arc;
+
 use holdfast_core::model::{
     AuditEntry, Decision, Finding, MetricKind, Remediation, RemediationState, Severity, StepState, Timestamp, Value,
 };
@@ -17,31 +19,33 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use prost::Message;
 use sha2::{Digest, Sha256};
 
+use super::settings::Signal;
+use crate::request::StepMeasurement;
 use crate::store::ExportSeries;
 
 /// Evidence that may hold the content of files; it stays on this host.
 const KEPT_HERE: [&str; 1] = ["file.diff"];
 
-/// Reads (rejected items, message) from a 2xx answer's body; what does not decode rejects nothing.
-pub(super) type DecodePartial = fn(&[u8]) -> (u64, String);
+/// What every exported item says about where it comes from.
+pub(super) type Origin = Arc<Resource>;
 
-fn count(rejected: i64) -> u64 {
-    u64::try_from(rejected).unwrap_or(0)
-}
-
-pub(super) fn rejected_points(body: &[u8]) -> (u64, String) {
-    let partial = ExportMetricsServiceResponse::decode(body).ok().and_then(|r| r.partial_success);
-    partial.map(|p| (count(p.rejected_data_points), p.error_message)).unwrap_or_default()
-}
-
-pub(super) fn rejected_records(body: &[u8]) -> (u64, String) {
-    let partial = ExportLogsServiceResponse::decode(body).ok().and_then(|r| r.partial_success);
-    partial.map(|p| (count(p.rejected_log_records), p.error_message)).unwrap_or_default()
-}
-
-pub(super) fn rejected_spans(body: &[u8]) -> (u64, String) {
-    let partial = ExportTraceServiceResponse::decode(body).ok().and_then(|r| r.partial_success);
-    partial.map(|p| (count(p.rejected_spans), p.error_message)).unwrap_or_default()
+/// (rejected items, message) of an accepting answer's body; what does not decode rejects nothing.
+pub(super) fn rejected(signal: Signal, body: &[u8]) -> (u64, String) {
+    let partial = match signal {
+        Signal::Metrics => {
+            let partial = ExportMetricsServiceResponse::decode(body).ok().and_then(|r| r.partial_success);
+            partial.map(|p| (p.rejected_data_points, p.error_message))
+        }
+        Signal::Logs => {
+            let partial = ExportLogsServiceResponse::decode(body).ok().and_then(|r| r.partial_success);
+            partial.map(|p| (p.rejected_log_records, p.error_message))
+        }
+        Signal::Traces => {
+            let partial = ExportTraceServiceResponse::decode(body).ok().and_then(|r| r.partial_success);
+            partial.map(|p| (p.rejected_spans, p.error_message))
+        }
+    };
+    partial.map(|(count, message)| (u64::try_from(count).unwrap_or(0), message)).unwrap_or_default()
 }
 
 fn any(value: any_value::Value) -> AnyValue {
@@ -80,9 +84,9 @@ fn scope() -> InstrumentationScope {
     InstrumentationScope { name: "holdfast".to_owned(), version, ..InstrumentationScope::default() }
 }
 
-pub(super) fn resource(attributes: &[(String, String)]) -> Resource {
+pub(super) fn resource(attributes: &[(String, String)]) -> Origin {
     let attributes = attributes.iter().map(|(key, value)| text(key, value.clone())).collect();
-    Resource { attributes, ..Resource::default() }
+    Arc::new(Resource { attributes, ..Resource::default() })
 }
 
 /// Samples, one metric a name, unit and kind.
@@ -274,6 +278,64 @@ pub(super) fn remediation(it: &Remediation) -> Vec<Span> {
         spans.push(span("verify", "verify".to_owned(), last, verification.at, verdict, None));
     }
     spans
+}
+
+/// Bytes of an id in hexadecimal; `None` for what is no id of that length.
+fn id_bytes(text: &str, bytes: usize) -> Option<Vec<u8>> {
+    let id: Option<Vec<u8>> =
+        (0..text.len() / 2).map(|i| u8::from_str_radix(text.get(2 * i..2 * i + 2)?, 16).ok()).collect();
+    id.filter(|id| text.len() == bytes * 2 && id.iter().any(|b| *b != 0))
+}
+
+/// One run of a build step, in the words of OpenTelemetry's CI/CD conventions. `None` when its caller asked for no span.
+pub(super) fn step_run(it: &StepMeasurement) -> Option<Span> {
+    if it.trace.as_ref().is_some_and(|trace| !trace.sampled) {
+        return None;
+    }
+    // A run that was recorded without a trace gets one that follows from what it is.
+    let run = it.run.as_ref().map_or_else(|| format!("{}/{}", it.step, it.started_at), ToString::to_string);
+    let own = Sha256::digest(run.as_bytes());
+    let trace_id = it.trace.as_ref().and_then(|t| id_bytes(&t.trace_id, 16));
+    let span_id = it.trace.as_ref().and_then(|t| id_bytes(&t.span_id, 8));
+    let parent = it.trace.as_ref().and_then(|t| id_bytes(t.parent_span_id.as_deref()?, 8));
+    let result = match it.exit_code {
+        0 => "success",
+        // Killed by SIGINT or SIGTERM: somebody wanted it to end.
+        130 | 143 => "cancellation",
+        _ => "failure",
+    };
+    let integer =
+        |key: &str, value: u64| pair(key, any_value::Value::IntValue(i64::try_from(value).unwrap_or(i64::MAX)));
+    let mut attributes = vec![
+        text("cicd.pipeline.task.name", it.step.clone()),
+        text("cicd.pipeline.task.run.result", result),
+        text("process.executable.name", it.program.clone()),
+        pair("process.exit.code", any_value::Value::IntValue(i64::from(it.exit_code))),
+        pair("holdfast.step.cpu_s", any_value::Value::DoubleValue(it.cpu_s)),
+    ];
+    attributes.extend(it.run.as_ref().map(|run| text("cicd.pipeline.task.run.id", run.as_str())));
+    attributes.extend(it.peak_memory_bytes.map(|v| integer("holdfast.step.peak_memory_bytes", v)));
+    attributes.extend(it.read_bytes.map(|v| integer("holdfast.step.read_bytes", v)));
+    attributes.extend(it.written_bytes.map(|v| integer("holdfast.step.written_bytes", v)));
+    let failed = it.exit_code != 0;
+    if failed {
+        attributes.push(text("error.type", it.exit_code.to_string()));
+    }
+    let duration_ns = (it.duration_s.clamp(0.0, 1e9) * 1e9) as u64;
+    let code = if failed { status::StatusCode::Error } else { status::StatusCode::Ok };
+    let message = if failed { format!("exit code {}", it.exit_code) } else { String::new() };
+    Some(Span {
+        trace_id: trace_id.unwrap_or_else(|| own[..16].to_vec()),
+        span_id: span_id.unwrap_or_else(|| own[16..24].to_vec()),
+        parent_span_id: parent.unwrap_or_default(),
+        name: it.step.clone(),
+        kind: span::SpanKind::Internal.into(),
+        start_time_unix_nano: ns(it.started_at),
+        end_time_unix_nano: ns(it.started_at).saturating_add(duration_ns),
+        attributes,
+        status: Some(Status { message, code: code.into() }),
+        ..Span::default()
+    })
 }
 
 pub(super) fn traces(resource: &Resource, spans: Vec<Span>) -> Vec<u8> {

@@ -348,10 +348,11 @@ fn step_run() -> StepMeasurement {
         peak_memory_bytes: Some(1 << 20),
         read_bytes: None,
         written_bytes: None,
+        trace: None,
     }
 }
 
-fn status() -> StatusDocument {
+pub(crate) fn status() -> StatusDocument {
     StatusDocument {
         version: "0.1.0".into(),
         host: "web-1".into(),

@@ -128,6 +128,10 @@ fn exports(out: &mut String, it: &StatusDocument, look: Look) {
     for export in &it.exports {
         let text = |name: &str| export.get(name).and_then(|v| v.as_str());
         let endpoint = text("endpoint").unwrap_or("?");
+        let endpoint = match text("name") {
+            Some(name) if name != endpoint => format!("{name} ({endpoint})"),
+            _ => endpoint.to_owned(),
+        };
         let lag = export.get("lag_s").and_then(serde_json::Value::as_u64).unwrap_or(0);
         let until = text("exported_until").and_then(|t| t.parse::<Timestamp>().ok());
         let mut line = match until {
@@ -136,7 +140,13 @@ fn exports(out: &mut String, it: &StatusDocument, look: Look) {
                 span(Duration::from_secs(lag)),
                 relative(at, look.now)
             ),
-            None => format!("{endpoint}: nothing sent yet"),
+            None => {
+                let streams = export.get("streams").and_then(|v| v.as_object()).into_iter().flatten();
+                match streams.filter_map(|(_, s)| s.get("sent")?.as_u64()).sum() {
+                    0_u64 => format!("{endpoint}: nothing sent yet"),
+                    sent => format!("{endpoint}: {sent} records sent"),
+                }
+            }
         };
         let failures = export.get("failures").and_then(serde_json::Value::as_u64).unwrap_or(0);
         if failures > 0 {

@@ -95,6 +95,7 @@ pub(super) mod tests {
             peak_memory_bytes: peak_mib.map(|mib| mib << 20),
             read_bytes: Some(0),
             written_bytes: Some(1 << 20),
+            trace: None,
         }
     }
 

@@ -97,6 +97,7 @@ pub fn run(options: &ExecOptions) -> u8 {
         peak_memory_bytes: used.peak_memory_bytes,
         read_bytes: used.read_bytes,
         written_bytes: used.written_bytes,
+        trace: Some(trace.span),
     };
     let recorded = tell(&options.socket, &measurement, !options.quiet, &clock);
     if !options.quiet {

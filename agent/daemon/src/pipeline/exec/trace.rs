@@ -4,6 +4,8 @@
 
 use std::fmt::Write as _;
 
+use crate::request::StepTrace;
+
 /// What the child is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Child {
@@ -11,10 +13,12 @@ pub(super) struct Child {
     pub(super) parent: String,
     /// Whether it continues the caller's trace, so that the caller's `TRACESTATE` still belongs to it.
     pub(super) continued: bool,
+    /// The same in parts, for the record of the run.
+    pub(super) span: StepTrace,
 }
 
-/// Trace id and flags of an incoming value.
-fn parse(text: &str) -> Option<(&str, u8)> {
+/// Trace id, parent's span id and flags of an incoming value.
+fn parse(text: &str) -> Option<(&str, &str, u8)> {
     let hex =
         |part: &str, len: usize| part.len() == len && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let zero = |part: &str| part.bytes().all(|b| b == b'0');
@@ -24,7 +28,7 @@ fn parse(text: &str) -> Option<(&str, u8)> {
     // Version ff is forbidden; version 00 has nothing after the flags, later ones may.
     let good = hex(version, 2) && version != "ff" && (version != "00" || rest.is_none());
     let good = good && hex(trace, 32) && !zero(trace) && hex(span, 16) && !zero(span) && hex(flags, 2);
-    good.then(|| u8::from_str_radix(flags, 16).ok().map(|flags| (trace, flags))).flatten()
+    good.then(|| u8::from_str_radix(flags, 16).ok().map(|flags| (trace, span, flags))).flatten()
 }
 
 /// The child's parent: the same trace and sampling decision as the caller's, and a span id of its own.
@@ -43,11 +47,16 @@ pub(super) fn child(incoming: Option<&str>, mut random: impl FnMut() -> [u8; 10]
         }
         text
     };
-    let span = id(8);
-    match incoming.and_then(parse) {
+    let span_id = id(8);
+    let (trace_id, parent_span_id, sampled) = match incoming.and_then(parse) {
         // Flags other than "sampled" are not defined in version 00 and are not passed on.
-        Some((trace, flags)) => Child { parent: format!("00-{trace}-{span}-{:02x}", flags & 1), continued: true },
-        None => Child { parent: format!("00-{}-{span}-01", id(16)), continued: false },
+        Some((trace, parent, flags)) => (trace.to_owned(), Some(parent.to_owned()), flags & 1 == 1),
+        None => (id(16), None, true),
+    };
+    Child {
+        parent: format!("00-{trace_id}-{span_id}-{:02x}", u8::from(sampled)),
+        continued: parent_span_id.is_some(),
+        span: StepTrace { trace_id, span_id, parent_span_id, sampled },
     }
 }
 
@@ -65,6 +74,10 @@ mod tests {
         assert_eq!(child.parent.contains(TRACE), continued, "{}", child.parent);
         assert!(parse(&child.parent).is_some(), "{}", child.parent);
         assert!(!child.parent.contains("00f067aa0ba902b7"), "the span is the child's own: {}", child.parent);
+        let recorded = child.span;
+        assert_eq!(recorded.parent_span_id.as_deref(), continued.then_some("00f067aa0ba902b7"));
+        let flags = u8::from(recorded.sampled);
+        assert_eq!(child.parent, format!("00-{}-{}-{flags:02x}", recorded.trace_id, recorded.span_id));
     }
 
     #[test]

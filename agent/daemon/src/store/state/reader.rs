@@ -106,7 +106,7 @@ pub enum AuditRow {
 /// Reads `state.db` beside its writer; cheap to clone. Each call sees one moment.
 #[derive(Debug, Clone)]
 pub struct StateReader {
-    pool: Pool,
+    pub(super) pool: Pool,
 }
 
 /// `WHERE` clauses and their values.
@@ -395,6 +395,12 @@ impl StateReader {
     pub fn decisions_after(&self, after: u64, limit: usize) -> Result<Vec<Revised<Decision>>, StoreError> {
         let sql = "SELECT id, body, revision FROM decision WHERE revision > ? ORDER BY revision LIMIT ?";
         self.revised("decision", sql, after, limit)
+    }
+
+    /// Measured runs of build steps after number `after`, in the order of recording; the revision is a run's number.
+    pub fn steps_after(&self, after: u64, limit: usize) -> Result<Vec<Revised<StepMeasurement>>, StoreError> {
+        let sql = "SELECT step, body, number FROM step_run WHERE number > ? ORDER BY number LIMIT ?";
+        self.revised("step run", sql, after, limit)
     }
 
     /// Remediations that reached their end after revision `after`, in the order of writing.

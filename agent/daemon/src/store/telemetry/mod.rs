@@ -254,9 +254,19 @@ impl TelemetryDb {
         self.queue(Record::Change(Box::new(change)));
     }
 
-    /// Queues a row of the gap ledger: data that an exporter could not deliver.
-    pub fn record_gap(&self, gap: Gap) {
-        self.queue(Record::Gap(gap));
+    /// Keeps rows of the gap ledger, data that an exporter could not deliver, and then its position, durably once this
+    /// returns. Blocks for one transaction: not for async tasks.
+    pub fn settle_export(
+        &self,
+        gaps: Vec<Gap>,
+        destination: &str,
+        stream: &str,
+        position: u64,
+    ) -> Result<(), StoreError> {
+        for gap in gaps {
+            self.0.queue.send(Message::Write(Record::Gap(gap))).map_err(|_| StoreError::Closed)?;
+        }
+        self.set_export_cursor(destination, stream, position)
     }
 
     /// Keeps an exporter's position, durably once this returns. Blocks for one transaction: not for async tasks.

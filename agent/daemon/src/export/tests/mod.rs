@@ -1,5 +1,12 @@
+mod grpc;
+mod http;
+mod outage;
+mod server;
+mod steps;
+
 use super::receiver::Receiver;
 use super::*;
+use crate::host::SystemClock;
 use crate::store::{StateDb, TelemetryOptions, Writes};
 use holdfast_core::model::audit::{AuditKey, AuditKind, Draft};
 use holdfast_core::model::id::SeededIds;
@@ -14,6 +21,7 @@ use opentelemetry_proto::tonic::metrics::v1::{Metric, metric};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use std::path::Path;
+use std::time::Duration;
 
 const T0: i64 = 1_800_000_000;
 
@@ -63,15 +71,39 @@ impl Host {
     }
 
     fn export(&self, endpoint: &str) -> ExportHandle {
-        let config = ExportConfig {
-            interval: Duration::from_millis(5),
-            backoff: Duration::from_millis(5),
-            samples_max: 14,
-            headers: vec![("x-token".into(), "secret".into())],
-            ..ExportConfig::new(endpoint)
-        };
+        self.export_with(ExportConfig { headers: vec![("x-token".into(), "secret".into())], ..quick(endpoint) })
+    }
+
+    fn export_with(&self, config: ExportConfig) -> ExportHandle {
+        self.try_export(config).unwrap()
+    }
+
+    fn try_export(&self, config: ExportConfig) -> Result<ExportHandle, ExportError> {
         let resource = resource_attributes("box", "i-1", Some("prod"));
-        start(config, self.telemetry.clone(), self.state.reader(), resource, self.stop.subscribe()).unwrap()
+        let (telemetry, state) = (self.telemetry.clone(), self.state.reader());
+        start(config, telemetry, state, resource, Arc::new(SystemClock::new()), &self.stop.subscribe())
+    }
+
+    /// Stops what was started, so that it can be started again.
+    async fn stop(&self, handle: ExportHandle) {
+        self.stop.send(true).unwrap();
+        handle.stopped().await;
+        self.stop.send_replace(false);
+    }
+
+    fn gaps(&self) -> Vec<crate::store::Gap> {
+        self.telemetry.flush().unwrap();
+        self.telemetry.reader().gaps(at(0), 1_000).unwrap()
+    }
+}
+
+/// A destination that waits for nothing longer than it must: seven ticks of two samples in one request.
+fn quick(endpoint: &str) -> ExportConfig {
+    ExportConfig {
+        interval: Duration::from_millis(5),
+        backoff: Duration::from_millis(5),
+        samples_max: 14,
+        ..ExportConfig::new(endpoint)
     }
 }
 
@@ -86,17 +118,21 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     panic!("it did not come to this: {what}");
 }
 
-fn metrics(receiver: &Receiver) -> Vec<Metric> {
+fn metrics(bodies: Vec<Vec<u8>>) -> Vec<Metric> {
     let decode = |body: Vec<u8>| ExportMetricsServiceRequest::decode(body.as_slice()).unwrap();
-    let requests = receiver.bodies("/v1/metrics").into_iter().map(decode);
+    let requests = bodies.into_iter().map(decode);
     requests.flat_map(|r| r.resource_metrics).flat_map(|r| r.scope_metrics).flat_map(|s| s.metrics).collect()
 }
 
 /// (second, start second) of every point of a metric, in the order of arrival.
 fn points(receiver: &Receiver, name: &str) -> Vec<(i64, i64)> {
+    points_of(receiver.bodies("/v1/metrics"), name)
+}
+
+fn points_of(bodies: Vec<Vec<u8>>, name: &str) -> Vec<(i64, i64)> {
     let seconds = |ns: u64| ns as i64 / 1_000_000_000 - T0;
     let mut found = Vec::new();
-    for metric in metrics(receiver).into_iter().filter(|m| m.name == name) {
+    for metric in metrics(bodies).into_iter().filter(|m| m.name == name) {
         let points = match metric.data.unwrap() {
             metric::Data::Gauge(gauge) => gauge.data_points,
             metric::Data::Sum(sum) => {
@@ -412,12 +448,8 @@ fn the_diff_of_a_file_stays_on_the_host() {
 #[tokio::test]
 async fn a_destination_that_cannot_be_used_is_refused_at_once() {
     let host = Host::new();
-    let refused = |config: ExportConfig| {
-        start(config, host.telemetry.clone(), host.state.reader(), vec![], host.stop.subscribe())
-            .unwrap_err()
-            .to_string()
-    };
-    assert!(refused(ExportConfig::new("https://collector:4318")).contains("https is not supported yet"));
+    let refused = |config: ExportConfig| host.try_export(config).unwrap_err().to_string();
+    assert!(refused(ExportConfig::new("ftp://collector:4318")).contains("http:// or https://"));
     let header = vec![("bad name".to_owned(), "x".to_owned())];
     assert!(refused(ExportConfig { headers: header, ..ExportConfig::new("http://x:1") }).contains("bad name"));
 }
