@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 
 use super::wire::ErrorDocument;
-use super::{ApiContext, baseline, data, gate, read};
+use super::{ApiContext, baseline, data, gate, prometheus, read};
 use crate::request::{Caller, Refusal, RefusalKind, Request, Role};
 
 /// Most bytes of a request's body.
@@ -116,6 +116,7 @@ pub(super) fn router(context: ApiContext) -> Router {
         .route("/requests", post(ask));
     Router::new()
         .nest("/api/v1", v1)
+        .route("/metrics", get(prometheus::metrics))
         .fallback(nothing_here)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(shaped))

@@ -17,8 +17,8 @@ mod telemetry;
 pub use error::StoreError;
 pub use state::{
     AUDIT_HEADS_FILE, AuditRow, BaselineFile, Blobs, ChainReport, Completeness, DecisionFilter, DeploymentFilter,
-    FindingFilter, IncidentFilter, Integrity, PluginStateWrite, RemediationFilter, Revised, StateDb, StateReader,
-    Writes, load_or_create_audit_key, read_anchors, verify_chain,
+    FindingFilter, IncidentFilter, Integrity, PluginStateWrite, RemediationFilter, Revised, StateCounts, StateDb,
+    StateReader, Writes, load_or_create_audit_key, read_anchors, verify_chain,
 };
 pub use telemetry::{
     Agg, ChangeFilter, ExportCursor, ExportSeries, ExportSlice, Fill, Gap, PurgeFilter, Purged, Query, SeriesFilter,

@@ -10,10 +10,10 @@ use std::time::Duration;
 use super::Chain;
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident => $text:literal,)*) => {
+    ($($(#[doc = $doc:literal])+ $name:ident => $text:literal,)*) => {
         /// What is counted about the agent itself, since it started.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Counter { $($(#[$doc])* $name,)* }
+        pub enum Counter { $($(#[doc = $doc])+ $name,)* }
 
         impl Counter {
             /// Every counter there is.
@@ -22,6 +22,11 @@ macro_rules! counters {
             /// The metric's name.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
+            }
+
+            /// What it counts, in a sentence.
+            pub fn help(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+).trim_ascii(),)* }
             }
         }
 

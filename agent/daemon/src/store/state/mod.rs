@@ -4,6 +4,7 @@
 //! only grow: triggers forbid UPDATE and DELETE, and the chain's own hashes and MACs show whoever gets round them.
 
 mod blobs;
+mod counts;
 mod key;
 mod reader;
 mod schema;
@@ -22,6 +23,7 @@ use super::sqlite::{self, Pool};
 use crate::telemetry::Chain;
 
 pub use blobs::Blobs;
+pub use counts::StateCounts;
 pub use key::load_or_create_audit_key;
 pub use reader::{
     AuditRow, DecisionFilter, DeploymentFilter, FindingFilter, IncidentFilter, RemediationFilter, Revised, StateReader,
