@@ -33,8 +33,12 @@ fn secs(at: Timestamp) -> f64 {
     at.ns() as f64 / 1e9
 }
 
-fn alone(value: f64) -> Option<(exposition::Labels<'static>, f64)> {
-    Some((Vec::new(), value))
+fn bare(value: f64) -> (exposition::Labels<'static>, f64) {
+    (Vec::new(), value)
+}
+
+fn alone(value: f64) -> [(exposition::Labels<'static>, f64); 1] {
+    [bare(value)]
 }
 
 fn yes(it: bool) -> f64 {
@@ -68,9 +72,9 @@ fn agent(out: &mut Exposition, it: &StatusDocument) {
         "When the agent was started, since the epoch.",
         alone(secs(it.started_at)),
     );
-    let cpu_s = it.own.cpu_s.and_then(alone);
+    let cpu_s = it.own.cpu_s.map(bare);
     out.counter("holdfast_cpu_seconds", "CPU time that the agent has used.", cpu_s);
-    let resident = it.own.resident_bytes.and_then(|b| alone(b as f64));
+    let resident = it.own.resident_bytes.map(|b| bare(b as f64));
     out.gauge("holdfast_resident_memory_bytes", "Resident memory of the agent.", resident);
     out.gauge("holdfast_paused", "1 while no action may start.", alone(yes(it.paused.is_some())));
     out.gauge("holdfast_problems", "What goes wrong with the agent at the moment.", alone(it.problems.len() as f64));
@@ -117,9 +121,9 @@ fn store(out: &mut Exposition, it: &StatusDocument) {
     out.counter("holdfast_store_samples_written", "Samples written.", alone(it.samples_stored as f64));
     out.counter("holdfast_store_lost", "Samples and changes lost before they were written.", alone(it.lost as f64));
     out.gauge("holdfast_store_failing", "1 while telemetry cannot be written.", alone(yes(it.failing.is_some())));
-    let oldest = it.oldest.and_then(|at| alone(secs(at)));
+    let oldest = it.oldest.map(|at| bare(secs(at)));
     out.gauge("holdfast_store_oldest_sample_timestamp_seconds", "The oldest tick held, since the epoch.", oldest);
-    let newest = it.newest.and_then(|at| alone(secs(at)));
+    let newest = it.newest.map(|at| bare(secs(at)));
     out.gauge("holdfast_store_newest_sample_timestamp_seconds", "The newest tick held, since the epoch.", newest);
 }
 

@@ -37,11 +37,10 @@ pub(super) struct Task {
     /// Samples or records in one request; halved where a request was too large.
     items_max: usize,
     failures: u32,
-    /// Damaged databases that were set aside: their ticks were counted anew.
-    set_aside: u64,
 }
 
 enum Turn {
+    Stop,
     Sent,
     Idle,
     Wait(Duration),
@@ -81,8 +80,7 @@ impl Task {
             Stream::Metrics => destination.config.samples_max.clamp(1, 100_000),
             _ => RECORDS_MAX,
         };
-        let set_aside = destination.source.telemetry.stats().set_aside;
-        Self { destination, stream, position: None, items_max, failures: 0, set_aside }
+        Self { destination, stream, position: None, items_max, failures: 0 }
     }
 
     fn status(&self, change: impl FnOnce(&mut ExportStatus)) {
@@ -91,12 +89,9 @@ impl Task {
 
     async fn run(mut self, mut shutdown: watch::Receiver<bool>) {
         loop {
-            let turn = tokio::select! {
-                turn = self.turn() => turn,
-                _ = shutdown.wait_for(|stop| *stop) => return,
-            };
-            let pause = match turn {
+            let pause = match self.turn(&mut shutdown).await {
                 Turn::Sent => continue,
+                Turn::Stop => return,
                 Turn::Idle => self.destination.config.interval,
                 Turn::Wait(longer) => longer,
             };
@@ -106,8 +101,13 @@ impl Task {
         }
     }
 
-    async fn turn(&mut self) -> Turn {
-        let parcel = match self.prepare().await {
+    /// Stops at once while it reads or waits for an answer; what an answer has settled is kept first.
+    async fn turn(&mut self, shutdown: &mut watch::Receiver<bool>) -> Turn {
+        let prepared = tokio::select! {
+            prepared = self.prepare() => prepared,
+            _ = shutdown.wait_for(|stop| *stop) => return Turn::Stop,
+        };
+        let parcel = match prepared {
             Ok(Some(parcel)) => parcel,
             Ok(None) => return Turn::Idle,
             Err(error) => {
@@ -120,7 +120,10 @@ impl Task {
         let delivery = if parcel.items == 0 {
             Delivery::Accepted { rejected: 0, message: None }
         } else {
-            self.destination.sender.send(self.stream.signal(), parcel.body.clone()).await
+            tokio::select! {
+                delivery = self.destination.sender.send(self.stream.signal(), parcel.body.clone()) => delivery,
+                _ = shutdown.wait_for(|stop| *stop) => return Turn::Stop,
+            }
         };
         match delivery {
             Delivery::Retry { after, why } => self.failed(after, why).await,
@@ -188,11 +191,14 @@ impl Task {
         self.failures = self.failures.saturating_add(1);
         let (in_a_row, stream) = (self.failures, self.stream.as_str());
         let config = &self.destination.config;
-        ExportFailed { endpoint: &config.name, in_a_row, error: &why }.emit();
+        let mut known = false;
         self.status(|status| {
+            // A destination that is away is told of once, not once a stream.
+            known = status.streams.iter().any(|(other, counts)| other != stream && counts.failures > 0);
             status.streams.entry(stream.to_owned()).or_default().failures = in_a_row;
-            status.tell(Some(why));
+            status.tell(Some(why.clone()));
         });
+        ExportFailed { endpoint: &config.name, in_a_row: in_a_row + u32::from(known), error: &why }.emit();
         self.renew().await;
         let luck = getrandom::u32().map_or(1.0, |n| f64::from(n) / f64::from(u32::MAX));
         Turn::Wait(delivery::pause(config.backoff, in_a_row, asked, luck))
@@ -210,14 +216,6 @@ impl Task {
     }
 
     async fn prepare(&mut self) -> Result<Option<Parcel>, ReadError> {
-        let set_aside = self.destination.source.telemetry.stats().set_aside;
-        if set_aside != self.set_aside {
-            self.set_aside = set_aside;
-            if self.stream == Stream::Metrics {
-                // The store began again, and so do its numbers.
-                self.position = Some(0);
-            }
-        }
         let (task, known) = (self.clone(), self.position);
         let (position, parcel) = blocking(move || {
             let Destination { config, source, .. } = task.destination.as_ref();
@@ -245,11 +243,11 @@ impl Task {
 
 /// Which ticks are missing: those after position `from`, up to what was sent next.
 fn deleted(from: u64, skipped: u64, next_at: Option<Timestamp>) -> String {
-    let mut text = format!("ticks {} to {} were deleted before they were sent", from + 1, from + skipped);
-    if let Some(at) = next_at {
-        text.push_str(&format!("; they are older than {at}"));
+    let which = format!("ticks {} to {} were deleted before they were sent", from + 1, from + skipped);
+    match next_at {
+        Some(at) => format!("{which}; they are older than {at}"),
+        None => which,
     }
-    text
 }
 
 /// Databases block; the exporter's task must not.

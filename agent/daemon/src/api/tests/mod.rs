@@ -97,6 +97,25 @@ async fn every_read_answers_and_each_mistake_says_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn prometheus_is_told_in_its_own_format() {
+    let world = playing();
+    let mut request = hyper::Request::get("/metrics").body(Body::empty()).unwrap();
+    request.extensions_mut().insert(caller(Role::Viewer));
+    let answer = router(world.context.clone()).oneshot(request).await.unwrap();
+    assert_eq!(answer.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let text = std::str::from_utf8(&body).unwrap();
+    for start in [
+        "holdfast_findings{state=\"in_progress\",severity=\"high\"} 1\n",
+        "holdfast_remediations{state=\"awaiting_approval\"} 1\n",
+        "holdfast_step_runs 1\n",
+        "holdfast_incidents_open 1\n",
+    ] {
+        assert!(text.contains(&format!("\n{start}")), "{start}\n{text}");
+    }
+}
+
+#[tokio::test]
 async fn roles_are_enforced_before_the_event_loop_hears_of_it() {
     let (rem, fnd) = (world::waiting_id(), world::finding_id());
     let start = json!({ "id": null, "service": "web", "version": "1", "environment": "x" });

@@ -134,18 +134,15 @@ fn exports(out: &mut String, it: &StatusDocument, look: Look) {
         };
         let lag = export.get("lag_s").and_then(serde_json::Value::as_u64).unwrap_or(0);
         let until = text("exported_until").and_then(|t| t.parse::<Timestamp>().ok());
-        let mut line = match until {
-            Some(at) => format!(
-                "{endpoint}: {} behind, last sample sent {}",
-                span(Duration::from_secs(lag)),
-                relative(at, look.now)
-            ),
-            None => {
-                let streams = export.get("streams").and_then(|v| v.as_object()).into_iter().flatten();
-                match streams.filter_map(|(_, s)| s.get("sent")?.as_u64()).sum() {
-                    0_u64 => format!("{endpoint}: nothing sent yet"),
-                    sent => format!("{endpoint}: {sent} records sent"),
-                }
+        let mut line = if let Some(at) = until {
+            let lag = span(Duration::from_secs(lag));
+            format!("{endpoint}: {lag} behind, last sample sent {}", relative(at, look.now))
+        } else {
+            // Not every destination gets samples.
+            let streams = export.get("streams").and_then(|v| v.as_object()).into_iter().flatten();
+            match streams.filter_map(|(_, s)| s.get("sent")?.as_u64()).sum() {
+                0_u64 => format!("{endpoint}: nothing sent yet"),
+                sent => format!("{endpoint}: {sent} records sent"),
             }
         };
         let failures = export.get("failures").and_then(serde_json::Value::as_u64).unwrap_or(0);

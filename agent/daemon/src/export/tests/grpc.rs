@@ -47,7 +47,7 @@ async fn exactly_what_the_specification_lists_is_tried_again() {
 #[tokio::test]
 async fn a_retry_info_is_waited_for() {
     let (host, server) = (Host::new(), Server::start(Protocol::Grpc, None).await);
-    server.will([Answer::RetryIn(14, Duration::from_secs(3_000))]);
+    server.will([Answer::RetryIn(14, Duration::from_mins(50))]);
     host.ticks(0..7);
     let handle = host.export_with(config(&server));
     until("the failure is told", || handle.status().failures == 1).await;

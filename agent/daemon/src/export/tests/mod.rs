@@ -264,14 +264,34 @@ async fn a_partial_success_is_counted_and_never_sent_again() {
 #[tokio::test]
 async fn a_slow_destination_holds_up_no_other() {
     let (host, receiver) = (Host::new(), Receiver::start().await);
+    // One takes connections and reads nothing, two read everything and never answer.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mute = Receiver::start().await;
+    (0..100).for_each(|_| mute.will("/v1/metrics", 0, None, vec![]));
+    let mute_rpc = server::Server::start(Protocol::Grpc, None).await;
+    mute_rpc.will((0..100).map(|_| server::Answer::Never));
     host.ticks(0..10);
-    let slow = host.export(&format!("http://{}", silent.local_addr().unwrap()));
+    let named = |name: &str, endpoint: &str| ExportConfig { name: name.into(), ..quick(endpoint) };
+    let slow = [
+        host.export(&format!("http://{}", silent.local_addr().unwrap())),
+        host.export_with(named("mute", &mute.endpoint)),
+        host.export_with(ExportConfig { protocol: Protocol::Grpc, ..named("rpc", &mute_rpc.endpoint) }),
+    ];
+    until("both have the first", || {
+        mute.bodies("/v1/metrics").len() == 1 && mute_rpc.bodies("MetricsService/Export").len() == 1
+    })
+    .await;
     let quick = host.export(&receiver.endpoint);
     until("20 sent", || quick.status().streams["metrics"].sent == 20).await;
-    assert_eq!(slow.status().streams["metrics"].sent, 0);
+    host.ticks(10..20);
+    until("40 sent", || quick.status().streams["metrics"].sent == 40).await;
+    for handle in &slow {
+        assert_eq!(handle.status().streams["metrics"].sent, 0);
+    }
     host.stop.send(true).unwrap();
-    slow.stopped().await;
+    for handle in slow {
+        handle.stopped().await;
+    }
 }
 
 #[tokio::test]

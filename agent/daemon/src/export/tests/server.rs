@@ -35,11 +35,13 @@ pub(super) enum Answer {
     Never,
 }
 
+/// Path, headers and body (without its frame) of a request.
+pub(super) type Seen = (String, HeaderMap, Vec<u8>);
+
 #[derive(Clone, Default)]
 pub(super) struct Server {
     pub(super) endpoint: String,
-    /// Path, headers and body (without its frame) of each request.
-    pub(super) seen: Arc<Mutex<Vec<(String, HeaderMap, Vec<u8>)>>>,
+    pub(super) seen: Arc<Mutex<Vec<Seen>>>,
     pub(super) script: Arc<Mutex<VecDeque<Answer>>>,
     /// Connections that were accepted, TLS included.
     pub(super) connections: Arc<Mutex<usize>>,
