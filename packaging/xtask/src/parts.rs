@@ -21,8 +21,12 @@ pub(crate) const E2E: [Part; 6] = [
 pub(crate) const FAULTS: [Part; 2] = [Part("strace", "strace"), Part("mount", "mount")];
 
 /// What `cargo xtask bench telemetry` holds the store against.
-pub(crate) const BENCH_TELEMETRY: [Part; 2] =
-    [Part("prometheus", "prometheus"), Part("victoria-metrics", "victoria-metrics")];
+pub(crate) const BENCH_TELEMETRY: [Part; 4] = [
+    Part("prometheus", "prometheus"),
+    Part("victoria-metrics", "victoria-metrics"),
+    Part("netdata", "netdata-core"),
+    Part("prometheus-node-exporter", "prometheus-node-exporter"),
+];
 
 /// Fails with the install command when one of them is not on the path.
 pub(crate) fn require(parts: &[Part]) -> Result<()> {

@@ -4,7 +4,7 @@
 //! The work is "host-300" ([`workload`]): 300 series, a sample a second, 6 hours. Everybody is given one batch a tick, and
 //! each batch is acknowledged before the next: we through the store's own door, the peers by remote write on loopback. Then
 //! the store and Prometheus are filled up to 24 hours, for the range query, and the store's days are copied until it holds 30,
-//! for the start. CPU is user and system time of the store's threads, or of the peer's process; bytes written are what `write`
+//! for the start. Last the whole agent runs on this host beside Netdata, and beside node_exporter with Prometheus ([`host`]). CPU is user and system time of the store's threads, or of the peer's process; bytes written are what `write`
 //! was given (`wchar`), so neither side gains by what the page cache puts together.
 
 #![expect(
@@ -15,6 +15,7 @@
 )]
 
 mod figures;
+mod host;
 mod http;
 mod measure;
 mod ours;
@@ -86,5 +87,6 @@ fn run(only_ours: bool) -> Result<Vec<Figure>> {
             }
         }
     }
+    figures.extend(host::figures(!only_ours)?);
     Ok(figures)
 }

@@ -49,11 +49,11 @@ impl Drop for Peer {
     }
 }
 
-fn free_address() -> Result<SocketAddr> {
+pub(crate) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?)
 }
 
-fn start(program: &str, package: &str, log: &Path, args: &[String]) -> Result<Child> {
+pub(crate) fn start(program: &str, package: &str, log: &Path, args: &[String]) -> Result<Child> {
     let log = std::fs::File::create(log)?;
     let started = Command::new(program).args(args).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
     started.map_err(|why| format!("cannot start `{program}`: {why}\nhint: apt-get install -y {package}").into())
