@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue, TE};
 use hyper::{Method, Request, Response};
@@ -56,10 +56,15 @@ pub(super) async fn reply(answer: Response<Incoming>) -> Result<GrpcReply, Strin
     if head.contains_key("grpc-status") {
         return Ok(status(&head));
     }
-    let collected = Limited::new(answer.into_body(), ANSWER_MAX).collect().await;
-    let collected = collected.map_err(|error| format!("the answer broke off: {error}"))?;
+    let unknown = |why: &str| GrpcReply { message: why.to_owned(), ..GrpcReply::of(code::UNKNOWN) };
+    let collected = match Limited::new(answer.into_body(), ANSWER_MAX).collect().await {
+        Ok(collected) => collected,
+        // It came whole, and would again: no reason to send anything twice.
+        Err(error) if error.is::<LengthLimitError>() => return Ok(unknown("the answer is too long to be read")),
+        Err(error) => return Err(format!("the answer broke off: {error}")),
+    };
     let Some(trailers) = collected.trailers().filter(|t| t.contains_key("grpc-status")).cloned() else {
-        return Ok(GrpcReply { message: "the answer has no grpc-status".to_owned(), ..GrpcReply::of(code::UNKNOWN) });
+        return Ok(unknown("the answer has no grpc-status"));
     };
     let bytes = collected.to_bytes();
     let body = body::unframe(&bytes).unwrap_or_default().to_vec();

@@ -70,6 +70,17 @@ async fn a_partial_success_over_grpc_is_counted_and_never_sent_again() {
 }
 
 #[tokio::test]
+async fn an_answer_without_end_is_neither_read_nor_asked_for_again() {
+    let (host, server) = (Host::new(), Server::start(Protocol::Grpc, None).await);
+    server.will([Answer::Message(vec![0; 1 << 20])]);
+    host.ticks(0..14);
+    let handle = host.export_with(config(&server));
+    until("all dealt with", || handle.status().streams["metrics"].position == 14).await;
+    assert_eq!((handle.status().streams["metrics"].rejected, server.bodies("Export").len()), (14, 2));
+    assert!(host.gaps()[0].reason.contains("too long"), "{:?}", host.gaps());
+}
+
+#[tokio::test]
 async fn a_connection_on_which_nothing_comes_any_more_is_left() {
     let (host, server) = (Host::new(), Server::start(Protocol::Grpc, None).await);
     server.will([Answer::Never]);
