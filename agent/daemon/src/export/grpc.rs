@@ -1,4 +1,4 @@
-//! OTLP/gRPC: one unary call a request, over HTTP/2 ([why by hand](../../../../../docs/adr/0008-grpc-without-a-framework.md)).
+//! OTLP/gRPC: one unary call a request, over HTTP/2 ([why by hand](../../../../../docs/adr/0011-grpc-without-a-framework.md)).
 //!
 //! What a unary client needs of gRPC: a framed message out, one back, and the status in the trailers (or in the head, when
 //! there is nothing else).
