@@ -5,6 +5,7 @@
 //! and system time of the process and of all its descendants; a sample is a value stored.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -153,12 +154,9 @@ fn netdata() -> Result<Cost> {
         let path = dir.path().join(name);
         fs::create_dir(&path)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o777))?;
-        text.push_str(&format!("{name} = {}\n", path.display()));
+        writeln!(text, "{name} = {}", path.display())?;
     }
-    text.push_str(&format!(
-        "[web]\nbind to = 127.0.0.1\ndefault port = {}\n[registry]\nenabled = no\n",
-        address.port()
-    ));
+    write!(text, "[web]\nbind to = 127.0.0.1\ndefault port = {}\n[registry]\nenabled = no\n", address.port())?;
     let config = dir.path().join("netdata.conf");
     fs::write(&config, text)?;
     let args = ["-D", "-c", &config.display().to_string(), "-P", &dir.path().join("pid").display().to_string()];
