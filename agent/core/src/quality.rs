@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{MetricKind, Timestamp};
+use crate::stats::robust::median;
 
 /// An interval this many times the usual one is a gap.
 const GAP_FACTOR: f64 = 3.0;
@@ -108,11 +109,6 @@ fn stuck(points: &[(Timestamp, f64)]) -> Option<Timestamp> {
     let moved = before.windows(2).filter(|pair| pair[0].1.to_bits() != pair[1].1.to_bits()).count();
     let share = moved as f64 / (before.len() - 1) as f64;
     (share >= LIVELY).then(|| points[points.len() - still].0)
-}
-
-fn median(values: &mut [f64]) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
 }
 
 /// The wall clock was set.
