@@ -58,13 +58,12 @@ impl Lifecycle {
 
     /// One detection: what changes because of it, if anything worth a durable write.
     pub fn observe(&mut self, detection: &Detection, at: Timestamp, ids: &mut dyn IdSource) -> Option<FindingEvent> {
-        let fingerprint = detection.fingerprint();
-        let known = self.by_fingerprint.get(&fingerprint).and_then(|id| self.by_id.get_mut(id));
+        let known = self.by_fingerprint.get(&detection.fingerprint()).and_then(|id| self.by_id.get_mut(id));
         let Some(tracked) = known else {
             if detection.presence != Presence::Present {
                 return None;
             }
-            let finding = opened(detection, fingerprint, at, ids);
+            let finding = Finding::opened(detection, at, ids);
             self.insert(Tracked { finding: finding.clone(), presence: Some((Presence::Present, at)), written_at: at });
             self.forget(at);
             return Some(FindingEvent::Opened(finding));
@@ -84,7 +83,7 @@ impl Lifecycle {
                 let resolved_at = tracked.finding.resolved_at.unwrap_or(at);
                 // Another cause is another story: what the agent brought about must not hide in a finding that it didn't.
                 if at.since(resolved_at) > REOPENED_WITHIN || tracked.finding.cause != detection.cause {
-                    let finding = opened(detection, fingerprint, at, ids);
+                    let finding = Finding::opened(detection, at, ids);
                     self.insert(Tracked {
                         finding: finding.clone(),
                         presence: Some((Presence::Present, at)),
@@ -172,30 +171,6 @@ impl Lifecycle {
                 self.by_fingerprint.remove(&gone.finding.fingerprint);
             }
         }
-    }
-}
-
-fn opened(detection: &Detection, fingerprint: String, at: Timestamp, ids: &mut dyn IdSource) -> Finding {
-    Finding {
-        id: FindingId::new(at, ids),
-        fingerprint,
-        kind: detection.kind.clone(),
-        class: detection.class,
-        target: detection.target.clone(),
-        title: detection.title.clone(),
-        severity: detection.severity,
-        confidence: detection.confidence,
-        method: detection.method.clone(),
-        evidence: detection.evidence.clone(),
-        state: FindingState::New,
-        count: 1,
-        began_at: detection.began_at,
-        detected_at: at,
-        last_seen_at: at,
-        resolved_at: None,
-        incident: None,
-        cause: detection.cause.clone(),
-        label: None,
     }
 }
 

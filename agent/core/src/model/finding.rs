@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::evidence::Evidence;
-use super::id::{CauseId, FindingId, IncidentId};
+use super::id::{CauseId, FindingId, IdSource, IncidentId};
 use super::target::Target;
 use super::time::Timestamp;
 
@@ -206,6 +206,30 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// The finding that a detection opens, first reported `at`.
+    pub fn opened(detection: &Detection, at: Timestamp, ids: &mut dyn IdSource) -> Self {
+        Self {
+            id: FindingId::new(at, ids),
+            fingerprint: detection.fingerprint(),
+            kind: detection.kind.clone(),
+            class: detection.class,
+            target: detection.target.clone(),
+            title: detection.title.clone(),
+            severity: detection.severity,
+            confidence: detection.confidence,
+            method: detection.method.clone(),
+            evidence: detection.evidence.clone(),
+            state: FindingState::New,
+            count: 1,
+            began_at: detection.began_at,
+            detected_at: at,
+            last_seen_at: at,
+            resolved_at: None,
+            incident: None,
+            cause: detection.cause.clone(),
+            label: None,
+        }
+    }
     /// Whether the problem still counts.
     pub fn is_open(&self) -> bool {
         matches!(self.state, FindingState::New | FindingState::InProgress)

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use holdfast_core::model::plan::hex;
 use holdfast_core::model::{
-    Class, Confidence, Detection, Evidence, Finding, FindingId, FindingState, Method, Mode, PlanBody, PlanId, Presence,
-    RunId, SeededIds, Severity, StepRecord, StepState, Timestamp, VerificationVerdict,
+    Class, Confidence, Detection, Evidence, Finding, Method, Mode, PlanBody, PlanId, Presence, RunId, SeededIds,
+    Severity, StepRecord, StepState, Timestamp, VerificationVerdict,
 };
 use holdfast_core::plan_check::{self, PlanFacts};
 use holdfast_plugin_host::{Call, CallError, Grant, Plugin, Proposal, Run, World};
@@ -116,7 +116,7 @@ fn put(
             let finding = match &ask.finding {
                 Some(given) => given.finding(run.at)?,
                 None => match memory.found.first() {
-                    Some(detection) => of_detection(detection, run.at),
+                    Some(detection) => Finding::opened(detection, run.at, &mut SeededIds(0)),
                     None => {
                         return Err(
                             "there is no finding: give one, or ask for a check before that finds one".to_owned()
@@ -274,31 +274,6 @@ fn check_plan(plugin: &Plugin, finding: &Finding, body: &PlanBody, now: Timestam
     plan_check::check(body, &facts)
 }
 
-/// A finding as the agent would open it from a detection.
-fn of_detection(it: &Detection, now: Timestamp) -> Finding {
-    Finding {
-        id: FindingId::new(now, &mut SeededIds(0)),
-        fingerprint: it.fingerprint(),
-        kind: it.kind.clone(),
-        class: it.class,
-        target: it.target.clone(),
-        title: it.title.clone(),
-        severity: it.severity,
-        confidence: it.confidence,
-        method: it.method.clone(),
-        evidence: it.evidence.clone(),
-        state: FindingState::New,
-        count: 1,
-        began_at: it.began_at,
-        detected_at: now,
-        last_seen_at: now,
-        resolved_at: None,
-        incident: None,
-        cause: it.cause.clone(),
-        label: None,
-    }
-}
-
 impl FindingGiven {
     fn finding(&self, now: Timestamp) -> Result<Finding, String> {
         let confidence = Confidence::new(self.confidence.unwrap_or(1.0))
@@ -317,6 +292,6 @@ impl FindingGiven {
             began_at: now,
             cause: None,
         };
-        Ok(of_detection(&detection, now))
+        Ok(Finding::opened(&detection, now, &mut SeededIds(0)))
     }
 }
