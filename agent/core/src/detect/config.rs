@@ -211,8 +211,3 @@ impl DetectConfig {
         problems
     }
 }
-
-/// Whether a series has all of these attributes.
-pub(super) fn has(attributes: &Attributes, wanted: &Attributes) -> bool {
-    wanted.iter().all(|(key, value)| attributes.get(key) == Some(value))
-}

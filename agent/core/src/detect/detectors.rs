@@ -11,11 +11,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::anomaly::{ACTIVITY_REACH, Activity, Anomaly};
-use super::config::{DetectConfig, Threshold, has};
+use super::config::{DetectConfig, Threshold};
 use super::disk::{self, Mount, Role};
 use super::series::Watched;
 use super::threshold::ThresholdState;
-use crate::model::{Change, Detection, SampleBatch, SeriesId, SeriesKey, Timestamp};
+use crate::model::{Change, Detection, SampleBatch, SeriesId, SeriesKey, Timestamp, has_all};
 
 /// Raised whenever a saved state no longer means the same: an older one is dropped and everything learnt anew.
 const STATE_VERSION: u32 = 1;
@@ -248,11 +248,11 @@ impl Detectors {
         let standard = STANDARD.iter().any(|(metric, wanted)| {
             key.metric == *metric
                 && !key.attributes.contains_key("cpu.logical_number")
-                && wanted.iter().all(|(name, value)| key.attributes.get(*name).is_some_and(|it| it == value))
+                && has_all(&key.attributes, wanted.iter().copied())
         });
         self.config.anomalies
             && (standard
-                || self.config.watch.iter().any(|it| it.metric == key.metric && has(&key.attributes, &it.where_)))
+                || self.config.watch.iter().any(|it| it.metric == key.metric && has_all(&key.attributes, &it.where_)))
     }
 
     /// Gives a series the methods that the configuration wants for it, and takes away those that it doesn't want any more.
@@ -298,7 +298,7 @@ impl Detectors {
                     let rule = self.limits.iter().find(|it| it.name == state.name)?;
                     let of = rule.of.as_deref()?;
                     let own = &self.series[slot].key.attributes;
-                    self.series.iter().position(|it| it.key.metric == of && has(own, &it.key.attributes))
+                    self.series.iter().position(|it| it.key.metric == of && has_all(own, &it.key.attributes))
                 })
                 .collect();
             self.series[slot].divisors = found;
@@ -392,5 +392,5 @@ fn judge_limits(
 }
 
 fn concerns(limit: &Threshold, key: &SeriesKey) -> bool {
-    limit.metric == key.metric && has(&key.attributes, &limit.where_)
+    limit.metric == key.metric && has_all(&key.attributes, &limit.where_)
 }

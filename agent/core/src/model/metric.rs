@@ -10,6 +10,23 @@ use super::time::Timestamp;
 /// Key-value pairs that distinguish the series of one metric.
 pub type Attributes = BTreeMap<String, String>;
 
+/// Whether each of `wanted` is among the attributes, with that value; nothing wanted fits all.
+pub fn has_all<K: AsRef<str>, V: AsRef<str>>(
+    attributes: &Attributes,
+    wanted: impl IntoIterator<Item = (K, V)>,
+) -> bool {
+    wanted.into_iter().all(|(name, value)| attributes.get(name.as_ref()).is_some_and(|it| it == value.as_ref()))
+}
+
+/// A metric and what distinguishes one of its series, as printed: `system.disk.io{device=sda}`.
+pub fn series_name(metric: &str, attributes: &Attributes) -> String {
+    if attributes.is_empty() {
+        return metric.to_owned();
+    }
+    let inner: Vec<String> = attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    format!("{metric}{{{}}}", inner.join(","))
+}
+
 /// How the numbers of a metric behave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -35,12 +52,7 @@ pub struct SeriesKey {
 
 impl std::fmt::Display for SeriesKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.metric)?;
-        if !self.attributes.is_empty() {
-            let inner: Vec<String> = self.attributes.iter().map(|(k, v)| format!("{k}={v}")).collect();
-            write!(f, "{{{}}}", inner.join(","))?;
-        }
-        Ok(())
+        f.write_str(&series_name(&self.metric, &self.attributes))
     }
 }
 

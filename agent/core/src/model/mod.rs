@@ -26,7 +26,7 @@ pub use id::{
     RunId, SeededIds,
 };
 pub use incident::{Incident, IncidentState, Suspect, TimelineEntry};
-pub use metric::{Attributes, MetricKind, SampleBatch, SeriesId, SeriesKey};
+pub use metric::{Attributes, MetricKind, SampleBatch, SeriesId, SeriesKey, has_all, series_name};
 pub use plan::{Action, Plan, PlanBody, PlanDigest, ReclaimEntry, Risk, Step, Undo};
 pub use remediation::{
     Effect, Remediation, RemediationState, StepRecord, StepState, Verification, VerificationVerdict,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use holdfast_core::model::{Change, ChangeId, SeededIds, Target, Timestamp, UnitState};
+use holdfast_core::model::{Change, ChangeId, SeededIds, Target, Timestamp, UnitState, has_all};
 use holdfast_plugin_host::{MetricQuery, ProcessFacts, SeriesFacts, StateWrite, World, WorldError};
 
 use super::case::{ChangeGiven, Scene};
@@ -172,7 +172,7 @@ impl World for Fixture {
         let facts = self.facts();
         let wanted = |it: &&SeriesFacts| {
             it.metric == query.metric
-                && query.attributes.iter().all(|(key, value)| it.attributes.get(key) == Some(value))
+                && has_all(&it.attributes, query.attributes.iter().map(|(name, value)| (name, value)))
         };
         let mut found = Vec::new();
         for series in facts.series.iter().filter(wanted) {

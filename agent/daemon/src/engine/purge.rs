@@ -1,6 +1,5 @@
 //! Forgetting telemetry by subject: asked for by an admin, recorded before it is done.
 
-use holdfast_core::model::Change;
 use holdfast_core::model::audit::AuditKind;
 use tokio::sync::oneshot;
 
@@ -30,12 +29,7 @@ impl Engine {
         if let Err(refusal) = self.record(Writes { audit, ..Writes::default() }) {
             return refuse(answer, refusal);
         }
-        let has =
-            |change: &Change| filter.where_.iter().all(|(name, value)| change.attributes.get(name) == Some(value));
-        self.changes.retain(|it| {
-            filter.target.as_ref().is_none_or(|target| it.target.to_string() != *target)
-                && (filter.where_.is_empty() || !has(it))
-        });
+        self.changes.retain(|change| !filter.is_about(change));
         out.push(Command::Purge { filter, answer });
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use holdfast_core::model::Attributes;
+use holdfast_core::model::series_name;
 use holdfast_core::quality::SeriesQuality;
 
 use super::super::ink::{Ink, bold, dim, paint};
@@ -12,14 +12,6 @@ use super::super::table::Table;
 use super::super::when::{dated, percent, span, stamp};
 use super::words::{fact, section};
 use crate::data::{Lineage, Quality};
-
-fn name(metric: &str, attributes: &Attributes) -> String {
-    if attributes.is_empty() {
-        return metric.to_owned();
-    }
-    let inner: Vec<String> = attributes.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    format!("{metric}{{{}}}", inner.join(","))
-}
 
 /// What is to be said of a series, in one line.
 fn verdict(it: &SeriesQuality, look: Look) -> String {
@@ -55,7 +47,7 @@ pub(in super::super) fn quality(it: &Quality, look: Look) -> String {
         for one in &it.reports {
             let every = one.quality.interval_s.map_or_else(|| "-".to_owned(), |s| span(Duration::from_secs_f64(s)));
             table.row(vec![
-                name(&one.metric, &one.attributes),
+                series_name(&one.metric, &one.attributes),
                 one.quality.samples.to_string(),
                 every,
                 percent(one.quality.coverage),
@@ -75,7 +67,7 @@ pub(in super::super) fn quality(it: &Quality, look: Look) -> String {
     if !it.lacking.is_empty() {
         section(&mut out, "Required attributes that are missing");
         for one in &it.lacking {
-            let _ = writeln!(out, "{}  lacks {}", name(&one.metric, &one.attributes), one.lacks.join(", "));
+            let _ = writeln!(out, "{}  lacks {}", series_name(&one.metric, &one.attributes), one.lacks.join(", "));
         }
     }
     section(&mut out, "Metrics with most series");
@@ -103,7 +95,7 @@ pub(in super::super) fn lineage(it: &Lineage, look: Look) -> String {
         } else {
             format!("{} samples from {} to {}", rows.samples, stamp(rows.from), stamp(rows.until))
         };
-        let _ = writeln!(out, "#{}  {}  {held}", rows.series, name(&rows.metric, &rows.attributes));
+        let _ = writeln!(out, "#{}  {}  {held}", rows.series, series_name(&rows.metric, &rows.attributes));
     }
     if let Some(baseline) = &it.baseline {
         section(&mut out, "Held against");

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use holdfast_core::model::{Attributes, Change, has_all};
 use rusqlite::params;
 
 use super::super::error::{Context, StoreError};
@@ -23,6 +24,18 @@ pub struct PurgeFilter {
     pub where_: Vec<(String, String)>,
     /// Changes about this target, as printed: `file:/home/alice/x`.
     pub target: Option<String>,
+}
+
+impl PurgeFilter {
+    /// Whether something with these attributes is to be forgotten; without wanted ones nothing is.
+    pub(super) fn fits(&self, attributes: &Attributes) -> bool {
+        !self.where_.is_empty() && has_all(attributes, self.where_.iter().map(|(name, value)| (name, value)))
+    }
+
+    /// Whether a change is to be forgotten.
+    pub fn is_about(&self, change: &Change) -> bool {
+        self.target.as_ref().is_some_and(|target| change.target.to_string() == *target) || self.fits(&change.attributes)
+    }
 }
 
 /// What was forgotten.

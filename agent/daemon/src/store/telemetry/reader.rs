@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use holdfast_core::model::{Change, SeriesId, SeriesKey, Timestamp};
+use holdfast_core::model::{Change, SeriesId, SeriesKey, Timestamp, has_all};
 use rusqlite::{Connection, ToSql};
 
 use super::super::error::{Context, StoreError};
@@ -115,7 +115,7 @@ pub struct TelemetryReader {
 }
 
 fn matches(key: &SeriesKey, wanted: &[(String, String)]) -> bool {
-    wanted.iter().all(|(name, value)| key.attributes.get(name) == Some(value))
+    has_all(&key.attributes, wanted.iter().map(|(name, value)| (name, value)))
 }
 
 /// Hands out the steps of a coarser tier's segment. True when there were any.

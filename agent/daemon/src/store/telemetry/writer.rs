@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
-use holdfast_core::model::{SeriesKey, Timestamp};
+use holdfast_core::model::Timestamp;
 use rusqlite::params;
 
 use super::super::error::{Context, StoreError};
@@ -115,11 +115,8 @@ impl Writer {
     }
 
     fn purge(&mut self, filter: &PurgeFilter) -> Result<Purged, StoreError> {
-        let has = |key: &SeriesKey| filter.where_.iter().all(|(name, value)| key.attributes.get(name) == Some(value));
-        let series: BTreeSet<u32> = match filter.where_.as_slice() {
-            [] => BTreeSet::new(),
-            _ => self.registry.select(None).into_iter().filter(|(_, key)| has(key)).map(|(id, _)| id.0).collect(),
-        };
+        let known = self.registry.select(None).into_iter();
+        let series: BTreeSet<u32> = known.filter(|(_, key)| filter.fits(&key.attributes)).map(|(id, _)| id.0).collect();
         let disk = self.disk.as_mut().ok_or(StoreError::Closed)?;
         disk.seal()?;
         let purged = disk.purge(&series, filter);
