@@ -50,6 +50,15 @@ fn a_good_release_passes_a_broken_one_fails_and_too_little_is_inconclusive() -> 
         let said = machine.holdfast(&["gate", "--deployment", "still", "--wait", "90s"])?;
         ensure!(said.code == 0, "a unit that runs on: exit {}\n{}", said.code, said.ran.stdout);
 
+        // A subject's data are all that one would have forgotten: by attribute, by target, and both.
+        let subject = ["data", "export", "--where", "service.name=still", "--target", "service:web"];
+        let said = machine.holdfast(&subject)?;
+        for service in ["still", "web"] {
+            let target = format!("\"target\":{{\"kind\":\"service\",\"name\":\"{service}\"}}");
+            let found = said.ran.stdout.lines().filter(|line| line.contains(&target)).count();
+            ensure!(found >= 2, "began and finished, of {service}: {found} in {}", said.ran.stdout);
+        }
+
         // Exit codes and signals of a step are passed through, with and without an agent.
         for (command, code) in [("exit 7", 7), ("kill -TERM $$", 143)] {
             let ran = machine.try_run(&format!("holdfast exec --step odd -- sh -c '{command}'"))?;

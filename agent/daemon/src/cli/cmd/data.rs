@@ -1,5 +1,6 @@
 //! `data`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use holdfast_core::model::{Change, SeriesKey, Timestamp};
@@ -14,6 +15,7 @@ use crate::api::moment;
 use crate::api::wire::{ChangesDocument, MetricsDocument, QueryDocument};
 use crate::data::{Lineage, Quality};
 use crate::request::Request;
+use crate::store::PurgeFilter;
 
 /// What one question about samples covers; halved where it holds more points than one answer.
 const WINDOW: Duration = Duration::from_hours(2);
@@ -22,7 +24,7 @@ const WINDOW_MIN: Duration = Duration::from_secs(10);
 /// Points of one series that one answer carries.
 const POINTS: &str = "20000";
 /// Changes that one answer carries.
-const CHANGES: &str = "10000";
+const CHANGES: usize = 10_000;
 
 pub(super) fn run(it: &Session, command: Data) -> Outcome {
     match command {
@@ -40,7 +42,7 @@ pub(super) fn run(it: &Session, command: Data) -> Outcome {
             Ok(DONE)
         }
         Data::Export { subject, since } => export(it, &subject, &since),
-        Data::Purge { subject, reason, yes } => purge(it, subject, reason, yes),
+        Data::Purge { subject, reason, yes } => purge(it, &subject, reason, yes),
     }
 }
 
@@ -105,25 +107,43 @@ fn metrics(it: &Session, subject: &Subject) -> Result<Vec<String>, Failure> {
     Ok(names)
 }
 
+/// Every change that `purge` would forget, oldest first.
 fn changes(it: &Session, subject: &Subject, since: Option<Timestamp>) -> Result<Vec<Change>, Failure> {
-    let parameters = given(vec![
-        ("since", since.map(|at| at.to_string())),
-        ("target", subject.target.clone()),
-        ("limit", Some(CHANGES.to_owned())),
-    ]);
-    let mut found: ChangesDocument = it.client()?.get("/changes", &parameters)?;
-    found.changes.retain(|change| {
-        let of_target = subject.target.as_ref().is_some_and(|target| change.target.to_string() == *target);
-        let mut pairs = subject.where_.iter().filter_map(|pair| pair.split_once('='));
-        let fits = pairs.all(|(name, value)| change.attributes.get(name).is_some_and(|it| it == value));
-        of_target || !subject.where_.is_empty() && fits
-    });
-    Ok(found.changes)
+    let filter = filter(subject);
+    // Attributes fit changes of other targets, too.
+    let target = filter.target.clone().filter(|_| filter.where_.is_empty());
+    let (mut all, mut until) = (BTreeMap::new(), None::<Timestamp>);
+    loop {
+        let parameters = given(vec![
+            ("since", since.map(|at| at.to_string())),
+            ("until", until.map(|at| at.to_string())),
+            ("target", target.clone()),
+            ("limit", Some(CHANGES.to_string())),
+        ]);
+        let found: ChangesDocument = it.client()?.get("/changes", &parameters)?;
+        let full = found.changes.len() >= CHANGES;
+        let earliest = found.changes.first().map(|change| change.at);
+        let about = found.changes.into_iter().filter(|change| filter.is_about(change));
+        all.extend(about.map(|change| ((change.at, change.id.clone()), change)));
+        // An answer holds the newest ones. Others of its earliest moment may be missing, unless that was asked for alone.
+        until = match earliest {
+            Some(at) if full && until == Some(at) => Some(Timestamp::from_ns(at.ns() - 1)),
+            Some(at) if full => Some(at),
+            _ => return Ok(all.into_values().collect()),
+        };
+    }
 }
 
-fn purge(it: &Session, subject: Subject, reason: String, yes: bool) -> Outcome {
+/// What `purge` would forget.
+fn filter(subject: &Subject) -> PurgeFilter {
+    let pairs = subject.where_.iter().filter_map(|pair| pair.split_once('='));
+    let where_ = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    PurgeFilter { where_, target: subject.target.clone() }
+}
+
+fn purge(it: &Session, subject: &Subject, reason: String, yes: bool) -> Outcome {
     if !yes {
-        let (metrics, changes) = (metrics(it, &subject)?, changes(it, &subject, None)?);
+        let (metrics, changes) = (metrics(it, subject)?, changes(it, subject, None)?);
         let text = format!(
             "nothing was forgotten: series of {} metrics and at least {} changes are about this subject",
             metrics.len(),
@@ -133,9 +153,8 @@ fn purge(it: &Session, subject: Subject, reason: String, yes: bool) -> Outcome {
             "look at them with `holdfast data export`; the same command with --yes forgets them, and nothing brings them back",
         ));
     }
-    let pairs = subject.where_.iter().filter_map(|pair| pair.split_once('='));
-    let where_ = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let answer: PurgeAnswer = it.client()?.ask(&Request::Purge { where_, target: subject.target, reason })?;
+    let PurgeFilter { where_, target } = filter(subject);
+    let answer: PurgeAnswer = it.client()?.ask(&Request::Purge { where_, target, reason })?;
     it.out.document(&answer, |_| {
         format!(
             "Forgotten: {} samples of {} series, and {} changes. Findings, decisions and the audit chain stay; what was exported \
