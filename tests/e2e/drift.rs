@@ -1,6 +1,7 @@
 //! Drift: a hand edit is reported with its diff; the same edit inside a deployment or a package upgrade is explained.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -63,6 +64,64 @@ fn only_the_edit_that_nothing_explains_is_drift() -> Result<()> {
     })
 }
 
+/// Accounts, ports and kernel settings: what a package makes and a file states is explained, what a hand does is a finding.
+#[test]
+fn what_the_host_is_made_of_drifts_only_by_what_nothing_explains() -> Result<()> {
+    on("drift-items", Machine::installed()?, |machine| {
+        machine.set_up("advise", "[inventory]\nevery = \"1s\"\n", "")?;
+        machine.wait_until("everything is accepted at the first look", SOON, |m| {
+            let said = m.holdfast(&["baseline", "verify", "user:root", "group:sudo"])?;
+            Ok((said.code == 0).then_some(()))
+        })?;
+
+        // A package whose script makes an account, as packages do.
+        let script = "#!/bin/sh\nuseradd --system --no-create-home --shell /usr/sbin/nologin appd\n";
+        package(machine, "1.0", "level = 1\n", Some(script))?;
+        machine.wait_until("the account of the package is recorded", SOON, |m| {
+            let said = m.ask(&["changes", "--kind", "user.*", "--target", "user:appd"])?;
+            Ok(said["changes"][0]["summary"].as_str().is_some_and(|it| it.contains("Installed app")).then_some(()))
+        })?;
+
+        // By hand: an account that may log in, and who may become root.
+        machine.run("useradd --create-home --shell /bin/bash eve && usermod -aG sudo eve")?;
+        let user = machine.until_finding("user.drift", "eve", SOON)?;
+        ensure!(user["severity"] == "high" && user["class"] == "security", "{user:#}");
+        let group = machine.until_finding("group.drift", "sudo", SOON)?;
+        ensure!(evidence(&group, "item.value").is_some_and(|it| it.ends_with("members=eve")), "{group:#}");
+        ensure!(user["incident"] == group["incident"], "two incidents for one deed");
+
+        // A port that everybody reaches; one that only this host reaches is none.
+        machine
+            .run("systemd-run -q --unit=backdoor systemd-socket-activate -l 0.0.0.0:8099 -l 127.0.0.1:8098 /bin/cat")?;
+        let port = machine.until_finding("listener.drift", "tcp 0.0.0.0:8099", SOON)?;
+        ensure!(evidence(&port, "item.value").is_some_and(|it| it == "uid=0"), "{port:#}");
+        ensure!(machine.findings("listener.drift", "tcp 127.0.0.1:8098")?.is_empty(), "of this host only");
+
+        // A setting that a file states, and the same by hand against it.
+        machine.write_file("/etc/sysctl.d/50-router.conf", "net.ipv4.ip_forward = 1\n", 0o644)?;
+        machine.run("echo 1 > /proc/sys/net/ipv4/ip_forward")?;
+        machine.wait_until("the stated setting is accepted", SOON, |m| {
+            let said = m.ask(&["changes", "--kind", "sysctl.*"])?;
+            let text = said["changes"][0]["summary"].as_str().unwrap_or_default().to_owned();
+            Ok(text.contains("50-router.conf").then_some(()))
+        })?;
+        machine.run("echo 0 > /proc/sys/net/ipv4/ip_forward")?;
+        machine.until_finding("sysctl.drift", "net.ipv4.ip_forward", SOON)?;
+
+        // Accepted with a reason, and undone by hand: both end their finding.
+        machine.ask(&["baseline", "accept", "user:eve", "group:sudo", "--reason", "our new colleague"])?;
+        machine.until_resolved("user.drift", "eve", SOON)?;
+        machine.run("echo 1 > /proc/sys/net/ipv4/ip_forward && systemctl stop backdoor")?;
+        machine.until_resolved("sysctl.drift", "net.ipv4.ip_forward", SOON)?;
+        machine.until_resolved("listener.drift", "tcp 0.0.0.0:8099", SOON)?;
+
+        for kind in ["user.drift", "group.drift"] {
+            ensure!(machine.findings(kind, "appd")?.is_empty(), "the account of a package was reported");
+        }
+        machine.chain_verifies()
+    })
+}
+
 fn evidence(finding: &Value, name: &str) -> Option<String> {
     finding["evidence"].as_array()?.iter().find(|e| e["name"] == name)?["value"].as_str().map(str::to_owned)
 }
@@ -74,8 +133,12 @@ fn until_changed(machine: &mut Machine, path: &str) -> Result<()> {
     })
 }
 
-/// Builds a package with one file and installs it with dpkg.
 fn install(machine: &Machine, version: &str, content: &str) -> Result<()> {
+    package(machine, version, content, None)
+}
+
+/// Builds a package with one file, and what is run after unpacking, and installs it with dpkg.
+fn package(machine: &Machine, version: &str, content: &str, script: Option<&str>) -> Result<()> {
     let dir = tempfile::tempdir()?;
     let root = dir.path().join("root");
     fs::create_dir_all(root.join("DEBIAN"))?;
@@ -85,6 +148,10 @@ fn install(machine: &Machine, version: &str, content: &str) -> Result<()> {
     );
     fs::write(root.join("DEBIAN/control"), control)?;
     fs::write(root.join("usr/share/app/defaults.conf"), content)?;
+    if let Some(script) = script {
+        fs::write(root.join("DEBIAN/postinst"), script)?;
+        fs::set_permissions(root.join("DEBIAN/postinst"), fs::Permissions::from_mode(0o755))?;
+    }
     let sums = program("sh")
         .args([
             "-c",

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use holdfast_core::detect::drift::PackageFact;
 use holdfast_core::model::{
-    Change, DeploymentId, FileState, FindingId, RemediationId, RunId, SampleBatch, Timestamp, UnitState,
+    Change, DeploymentId, FileState, FindingId, Inventory, RemediationId, RunId, SampleBatch, Timestamp, UnitState,
 };
 use holdfast_core::policy::Policy;
 use holdfast_plugin_host::{CheckReport, PluginVerdict, Proposal};
@@ -105,6 +105,8 @@ pub enum Event {
     NoUnits(String),
     /// A watched file was found in another state.
     File(Box<FileFound>),
+    /// One look at what the host is made of besides files.
+    Inventory(Box<Inventory>, Timestamp),
     /// Files that were read because the engine asked.
     Files(Vec<FileFound>, ReadFor),
     /// Something was altered around the machine.

@@ -1,7 +1,7 @@
 //! One incident per episode: joining, opening, closing, and its story.
 //!
 //! A finding joins an open incident when they share a target, when the same change is the strongest suspect of both, or when both
-//! are troubles of the machine that began together. Everything else opens an incident of its own: two causes in one
+//! are troubles of the machine, or altered accounts, that began together. Everything else opens an incident of its own: two causes in one
 //! incident mislead more than two incidents do.
 
 use std::time::Duration;
@@ -112,6 +112,11 @@ fn relation(a: &Finding, b: &Finding) -> Option<u8> {
     };
     if apart <= SUSPECT_REACH && (pair(a, b) || pair(b, a)) {
         return Some(2);
+    }
+    // Making an account alters groups too, and one who came in alters both.
+    let account = |it: &Finding| matches!(it.target.kind.as_str(), "user" | "group");
+    if apart <= TOGETHER && account(a) && account(b) {
+        return Some(1);
     }
     if a.class != Class::Reliability || b.class != Class::Reliability {
         return None;

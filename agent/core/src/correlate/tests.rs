@@ -225,6 +225,17 @@ fn a_unit_and_its_edited_configuration_belong_together() {
 }
 
 #[test]
+fn accounts_that_were_altered_together_are_one_deed_and_a_port_beside_them_is_another() {
+    let mut desk = Desk::new(Vec::new());
+    desk.take(finding("user.drift", Target::new("user", "eve"), 0));
+    desk.take(finding("group.drift", Target::new("group", "sudo"), 60));
+    assert_eq!(desk.open.len(), 1);
+    desk.take(finding("listener.drift", Target::new("listener", "tcp 0.0.0.0:8099"), 61));
+    desk.take(finding("user.drift", Target::new("user", "bob"), 3_000));
+    assert_eq!(desk.open.len(), 3);
+}
+
+#[test]
 fn an_incident_closes_when_none_of_its_findings_is_open() {
     let mut desk = Desk::new(Vec::new());
     let incident = desk.take(web_failed());

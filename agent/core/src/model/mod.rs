@@ -9,6 +9,7 @@ pub mod evidence;
 pub mod finding;
 pub mod id;
 pub mod incident;
+pub mod inventory;
 pub mod metric;
 pub mod plan;
 pub mod remediation;
@@ -26,6 +27,7 @@ pub use id::{
     RunId, SeededIds,
 };
 pub use incident::{Incident, IncidentState, Suspect, TimelineEntry};
+pub use inventory::{AcceptedItems, Inventory, Item, ItemKind, ItemName, Items};
 pub use metric::{Attributes, MetricKind, SampleBatch, SeriesId, SeriesKey, has_all, series_name};
 pub use plan::{Action, Plan, PlanBody, PlanDigest, ReclaimEntry, Risk, Step, Undo};
 pub use remediation::{

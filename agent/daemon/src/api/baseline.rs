@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::{Query, State};
-use holdfast_core::model::FileState;
+use holdfast_core::model::{FileState, ItemName};
 use similar::TextDiff;
 
-use super::ApiContext;
 use super::params::Params;
 use super::read::reading;
 use super::routes::{Reply, permit};
 use super::wire::{BaselineDocument, ComparisonDocument, FileComparison, FileVerdict};
+use super::{ApiContext, items};
 use crate::request::{Caller, Refusal, RefusalKind, Role};
 use crate::store::{BaselineFile, StateReader};
 
@@ -50,13 +50,24 @@ pub(super) async fn compare(
         permit(&caller, Role::Operator, "see what files contain")?;
     }
     reading(context, move |context| {
-        let files: Vec<_> = chosen(&context.state, &paths)?.into_iter().map(|file| one(context, file, diff)).collect();
+        let (names, paths): (Vec<String>, Vec<String>) =
+            paths.into_iter().partition(|it| it.parse::<ItemName>().is_ok());
+        let names: Vec<ItemName> = names.iter().filter_map(|it| it.parse().ok()).collect();
+        let files = if paths.is_empty() && !names.is_empty() { vec![] } else { chosen(&context.state, &paths)? };
+        let files: Vec<_> = files.into_iter().map(|file| one(context, file, diff)).collect();
+        let items = if names.is_empty() && !paths.is_empty() {
+            items::Compared::default()
+        } else {
+            items::compare(context, &names)?
+        };
         let count = |of: fn(FileVerdict) -> bool| files.iter().filter(|f| of(f.verdict)).count() as u64;
         Ok(ComparisonDocument {
-            unchanged: count(|v| v == FileVerdict::Unchanged),
-            unknown: count(|v| v == FileVerdict::Unknown),
-            changed: count(|v| !matches!(v, FileVerdict::Unchanged | FileVerdict::Unknown)),
+            unchanged: count(|v| v == FileVerdict::Unchanged) + items.unchanged,
+            unknown: count(|v| v == FileVerdict::Unknown) + items.unknown,
+            changed: count(|v| !matches!(v, FileVerdict::Unchanged | FileVerdict::Unknown))
+                + items.changed.len() as u64,
             files,
+            items: items.changed,
         })
     })
     .await

@@ -13,6 +13,7 @@ mod client;
 mod data;
 mod exposition;
 mod gate;
+mod items;
 mod params;
 mod prometheus;
 mod read;
@@ -24,8 +25,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use holdfast_core::model::FileState;
 use holdfast_core::model::audit::AuditKey;
+use holdfast_core::model::{FileState, ItemKind, Items};
 use holdfast_core::redact::Redactor;
 use tokio::sync::watch;
 
@@ -42,6 +43,9 @@ pub use serve::{BindError, bind, serve};
 
 /// Reads a watched file as it is now: its state, and its content up to that many bytes.
 pub type ReadFile = fn(&FsRoot, &str, u64) -> io::Result<(FileState, Option<Vec<u8>>)>;
+
+/// Looks at the kinds of items that are watched; without items where a kind cannot be read.
+pub type Look = Arc<dyn Fn() -> Vec<(ItemKind, Option<Items>)> + Send + Sync>;
 
 /// Everything that an answer is made from.
 #[derive(Clone)]
@@ -60,6 +64,8 @@ pub struct ApiContext {
     pub units: Arc<dyn UnitSource>,
     /// Where users, groups and watched files are read.
     pub fs: FsRoot,
+    /// What the host is made of, looked at now.
+    pub look: Look,
     /// Accepted contents, for diffs.
     pub blobs: Blobs,
     /// Attributes that series have to have.

@@ -192,12 +192,28 @@ pub struct BaselineDocument {
 pub struct ComparisonDocument {
     /// One an accepted file, by path.
     pub files: Vec<FileComparison>,
-    /// Files that are as accepted.
+    /// Items that are not as accepted: packages, accounts, kernel settings and modules, ports.
+    #[serde(default)]
+    pub items: Vec<ItemComparison>,
+    /// Files and items that are as accepted.
     pub unchanged: u64,
-    /// Files that are not.
+    /// Files and items that are not.
     pub changed: u64,
-    /// Files that could not be read.
+    /// Files and kinds of items that could not be read.
     pub unknown: u64,
+}
+
+/// One item that is not as accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemComparison {
+    /// `user:alice`
+    pub item: String,
+    /// What was accepted; `null`: that there is none.
+    pub accepted: Option<String>,
+    /// What is there; `null`: nothing.
+    pub current: Option<String>,
+    /// What on the host says that it should be so.
+    pub stated_by: Option<String>,
 }
 
 /// How a file stands against what was accepted.

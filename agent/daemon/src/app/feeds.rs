@@ -16,6 +16,7 @@ use crate::event_loop::{Event, Events, FileFound};
 use crate::host::systemd::{Systemd, UnitChange};
 use crate::host::{Clock, FsRoot};
 use crate::ingest::files::{FileSeen, FileWatch};
+use crate::ingest::inventory::Reader;
 use crate::ingest::{self, Ingest};
 use crate::telemetry::Chain;
 
@@ -54,6 +55,7 @@ pub(super) fn start(
     )?;
     units(systemd, events.clone(), states, stopping.clone());
     packages(fs.clone(), clock, events.clone(), stopping.clone());
+    inventory(config, fs.clone(), Arc::clone(clock), events.clone(), stopping.clone());
     let files = files(config, fs.clone(), Arc::clone(clock), events.clone(), stopping.clone());
     Ok(Feeds { files })
 }
@@ -184,6 +186,36 @@ fn files(
         }
     });
     Some(watch)
+}
+
+/// Looks at what the host is made of, again and again; a busy loop skips one.
+fn inventory(config: &Config, fs: FsRoot, clock: Arc<dyn Clock>, events: Events, mut stopping: watch::Receiver<bool>) {
+    if config.inventory.kinds.is_empty() {
+        return;
+    }
+    let every = config.inventory.every.0;
+    let mut reader = Reader::new(fs, &config.inventory);
+    tokio::spawn(async move {
+        loop {
+            // Reading is short, and yet files are waited for.
+            let looked = tokio::task::spawn_blocking(move || {
+                let found = reader.look();
+                (reader, found)
+            });
+            let Ok((again, found)) = looked.await else {
+                tracing::error!(
+                    "Packages, accounts, settings, modules and ports are not watched any more: reading them ended badly."
+                );
+                return;
+            };
+            reader = again;
+            events.offer(Event::Inventory(Box::new(found), clock.wall()));
+            tokio::select! {
+                () = tokio::time::sleep(every) => {}
+                () = stopped(&mut stopping) => return,
+            }
+        }
+    });
 }
 
 /// A plugin's check, again and again; a busy loop skips one.

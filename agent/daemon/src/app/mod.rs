@@ -157,6 +157,7 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
         required: Arc::new(config.data.required.clone()),
         redactor: Arc::clone(&redactor),
         fs: fs.clone(),
+        look: view::look(&fs, &config.inventory),
         blobs: blobs.clone(),
         read_file: crate::ingest::files::read_state,
         data_dir: data_dir.clone(),

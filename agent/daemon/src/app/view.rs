@@ -5,10 +5,13 @@ use std::sync::Arc;
 use holdfast_core::model::{Detection, Timestamp};
 
 use super::AppError;
+use crate::api::Look;
 use crate::config::Config;
 use crate::engine::{ActGrant, PluginView};
 use crate::export::ExportHandle;
+use crate::host::FsRoot;
 use crate::ingest::Ingest;
+use crate::ingest::inventory::{InventoryConfig, Reader};
 use crate::plugins::{Plugins, PluginsOptions, Sources};
 use crate::status::{PluginStatus, ReceiverStatus};
 use crate::store::PluginStateWrite;
@@ -55,6 +58,15 @@ impl PluginView for View {
     fn exports(&self) -> Vec<serde_json::Value> {
         self.exports.iter().map(|it| serde_json::json!(it.status())).collect()
     }
+}
+
+/// How the interface looks at what the host is made of.
+pub(super) fn look(fs: &FsRoot, config: &InventoryConfig) -> Look {
+    let (fs, config) = (fs.clone(), config.clone());
+    Arc::new(move || {
+        let mut found = Reader::new(fs.clone(), &config).look();
+        config.kinds.iter().map(|kind| (*kind, found.remove(kind))).collect()
+    })
 }
 
 /// Finds and compiles the plugins; what is wrong with one of them is logged and ends nothing.

@@ -429,10 +429,10 @@ pub(super) enum Baseline {
     },
     /// Print what differs from what was accepted: 0 nothing, 1 something
     Diff {
-        /// Only these
+        /// Only these: files, or items as `user:alice`, `package:nginx`, `listener:tcp 0.0.0.0:80`
         paths: Vec<PathBuf>,
     },
-    /// Accept files as they are now
+    /// Accept files, or items of the host such as `user:alice`, as they are now
     Accept {
         /// Which
         #[arg(required = true)]

@@ -43,6 +43,14 @@ use std::time::Duration;
 
 use crate::host::{FsRoot, HeldFile};
 
+/// The unit that a process belongs to, from its `/proc/PID/cgroup`; `None` in a container, or in no unit.
+pub(crate) fn unit_of_cgroup(text: &str) -> Option<String> {
+    match cgroup::owner_of(text)? {
+        cgroup::Owner::Unit(name) => Some(name),
+        cgroup::Owner::Container { .. } => None,
+    }
+}
+
 /// What one run of a collector came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reading {

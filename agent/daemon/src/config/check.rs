@@ -170,6 +170,7 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     }
     found.within("watch.bytes-max", config.watch.bytes_max, ByteSize(1), ByteSize(64 << 20));
     found.at_least("watch.sweep", config.watch.sweep, Interval::secs(1));
+    found.at_least("inventory.every", config.inventory.every, Interval::secs(1));
     found.directory("policy.dir", &config.policy.dir);
     for (index, dir) in config.plugins.dirs.iter().enumerate() {
         found.directory(format!("plugins.dirs[{index}]"), dir);

@@ -13,6 +13,7 @@ use crate::collect::CollectConfig;
 use crate::data::Required;
 use crate::host::systemd::Bus;
 use crate::ingest::IngestConfig;
+use crate::ingest::inventory::InventoryConfig;
 use crate::telemetry::Format;
 
 /// Everything that can be configured. The default is what a fresh host gets.
@@ -35,6 +36,8 @@ pub struct Config {
     pub ingest: IngestConfig,
     /// Files whose content matters.
     pub watch: WatchConfig,
+    /// What the host is made of besides files.
+    pub inventory: InventoryConfig,
     /// systemd units.
     pub units: UnitsConfig,
     /// Policy files.
@@ -125,7 +128,7 @@ pub struct DataConfig {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct WatchConfig {
     /// Absolute paths or globs of files: `*` stays within one component, `**` does not.
-    /// Default: hosts, fstab, crontab, sudoers and sshd_config of `/etc`.
+    /// Default: hosts, fstab, sudoers, sshd_config, what cron runs, and drop-ins of units.
     pub files: Vec<String>,
     /// Globs that are never watched or read, whatever `files` says. Default: none.
     pub exclude: Vec<String>,
@@ -141,7 +144,16 @@ pub struct WatchConfig {
 
 impl Default for WatchConfig {
     fn default() -> Self {
-        let files = ["/etc/hosts", "/etc/fstab", "/etc/crontab", "/etc/sudoers", "/etc/ssh/sshd_config"];
+        let files = [
+            "/etc/hosts",
+            "/etc/fstab",
+            "/etc/sudoers",
+            "/etc/ssh/sshd_config",
+            "/etc/crontab",
+            "/etc/cron.d/*",
+            "/var/spool/cron/crontabs/*",
+            "/etc/systemd/system/*.d/*.conf",
+        ];
         Self {
             files: files.map(str::to_owned).into(),
             exclude: Vec::new(),

@@ -2,7 +2,7 @@
 
 use holdfast_core::model::audit::AuditKind;
 use holdfast_core::model::{
-    Approval, FindingId, FindingState, Remediation, RemediationId, RemediationState, RunId, Timestamp,
+    Approval, FindingId, FindingState, ItemName, Remediation, RemediationId, RemediationState, RunId, Timestamp,
 };
 
 use super::rules::strictest;
@@ -60,6 +60,9 @@ impl Engine {
                     ReadFor::Accept { by: caller.name, reason, known_only: false, answer },
                     out,
                 );
+            }
+            Request::BaselineAccept { paths, reason } if paths.iter().any(|it| it.parse::<ItemName>().is_ok()) => {
+                self.accept_items(&paths, &caller.name, &reason, now, out)
             }
             Request::BaselineAccept { paths, reason } => {
                 let Ok(answer) = Self::absolute(&paths, answer) else { return };

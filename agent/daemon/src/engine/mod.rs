@@ -10,6 +10,7 @@ mod deployments;
 mod facts;
 mod files;
 mod findings;
+mod inventory;
 mod ledger;
 mod own_effects;
 mod perform;
@@ -183,6 +184,8 @@ pub struct Engine {
     units_problem: Option<String>,
     deployments: BTreeMap<DeploymentId, Deployment>,
     baselines: BTreeMap<String, BaselineFile>,
+    /// What the host is made of besides files: accepted, and as last seen.
+    inventory: inventory::Known,
     /// Files of a package whose content did not fit it: looked at once more before judging.
     second_look: HashMap<String, u32>,
     changes: VecDeque<Change>,
@@ -267,6 +270,7 @@ impl Engine {
             units_problem: None,
             deployments: deployments.into_iter().map(|it| (it.id.clone(), it)).collect(),
             baselines: reader.baselines()?.into_iter().map(|it| (it.state.path.clone(), it)).collect(),
+            inventory: inventory::Known::load(&reader)?,
             second_look: HashMap::new(),
             changes: changes.into(),
             facts: facts::HostFacts::new(config.cpus),
@@ -317,6 +321,7 @@ impl Engine {
             Event::Unit(unit, at) => self.on_unit(unit, at, now, &mut out),
             Event::NoUnits(why) => self.units_problem = Some(why),
             Event::File(found) => self.on_file(*found, now, &mut out),
+            Event::Inventory(found, at) => self.on_inventory(*found, at, now, &mut out),
             Event::Files(found, purpose) => self.on_files(found, purpose, now, &mut out),
             Event::Change(change) => self.on_change(change, now),
             Event::Call(call) => self.on_call(call, now, &mut out),

@@ -10,6 +10,7 @@ mod config;
 pub mod dpkg;
 pub mod files;
 mod intake;
+pub mod inventory;
 mod journal;
 mod otlp;
 mod privacy;

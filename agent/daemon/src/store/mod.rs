@@ -18,7 +18,7 @@ pub use error::StoreError;
 pub use state::{
     AUDIT_HEADS_FILE, AuditRow, BaselineFile, Blobs, ChainReport, Completeness, DecisionFilter, DeploymentFilter,
     FindingFilter, IncidentFilter, Integrity, PluginStateWrite, RemediationFilter, Revised, StateCounts, StateDb,
-    StateReader, Writes, load_or_create_audit_key, read_anchors, verify_chain,
+    StateReader, Writes, items_setting, load_or_create_audit_key, read_anchors, verify_chain,
 };
 pub use telemetry::{
     Agg, ChangeFilter, ExportCursor, ExportSeries, ExportSlice, Fill, Gap, PurgeFilter, Purged, Query, SeriesFilter,

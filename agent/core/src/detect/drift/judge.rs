@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Facts, Judgement, PackageFact, diff};
+use super::{Facts, Judgement, PackageFact, diff, while_deploying};
 use crate::detect::confidence;
-use crate::model::{
-    Class, Deployment, DeploymentState, Detection, Evidence, FileState, Method, Presence, Severity, Target, Timestamp,
-};
+use crate::model::{Class, Deployment, Detection, Evidence, FileState, Method, Presence, Severity, Target};
 
 const METHOD: &str = "file_drift";
 const VERSION: u32 = 1;
@@ -70,18 +68,10 @@ fn differences(accepted: &FileState, current: &FileState) -> Vec<Difference> {
 
 /// Whether the change was made while the deployment ran (or just after), on a path that it declared.
 fn explains(deployment: &Deployment, facts: &Facts<'_>) -> bool {
-    // A deployment whose end nobody told explains nothing after its time limit.
-    let until = match deployment.state {
-        DeploymentState::Running => None,
-        DeploymentState::Expired => return false,
-        DeploymentState::Succeeded | DeploymentState::Failed => {
-            Some(deployment.finished_at.unwrap_or(deployment.started_at).plus(DEPLOYMENT_GRACE))
-        }
-    };
-    let within = |moment: Timestamp| deployment.started_at <= moment && until.is_none_or(|end| moment <= end);
+    let Some(ran) = while_deploying::reach(deployment, DEPLOYMENT_GRACE) else { return false };
     // `modified_at` is what the writer says (rsync and tar keep old times), so only a *later* one contradicts.
-    let written_later = facts.current.modified_at.zip(until).is_some_and(|(written, end)| written > end);
-    deployment.declares_path(&facts.current.path) && within(facts.at) && !written_later
+    let written_later = facts.current.modified_at.is_some_and(|written| ran.is_over_by(written));
+    deployment.declares_path(&facts.current.path) && ran.holds(facts.at) && !written_later
 }
 
 /// Whether the package brought exactly this: same content, and nobody turned its owner or mode meanwhile.

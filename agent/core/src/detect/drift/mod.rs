@@ -1,16 +1,20 @@
-//! `file.drift`: what lies on disk is not what was accepted, and no known change explains it.
+//! `file.drift`, and `user.drift` and its like: what lies on disk or what the host is made of is not
+//! what was accepted, and no known change explains it.
 //!
 //! Explained is only what a declared deployment covers, what a package brought (**its digest must match**: a changed file in the
 //! middle of a package run is drift all the same), or what the agent itself did. Owner and mode count like content.
 //! Absence: a file that was accepted as absent and is absent is unchanged; content that is not known gives drift without a diff.
 
 mod diff;
+mod items;
 mod judge;
 mod secret;
+mod while_deploying;
 
 #[cfg(test)]
 mod tests;
 
+pub use items::{ItemFacts, judge_item};
 pub use judge::judge;
 
 use crate::model::{CauseId, Deployment, Detection, FileState, Timestamp};

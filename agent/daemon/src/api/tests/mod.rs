@@ -155,7 +155,7 @@ async fn what_files_contain_is_not_for_viewers() {
     let (status, _) = get(&world, path).await;
     assert_eq!(status, 403);
     let (status, answer) = send(&world, Role::Operator, hyper::Request::get(path), String::new()).await;
-    assert_eq!((status, &answer["changed"]), (200, &json!(2)));
+    assert_eq!((status, &answer["changed"]), (200, &json!(4)));
     let diff = answer["files"][1]["diff"].as_str().unwrap();
     assert!(diff.contains("-port = 80\n+port = 81"), "{diff}");
 }

@@ -540,6 +540,15 @@ fn read_file(fs: &FsRoot, path: &str, _: u64) -> io::Result<(FileState, Option<V
     Ok((FileState { sha256, bytes: content.len() as u64, mode: 0o644, ..absent }, Some(content)))
 }
 
+/// What the host is made of: an account came and one went, groups cannot be read, a port closed.
+fn items() -> Vec<(ItemKind, Option<Items>)> {
+    let item = |value: &str| Item { value: value.to_owned(), ..Item::default() };
+    let stated = Item { stated_by: Some("the image made it".to_owned()), ..item("uid=99") };
+    let users = Items::from([("root".to_owned(), item("uid=0")), ("eve".to_owned(), stated)]);
+    let ports = Items::from([("root".to_owned(), item("uid=0"))]);
+    vec![(ItemKind::User, Some(users)), (ItemKind::Group, None), (ItemKind::Listener, Some(ports))]
+}
+
 /// The stores, the tree of files and what holds them.
 pub(crate) struct World {
     pub(crate) dir: TempDir,
@@ -591,6 +600,9 @@ impl World {
             deployments: vec![deployment()],
             baselines: vec![baseline("/etc/web.conf", Some(blob)), baseline("/etc/gone.conf", Some("9".repeat(64)))],
             step_runs: vec![step_run()],
+            settings: ["user", "group", "listener"]
+                .map(|kind| (format!("inventory.{kind}"), serde_json::json!({ "root": "uid=0", "gone": "uid=7" })))
+                .into(),
             audit: vec![
                 audit(1, AuditKind::AgentStarted, String::new()),
                 audit(100, AuditKind::Finding, finding_id().to_string()),
@@ -632,6 +644,7 @@ impl World {
             required: Arc::default(),
             redactor: Arc::new(holdfast_core::redact::Redactor::standard()),
             fs: FsRoot::new(root),
+            look: Arc::new(items),
             blobs,
             read_file,
             data_dir: dir.path().to_owned(),

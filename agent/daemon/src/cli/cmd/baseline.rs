@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::super::args::Baseline;
 use super::super::exit::{DONE, Failure, INCONCLUSIVE, NO, Outcome};
 use super::super::view;
-use super::{Session, paths};
+use super::{Session, paths, subjects};
 use crate::answers::BaselineAnswer;
 use crate::api::wire::ComparisonDocument;
 use crate::request::Request;
@@ -17,7 +17,7 @@ pub(super) fn run(it: &Session, command: Baseline) -> Outcome {
             if reason.trim().is_empty() {
                 return Err(Failure::usage("--reason says why the files are accepted as they are; it is empty"));
             }
-            accepted(it, &Request::BaselineAccept { paths: paths(&some)?, reason })
+            accepted(it, &Request::BaselineAccept { paths: subjects(&some)?, reason })
         }
         Baseline::Diff { paths } => {
             let document = compare(it, &paths, true)?;
@@ -27,7 +27,11 @@ pub(super) fn run(it: &Session, command: Baseline) -> Outcome {
         Baseline::Verify { paths } => {
             let document = compare(it, &paths, false)?;
             it.out.document(&document, |look| view::baseline::verify(&document, look))?;
-            Ok(if document.files.is_empty() { INCONCLUSIVE } else { code(&document) })
+            Ok(if document.files.is_empty() && document.unchanged + document.changed == 0 {
+                INCONCLUSIVE
+            } else {
+                code(&document)
+            })
         }
     }
 }
@@ -48,7 +52,7 @@ fn accepted(it: &Session, request: &Request) -> Outcome {
 }
 
 fn compare(it: &Session, some: &[PathBuf], diff: bool) -> Result<ComparisonDocument, Failure> {
-    let mut parameters: Vec<_> = paths(some)?.into_iter().map(|p| ("path", p)).collect();
+    let mut parameters: Vec<_> = subjects(some)?.into_iter().map(|p| ("path", p)).collect();
     parameters.push(("diff", diff.to_string()));
     Ok(it.client()?.get("/baseline/compare", &parameters)?)
 }

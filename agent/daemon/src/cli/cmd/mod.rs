@@ -17,6 +17,8 @@ pub(super) mod policy;
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
+use holdfast_core::model::ItemName;
+
 use super::args::{Cli, Command, Global, RemediationsCommand};
 use super::exit::{Failure, Outcome};
 use super::out::Out;
@@ -92,6 +94,15 @@ pub(super) fn run(cli: Cli, out: Out) -> Outcome {
 fn absolute(path: &Path) -> Result<String, Failure> {
     let path = std::path::absolute(path).map_err(|e| Failure::usage(format!("`{}`: {e}", path.display())))?;
     path.into_os_string().into_string().map_err(|p| Failure::usage(format!("`{}` is not valid text", p.display())))
+}
+
+/// Paths made absolute; `user:alice` and its like name items and stay.
+fn subjects(all: &[PathBuf]) -> Result<Vec<String>, Failure> {
+    let one = |it: &PathBuf| match it.to_str().filter(|text| text.parse::<ItemName>().is_ok()) {
+        Some(item) => Ok(item.to_owned()),
+        None => absolute(it),
+    };
+    all.iter().map(one).collect()
 }
 
 fn paths(all: &[PathBuf]) -> Result<Vec<String>, Failure> {

@@ -7,7 +7,7 @@ use super::super::out::Look;
 use super::super::table::Table;
 use super::words::block;
 use crate::answers::BaselineAnswer;
-use crate::api::wire::{ComparisonDocument, FileComparison, FileVerdict};
+use crate::api::wire::{ComparisonDocument, FileComparison, FileVerdict, ItemComparison};
 
 fn verdict(it: FileVerdict) -> String {
     match it {
@@ -30,6 +30,20 @@ fn differences(it: &FileComparison) -> String {
     if parts.is_empty() { "-".to_owned() } else { parts.join(", ") }
 }
 
+fn item_verdict(it: &ItemComparison) -> &'static str {
+    match (&it.accepted, &it.current) {
+        (None, _) => "appeared",
+        (_, None) => "missing",
+        _ => "changed",
+    }
+}
+
+/// `uid=33 -> uid=0`
+fn item_difference(it: &ItemComparison) -> String {
+    let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| "absent".to_owned());
+    format!("{} -> {}", shown(&it.accepted), shown(&it.current))
+}
+
 fn totals(it: &ComparisonDocument) -> String {
     let mut text = format!("{} as accepted, {} changed", it.unchanged, it.changed);
     if it.unknown > 0 {
@@ -39,12 +53,15 @@ fn totals(it: &ComparisonDocument) -> String {
 }
 
 pub(in super::super) fn verify(it: &ComparisonDocument, look: Look) -> String {
-    if it.files.is_empty() {
+    if it.files.is_empty() && it.unchanged + it.changed == 0 {
         return "Nothing is accepted yet: `holdfast baseline capture` records what is there.\n".to_owned();
     }
     let mut table = Table::new(&["STATE", "PATH", "WHAT DIFFERS"]);
     for one in &it.files {
         table.row(vec![verdict(one.verdict), one.path.clone(), differences(one)]);
+    }
+    for one in &it.items {
+        table.row(vec![paint(Ink::Red, item_verdict(one)), one.item.clone(), item_difference(one)]);
     }
     format!("{}{}\n", table.render(look.columns), totals(it))
 }
@@ -55,6 +72,18 @@ pub(in super::super) fn diff(it: &ComparisonDocument, _: Look) -> String {
         let _ = writeln!(out, "{}  {}  {}", bold(&one.path), verdict(one.verdict), differences(one));
         if let Some(diff) = &one.diff {
             block(&mut out, diff, 0);
+        }
+        out.push('\n');
+    }
+    for one in &it.items {
+        let _ = writeln!(out, "{}  {}", bold(&one.item), paint(Ink::Red, item_verdict(one)));
+        for (sign, value) in [("-", &one.accepted), ("+", &one.current)] {
+            if let Some(value) = value {
+                let _ = writeln!(out, "{sign} {value}");
+            }
+        }
+        if let Some(by) = &one.stated_by {
+            let _ = writeln!(out, "  {by}");
         }
         out.push('\n');
     }

@@ -4,6 +4,7 @@
 //! in one thread in a fixed order, so a seed names a history exactly; a failing test prints it.
 
 mod files;
+mod inventory;
 mod scenarios;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};

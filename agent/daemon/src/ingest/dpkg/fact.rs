@@ -3,6 +3,7 @@
 //! Configuration files are in `/var/lib/dpkg/status` with their digest; all others in `info/NAME.list` and
 //! `info/NAME.md5sums`. Looking through all lists takes some tens of milliseconds: for files that changed, not for each file.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::MetadataExt;
@@ -16,7 +17,7 @@ use super::PackageFact;
 use crate::host::FsRoot;
 
 const INFO: &str = "/var/lib/dpkg/info";
-const STATUS: &str = "/var/lib/dpkg/status";
+pub(in super::super) const STATUS: &str = "/var/lib/dpkg/status";
 /// dpkg's digest of a configuration file that the package ships no longer, or whose new version is not configured yet.
 const NO_DIGEST: [&str; 2] = ["newconffile", "obsolete"];
 
@@ -28,6 +29,28 @@ pub fn package_fact(fs: &FsRoot, path: &str, content: Option<&[u8]>) -> Option<P
     let owned = conffile(fs, &names).or_else(|| listed(fs, &names))?;
     let digest_matches = owned.md5.is_some_and(|shipped| digest(fs, path, content).is_ok_and(|is| is == shipped));
     Some(PackageFact { package: owned.package, version: owned.version, changed_at: owned.changed_at, digest_matches })
+}
+
+/// Version by name of all packages that are unpacked and configured; a name that several architectures have is `NAME:ARCH`.
+/// `None`: there is no dpkg. What is half done counts as what it was before only at the next look, so ask when dpkg rests.
+pub fn installed(fs: &FsRoot) -> Option<BTreeMap<String, String>> {
+    std::fs::metadata(fs.path(STATUS)).ok()?;
+    let (mut first, mut all) = (BTreeMap::new(), BTreeMap::new());
+    paragraphs(fs, &[], |it| {
+        if it.complete {
+            let with_architecture = format!("{}:{}", it.package, it.architecture);
+            if let Some((other, version)) = first.get(&it.package).cloned() {
+                all.remove(&it.package);
+                all.insert(other, version);
+                all.insert(with_architecture, it.version.clone());
+            } else {
+                first.insert(it.package.clone(), (with_architecture, it.version.clone()));
+                all.insert(it.package.clone(), it.version.clone());
+            }
+        }
+        false
+    });
+    Some(all)
 }
 
 /// Whether dpkg is at work: its lock is held, or a part of its database is not merged yet. What it says about a file may be
@@ -100,6 +123,8 @@ struct Paragraph {
     architecture: String,
     version: String,
     installed: bool,
+    /// Unpacked and configured: what a person calls installed.
+    complete: bool,
     conffile: Option<Conffile>,
 }
 
@@ -141,7 +166,10 @@ fn paragraphs(fs: &FsRoot, names: &[String], mut seen: impl FnMut(&Paragraph) ->
                 "Package" => value.clone_into(&mut paragraph.package),
                 "Architecture" => value.clone_into(&mut paragraph.architecture),
                 "Version" => value.clone_into(&mut paragraph.version),
-                "Status" => paragraph.installed = !value.ends_with(" not-installed"),
+                "Status" => {
+                    paragraph.installed = !value.ends_with(" not-installed");
+                    paragraph.complete = value.ends_with(" installed");
+                }
                 _ => {}
             }
         }

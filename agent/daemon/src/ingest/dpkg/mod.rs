@@ -10,7 +10,8 @@ mod tail;
 #[cfg(test)]
 mod tests;
 
-pub use fact::{in_progress, package_fact};
+pub(super) use fact::STATUS;
+pub use fact::{in_progress, installed, package_fact};
 pub use holdfast_core::detect::drift::PackageFact;
 pub use log::{Entry, Verb, change, parse_line, parse_time};
-pub use tail::{local_zone, tail};
+pub use tail::{local_zone, logged, tail};

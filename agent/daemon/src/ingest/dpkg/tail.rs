@@ -1,5 +1,6 @@
 //! Follows `/var/log/dpkg.log` by looking twice a second: one `stat` when nothing happened, through rotation and truncation.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
@@ -11,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-use super::log::{change, parse_time};
+use super::log::{change, parse_line, parse_time};
 use crate::host::FsRoot;
 
 const LOG: &str = "/var/log/dpkg.log";
@@ -115,6 +116,15 @@ impl Tail {
         lines.retain(|line| parse_time(line, zone).is_some_and(|(at, _)| at >= since));
         (tail, lines)
     }
+}
+
+/// What the log tells last of each package: the version that it was brought to, and when. The last 8 MiB of the log and of its
+/// first rotation are looked through.
+pub fn logged(fs: &FsRoot) -> BTreeMap<String, (String, Timestamp)> {
+    let zone = local_zone(fs);
+    let (_, lines) = Tail::history(fs, &zone, Timestamp::from_secs(0));
+    let entries = lines.iter().filter_map(|line| parse_line(line, &zone));
+    entries.filter_map(|entry| Some((entry.package, (entry.new?, entry.at)))).collect()
 }
 
 /// Tells what is in the log since `since` (the last change that is known; at most a day before `now`), then each new

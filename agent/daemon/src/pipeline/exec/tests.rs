@@ -195,6 +195,7 @@ pub(in crate::pipeline) fn with_agent(held: Writes, work: impl FnOnce(&Path, &St
         required: Arc::default(),
         redactor: Arc::new(holdfast_core::redact::Redactor::standard()),
         fs: FsRoot::real(),
+        look: Arc::new(Vec::new),
         blobs: Blobs::open(dir.path()).unwrap(),
         read_file: |_, _, _| Err(std::io::ErrorKind::Unsupported.into()),
         data_dir: dir.path().to_owned(),

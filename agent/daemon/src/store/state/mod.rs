@@ -29,7 +29,7 @@ pub use reader::{
     AuditRow, DecisionFilter, DeploymentFilter, FindingFilter, IncidentFilter, RemediationFilter, Revised, StateReader,
 };
 pub use verify::{AUDIT_HEADS_FILE, ChainReport, Completeness, Integrity, read_anchors, verify_chain};
-pub use writes::{BaselineFile, PluginStateWrite, Writes};
+pub use writes::{BaselineFile, PluginStateWrite, Writes, items_setting};
 
 /// The database's name within the data directory.
 const FILE: &str = "state.db";

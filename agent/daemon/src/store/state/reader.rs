@@ -5,15 +5,15 @@ use std::path::Path;
 
 use holdfast_core::model::audit::{AuditKind, Head};
 use holdfast_core::model::{
-    AuditEntry, Decision, DecisionId, Deployment, DeploymentId, Finding, FindingId, Incident, IncidentId, Remediation,
-    RemediationId, RemediationState, Timestamp,
+    AcceptedItems, AuditEntry, Decision, DecisionId, Deployment, DeploymentId, Finding, FindingId, Incident,
+    IncidentId, ItemKind, Remediation, RemediationId, RemediationState, Timestamp,
 };
 use rusqlite::{Connection, Row, ToSql, params};
 use serde::de::DeserializeOwned;
 
 use super::super::error::{Context, StoreError};
 use super::super::sqlite::Pool;
-use super::writes::BaselineFile;
+use super::writes::{BaselineFile, items_setting};
 use crate::request::StepMeasurement;
 
 /// Rows that a filter without a limit gives.
@@ -301,6 +301,11 @@ impl StateReader {
     /// One setting.
     pub fn setting(&self, key: &str) -> Result<Option<serde_json::Value>, StoreError> {
         self.one("setting", "SELECT key, body FROM setting WHERE key = ?", key)
+    }
+
+    /// What was accepted of a kind of items, by name; `None`: nothing yet.
+    pub fn accepted_items(&self, kind: ItemKind) -> Result<Option<AcceptedItems>, StoreError> {
+        Ok(self.setting(&items_setting(kind))?.and_then(|value| serde_json::from_value(value).ok()))
     }
 
     /// The latest measured runs of a build step, newest first.

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use holdfast_core::model::audit::Draft;
 use holdfast_core::model::{
-    Decision, Deployment, DeploymentState, FileState, Finding, Incident, IncidentState, Remediation, Timestamp,
+    Decision, Deployment, DeploymentState, FileState, Finding, Incident, IncidentState, ItemKind, Remediation,
+    Timestamp,
 };
 use rusqlite::{Transaction, params};
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,11 @@ pub struct BaselineFile {
     pub accepted_by: String,
     /// Why.
     pub reason: String,
+}
+
+/// Under which setting the accepted items of a kind lie.
+pub fn items_setting(kind: ItemKind) -> String {
+    format!("inventory.{kind}")
 }
 
 /// One key of a plugin's own state.

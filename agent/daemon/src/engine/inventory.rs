@@ -1,0 +1,245 @@
+//! What the host is made of besides files, against what was accepted, and what explains the difference.
+//!
+//! The first look at a kind is accepted as it is. What nobody explains is looked at once more before it is a finding: a package
+//! manager writes its log a little after it did what it says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use holdfast_core::detect::drift::{ItemFacts, Judgement, judge_item};
+use holdfast_core::model::audit::{AuditKind, Draft};
+use holdfast_core::model::{
+    AcceptedItems, Attributes, Change, ChangeId, Deployment, Inventory, Item, ItemKind, ItemName, Timestamp,
+};
+
+use super::{AGENT, Command, Engine, Moment};
+use crate::answers::BaselineAnswer;
+use crate::request::{Answer, Refusal, RefusalKind};
+use crate::store::{StateReader, StoreError, Writes, items_setting};
+
+/// Differences of one kind that are judged at one look; the rest has its turn when these are settled.
+const JUDGED_MAX: usize = 200;
+
+/// What is known.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    accepted: BTreeMap<ItemKind, AcceptedItems>,
+    last: Inventory,
+    looked_at: BTreeMap<ItemKind, Timestamp>,
+    /// Unexplained at the last look, and when that item was last as accepted.
+    doubted: BTreeMap<ItemName, Timestamp>,
+}
+
+impl Known {
+    pub(super) fn load(reader: &StateReader) -> Result<Self, StoreError> {
+        let mut known = Self::default();
+        for kind in ItemKind::ALL {
+            if let Some(items) = reader.accepted_items(kind)? {
+                known.accepted.insert(kind, items);
+            }
+        }
+        Ok(known)
+    }
+
+    fn value(&self, name: &ItemName) -> Option<&str> {
+        self.accepted.get(&name.kind)?.get(&name.name).map(String::as_str)
+    }
+
+    fn current(&self, name: &ItemName) -> Option<&Item> {
+        self.last.get(&name.kind)?.get(&name.name)
+    }
+
+    /// Accepts an item as it is now, or that it is gone.
+    fn accept(&mut self, name: &ItemName) {
+        let now = self.current(name).map(|it| it.value.clone());
+        let accepted = self.accepted.entry(name.kind).or_default();
+        match now {
+            Some(value) => accepted.insert(name.name.clone(), value),
+            None => accepted.remove(&name.name),
+        };
+    }
+
+    fn writes(&self, kinds: impl IntoIterator<Item = ItemKind>, audit: Vec<Draft>) -> Writes {
+        let saved = |kind| (items_setting(kind), serde_json::json!(self.accepted.get(&kind)));
+        Writes { settings: kinds.into_iter().map(saved).collect(), audit, ..Writes::default() }
+    }
+
+    /// Items of a kind that are not as accepted.
+    fn differing(&self, kind: ItemKind) -> Vec<ItemName> {
+        let (none, nothing) = (AcceptedItems::new(), BTreeMap::new());
+        let accepted = self.accepted.get(&kind).unwrap_or(&none);
+        let current = self.last.get(&kind).unwrap_or(&nothing);
+        let names: BTreeSet<&String> = accepted.keys().chain(current.keys()).collect();
+        let differs = |name: &&String| accepted.get(*name) != current.get(*name).map(|it| &it.value);
+        names.into_iter().filter(differs).map(|name| ItemName { kind, name: name.clone() }).collect()
+    }
+}
+
+impl Engine {
+    /// One look; kinds that could not be read are not in it.
+    pub(super) fn on_inventory(&mut self, found: Inventory, at: Timestamp, now: Moment, out: &mut Vec<Command>) {
+        for (kind, items) in found {
+            let first = !self.inventory.accepted.contains_key(&kind);
+            let before = self.inventory.looked_at.insert(kind, at).unwrap_or(at);
+            self.inventory.last.insert(kind, items);
+            if first {
+                self.accept_kind(kind, now);
+            } else {
+                self.judge_kind(kind, (before, at), now, out);
+            }
+        }
+    }
+
+    fn accept_kind(&mut self, kind: ItemKind, now: Moment) {
+        let items: AcceptedItems =
+            self.inventory.last[&kind].iter().map(|(name, it)| (name.clone(), it.value.clone())).collect();
+        let body = serde_json::json!({ "items": items.len(), "reason": "first seen" });
+        self.inventory.accepted.insert(kind, items);
+        let audit = vec![Self::draft(now, AuditKind::Baseline, AGENT, items_setting(kind), body)];
+        let writes = self.inventory.writes([kind], audit);
+        self.ledger.soon(writes, now);
+    }
+
+    fn judge_kind(
+        &mut self,
+        kind: ItemKind,
+        (before, at): (Timestamp, Timestamp),
+        now: Moment,
+        out: &mut Vec<Command>,
+    ) {
+        let differing = self.inventory.differing(kind);
+        // What is as accepted again, or not worth a word any more, ends its finding.
+        let open: Vec<ItemName> = self.drifted_items(kind);
+        let settled = open.into_iter().filter(|name| !differing.contains(name));
+        let names: Vec<ItemName> = settled.chain(differing.iter().take(JUDGED_MAX).cloned()).collect();
+        self.inventory.doubted.retain(|name, _| name.kind != kind || differing.contains(name));
+        let deployments: Vec<Deployment> = self.deployments.values().cloned().collect();
+        let changes: Vec<Change> = self.changes.iter().cloned().collect();
+        let mut audit = Vec::new();
+        for name in names {
+            let before = self.inventory.doubted.get(&name).copied().unwrap_or(before);
+            let cause = self.own.cause_of(&name.target(), now.mono);
+            let judgement = judge_item(&ItemFacts {
+                name: &name,
+                accepted: self.inventory.value(&name),
+                current: self.inventory.current(&name),
+                changes: &changes,
+                deployments: &deployments,
+                cause: cause.as_ref(),
+                at,
+                before,
+            });
+            let drifted = self.is_item_drifted(&name);
+            match judgement {
+                Judgement::Unchanged(detection) if drifted => self.observe(&detection, now, out),
+                Judgement::Unchanged(_) => {}
+                // What nobody explained before is not explained by what came after it.
+                Judgement::Explained { .. } if drifted && cause.is_none() => {}
+                Judgement::Explained { by, reference } => {
+                    self.inventory.doubted.remove(&name);
+                    self.item_changed(&name, Some((&by, &reference)), (at, now));
+                    self.inventory.accept(&name);
+                    let body = serde_json::json!({
+                        "value": self.inventory.value(&name), "reason": by, "explained_by": reference,
+                    });
+                    audit.push(Self::draft(now, AuditKind::Baseline, AGENT, &name, body));
+                }
+                Judgement::Unexplained(detection) => {
+                    if self.inventory.doubted.insert(name.clone(), before).is_none() && !drifted {
+                        continue;
+                    }
+                    if !drifted {
+                        self.item_changed(&name, None, (at, now));
+                    }
+                    self.observe(&detection, now, out);
+                }
+            }
+        }
+        if !audit.is_empty() {
+            let writes = self.inventory.writes([kind], audit);
+            self.ledger.soon(writes, now);
+        }
+    }
+
+    fn drifted_items(&self, kind: ItemKind) -> Vec<ItemName> {
+        let wanted = format!("{kind}.drift");
+        let name = |it: &holdfast_core::model::Finding| ItemName { kind, name: it.target.name.clone() };
+        self.lifecycle.open().filter(|it| it.kind == wanted && it.is_open()).map(name).collect()
+    }
+
+    fn is_item_drifted(&self, name: &ItemName) -> bool {
+        self.drifted_items(name.kind).contains(name)
+    }
+
+    fn item_changed(&mut self, name: &ItemName, explained: Option<(&str, &str)>, (at, now): (Timestamp, Moment)) {
+        // The package manager's own log has told it.
+        if name.kind == ItemKind::Package && explained.is_some() {
+            return;
+        }
+        let what = match (self.inventory.value(name), self.inventory.current(name)) {
+            (None, _) => "added",
+            (Some(_), None) => "removed",
+            (Some(_), Some(_)) => "modified",
+        };
+        let mut attributes = Attributes::new();
+        if let Some(item) = self.inventory.current(name) {
+            attributes.insert("item.value".into(), item.value.clone());
+            attributes.extend(item.facts.clone());
+        }
+        let (mut summary, mut deployment) = (format!("{name} was {what}"), None);
+        if let Some((by, reference)) = explained {
+            deployment = reference.parse().ok().filter(|id| self.deployments.contains_key(id));
+            summary = format!("{summary}: {by}");
+            attributes.insert("explained.by".into(), by.to_owned());
+            attributes.insert("explained.reference".into(), reference.to_owned());
+        }
+        let target = name.target();
+        let cause = self.own.cause_of(&target, now.mono);
+        let id = ChangeId::new(now.wall, self.ids.as_mut());
+        let kind = format!("{}.{what}", name.kind);
+        self.on_change(Change { id, at, kind, target, actor: None, summary, attributes, deployment, cause }, now);
+    }
+
+    /// A person accepts items as they are now.
+    pub(super) fn accept_items(
+        &mut self,
+        names: &[String],
+        by: &str,
+        reason: &str,
+        now: Moment,
+        out: &mut Vec<Command>,
+    ) -> Answer {
+        if reason.trim().is_empty() {
+            return Err(Refusal::new(RefusalKind::Usage, "accepting a baseline needs a reason"));
+        }
+        let mut items = Vec::new();
+        for text in names {
+            let name: ItemName = text.parse().map_err(|_| {
+                Refusal::new(RefusalKind::Usage, format!("`{text}` is a file, and others of these are items"))
+                    .hint("accept files and items with a command each")
+            })?;
+            if self.inventory.value(&name).is_none() && self.inventory.current(&name).is_none() {
+                return Err(Refusal::new(RefusalKind::NotFound, format!("{name} was never seen on this host"))
+                    .hint("`holdfast baseline verify` lists what differs"));
+            }
+            items.push(name);
+        }
+        let mut audit = Vec::new();
+        let before = self.inventory.accepted.clone();
+        for name in &items {
+            self.inventory.accept(name);
+            let body = serde_json::json!({ "value": self.inventory.value(name), "reason": reason });
+            audit.push(Self::draft(now, AuditKind::Baseline, by, name, body));
+        }
+        let kinds: BTreeSet<ItemKind> = items.iter().map(|it| it.kind).collect();
+        let writes = self.inventory.writes(kinds.clone(), audit);
+        if let Err(refusal) = self.record(writes) {
+            self.inventory.accepted = before;
+            return Err(refusal);
+        }
+        for kind in kinds {
+            self.judge_kind(kind, (now.wall, now.wall), now, out);
+        }
+        let accepted = items.iter().map(ToString::to_string).collect();
+        Ok(serde_json::json!(BaselineAnswer { accepted, skipped: vec![] }))
+    }
+}

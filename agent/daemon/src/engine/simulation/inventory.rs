@@ -1,0 +1,156 @@
+//! What the made-up host is made of besides files: what is drift, what explains it, what is accepted.
+
+use holdfast_core::model::{AcceptedItems, Attributes, Change, ChangeId, Inventory, Item, ItemKind, Items, Target};
+
+use super::*;
+use crate::answers::BaselineAnswer;
+use crate::request::DeployStart;
+use crate::store::FindingFilter;
+
+const EVE: &str = "uid=1001 gid=1001 home=/home/eve shell=/bin/bash";
+const DAEMON: &str = "uid=107 gid=113 home=/nonexistent shell=/usr/sbin/nologin";
+
+impl Sim {
+    /// One look at accounts, a minute after the last.
+    fn look(&mut self, users: &[(&str, &str)]) {
+        self.run(60);
+        let item = |value: &str| Item { value: value.to_owned(), ..Item::default() };
+        let items: Items = users.iter().map(|(name, value)| ((*name).to_owned(), item(value))).collect();
+        let found = Inventory::from([(ItemKind::User, items)]);
+        self.events.push_back(Event::Inventory(Box::new(found), self.now.wall));
+        self.drain();
+    }
+
+    fn open_items(&self) -> Vec<String> {
+        let all = self.reader().findings(&FindingFilter { open_only: true, ..FindingFilter::default() }).unwrap();
+        let open = all.into_iter().filter(|it| it.kind == "user.drift");
+        open.map(|it| it.target.name).collect()
+    }
+
+    fn accepted(&self) -> AcceptedItems {
+        self.reader().accepted_items(ItemKind::User).unwrap().unwrap_or_default()
+    }
+
+    fn changes_of_items(&self) -> Vec<String> {
+        let telemetry = self.telemetry.as_ref().unwrap();
+        telemetry.flush().unwrap();
+        let all = telemetry.reader().changes(&crate::store::ChangeFilter::default()).unwrap();
+        all.into_iter().filter(|it| it.target.kind == "user").map(|it| it.summary).collect()
+    }
+
+    fn package(&mut self, name: &str) {
+        let at = self.now.wall;
+        let change = Change {
+            id: ChangeId::new(at, &mut holdfast_core::model::SeededIds(7)),
+            at,
+            kind: "package.installed".into(),
+            target: Target::new("package", name),
+            actor: None,
+            summary: format!("Installed {name} 1"),
+            attributes: Attributes::new(),
+            deployment: None,
+            cause: None,
+        };
+        self.events.push_back(Event::Change(change));
+        self.drain();
+    }
+}
+
+fn host() -> Sim {
+    let mut sim = Sim::new("", Mode::Advise);
+    sim.look(&[("root", "uid=0")]);
+    sim
+}
+
+#[test]
+fn the_first_look_is_accepted_and_survives_a_restart() {
+    let mut sim = host();
+    assert_eq!(sim.accepted(), AcceptedItems::from([("root".to_owned(), "uid=0".to_owned())]));
+    sim.kill();
+    sim.boot();
+    sim.look(&[("root", "uid=0"), ("eve", EVE)]);
+    sim.look(&[("root", "uid=0"), ("eve", EVE)]);
+    assert_eq!(sim.open_items(), ["eve"], "what came while the agent was down is no first sight");
+}
+
+#[test]
+fn an_account_that_nobody_explains_is_a_finding_at_the_second_look_and_ends_with_it() {
+    let mut sim = host();
+    sim.look(&[("root", "uid=0"), ("eve", EVE)]);
+    assert_eq!(sim.open_items(), Vec::<String>::new(), "a log may be late");
+    sim.look(&[("root", "uid=0"), ("eve", EVE)]);
+    sim.look(&[("root", "uid=0"), ("eve", EVE)]);
+    assert_eq!(sim.open_items(), ["eve"]);
+    assert_eq!(sim.changes_of_items(), ["user:eve was added"]);
+    sim.look(&[("root", "uid=0")]);
+    assert_eq!(sim.open_items(), Vec::<String>::new());
+    assert!(!sim.accepted().contains_key("eve"));
+}
+
+#[test]
+fn the_account_of_a_package_is_accepted_with_its_explanation_even_when_its_log_is_late() {
+    let mut sim = host();
+    let both = [("root", "uid=0"), ("www", DAEMON)];
+    sim.look(&both);
+    sim.package("nginx");
+    sim.look(&both);
+    sim.look(&both);
+    assert_eq!(sim.open_items(), Vec::<String>::new());
+    assert_eq!(sim.accepted()["www"], DAEMON);
+    let told = "user:www was added: Installed nginx 1: a package made a system account";
+    assert_eq!(sim.changes_of_items(), [told]);
+}
+
+#[test]
+fn what_came_later_explains_no_earlier_drift() {
+    let mut sim = host();
+    let both = [("root", "uid=0"), ("eve", EVE)];
+    sim.look(&both);
+    sim.look(&both);
+    let start = DeployStart {
+        id: Some("web-7".parse().unwrap()),
+        service: "web".into(),
+        version: "7".into(),
+        environment: None,
+        artifact: None,
+        revision: None,
+        release_dir: None,
+        units: vec![],
+        paths: vec!["/etc/passwd".into()],
+    };
+    sim.ask(Request::DeployStart(start)).unwrap();
+    sim.look(&both);
+    assert_eq!(sim.open_items(), ["eve"]);
+    // What alters while it runs is its own.
+    sim.look(&[("root", "uid=0"), ("eve", EVE), ("app", EVE)]);
+    assert_eq!(sim.open_items(), ["eve"]);
+    assert!(sim.accepted().contains_key("app"));
+}
+
+#[test]
+fn a_person_accepts_an_item_with_a_reason_and_only_one_that_was_seen() {
+    let mut sim = host();
+    let both = [("root", "uid=0"), ("eve", EVE)];
+    sim.look(&both);
+    sim.look(&both);
+    let accept = |sim: &mut Sim, names: &[&str], reason: &str| {
+        let paths = names.iter().map(|it| (*it).to_owned()).collect();
+        sim.ask(Request::BaselineAccept { paths, reason: reason.to_owned() })
+    };
+    assert!(accept(&mut sim, &["user:eve"], " ").is_err());
+    assert!(accept(&mut sim, &["user:nobody-here"], "new").is_err());
+    assert!(accept(&mut sim, &["user:eve", "/etc/passwd"], "new").is_err());
+    assert_eq!(sim.open_items(), ["eve"]);
+    let answer: BaselineAnswer = serde_json::from_value(accept(&mut sim, &["user:eve"], "new").unwrap()).unwrap();
+    assert_eq!(answer.accepted, ["user:eve"]);
+    assert_eq!(sim.open_items(), Vec::<String>::new());
+    let rows = sim.reader().audit_rows(0, 1_000).unwrap();
+    let entry = rows.iter().find_map(|row| match row {
+        AuditRow::Entry(entry) if entry.subject == "user:eve" => Some(entry),
+        _ => None,
+    });
+    let entry = entry.unwrap();
+    assert_eq!((entry.actor.as_str(), &entry.body["reason"]), ("alice (uid 1000)", &"new".into()));
+    sim.look(&both);
+    assert_eq!(sim.open_items(), Vec::<String>::new());
+}

@@ -1,0 +1,147 @@
+//! Ports on which something listens, from `/proc/net`, and whose they are.
+//!
+//! The sockets of others' processes are seen by root only; without that right the account that opened the port is known, and not
+//! the program. Sockets of UDP have no state of listening: one that is bound below the ephemeral ports counts.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use holdfast_core::model::Items;
+
+use super::item;
+use crate::collect::unit_of_cgroup;
+use crate::host::FsRoot;
+
+const TABLES: [(&str, &str); 4] =
+    [("/proc/net/tcp", "tcp"), ("/proc/net/tcp6", "tcp"), ("/proc/net/udp", "udp"), ("/proc/net/udp6", "udp")];
+/// States by the kernel's number (`include/net/tcp_states.h`).
+const LISTEN: &str = "0A";
+const UNCONNECTED: &str = "07";
+const RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
+/// Where the range begins on a kernel that nobody turned.
+const EPHEMERAL: u16 = 32_768;
+/// Processes and their open files that are looked through for the owners of new ports.
+const PROCESSES_MAX: usize = 20_000;
+const DESCRIPTORS_MAX: usize = 200_000;
+
+/// One port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Socket {
+    /// `tcp 0.0.0.0:80`
+    pub(super) name: String,
+    address: IpAddr,
+    uid: u32,
+    inode: u64,
+}
+
+impl Socket {
+    /// What is compared.
+    pub(super) fn value(&self) -> String {
+        format!("uid={}", self.uid)
+    }
+}
+
+/// All of them; `None` when the kernel shows none of the tables.
+pub(super) fn sockets(fs: &FsRoot) -> Option<Vec<Socket>> {
+    let mut text = String::new();
+    let low = fs.read(RANGE, &mut text).ok().and_then(|()| text.split_ascii_whitespace().next()?.parse().ok());
+    let low = low.unwrap_or(EPHEMERAL);
+    let mut found = None;
+    for (path, transport) in TABLES {
+        if fs.read(path, &mut text).is_ok() {
+            found.get_or_insert_with(Vec::new).extend(parse(&text, transport, low));
+        }
+    }
+    found
+}
+
+/// Pure: the listening ones of one table.
+pub(super) fn parse<'t>(text: &'t str, transport: &'t str, ephemeral: u16) -> impl Iterator<Item = Socket> + 't {
+    text.lines().skip(1).filter_map(move |line| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let (local, state) = (address(fields.get(1)?)?, *fields.get(3)?);
+        let listens =
+            if transport == "tcp" { state == LISTEN } else { state == UNCONNECTED && local.port() < ephemeral };
+        let (uid, inode) = (fields.get(7)?.parse().ok()?, fields.get(9)?.parse().ok()?);
+        listens.then(|| Socket { name: format!("{transport} {local}"), address: local.ip(), uid, inode })
+    })
+}
+
+/// `0100007F:1F90`: words of the machine's order, each as one number.
+fn address(text: &str) -> Option<SocketAddr> {
+    let (ip, port) = text.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let word = |at: usize| u32::from_str_radix(ip.get(at * 8..at * 8 + 8)?, 16).ok().map(u32::to_ne_bytes);
+    let ip = match ip.len() {
+        8 => IpAddr::V4(Ipv4Addr::from(word(0)?)),
+        32 => {
+            let words = [word(0)?, word(1)?, word(2)?, word(3)?];
+            let mut bytes = [0; 16];
+            for (at, byte) in words.iter().flatten().enumerate() {
+                bytes[at] = *byte;
+            }
+            IpAddr::V6(Ipv6Addr::from(bytes))
+        }
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, port))
+}
+
+/// With what is known of who listens.
+pub(super) fn items(fs: &FsRoot, sockets: &[Socket]) -> Items {
+    let wanted: BTreeSet<u64> = sockets.iter().map(|it| it.inode).collect();
+    let owners = owners(fs, &wanted);
+    let one = |socket: &Socket| {
+        let mut found = item(socket.value());
+        if let Some(owner) = owners.get(&socket.inode) {
+            found.facts.insert("process.executable.name".to_owned(), owner.program.clone());
+            found.facts.insert("process.pid".to_owned(), owner.pid.to_string());
+            found.facts.extend(owner.unit.iter().map(|unit| ("unit.name".to_owned(), unit.clone())));
+        }
+        let mapped = matches!(socket.address, IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some_and(|it| it.is_loopback()));
+        if socket.address.is_loopback() || mapped {
+            found.stated_by = Some("only programs of this host reach it".to_owned());
+        } else if owners.get(&socket.inode).is_some_and(|it| it.pid == std::process::id()) {
+            found.stated_by = Some("it is the agent's own".to_owned());
+        }
+        (socket.name.clone(), found)
+    };
+    sockets.iter().map(one).collect()
+}
+
+struct Process {
+    pid: u32,
+    program: String,
+    unit: Option<String>,
+}
+
+/// Processes that hold these sockets; those of others are left out without the right to look.
+fn owners(fs: &FsRoot, wanted: &BTreeSet<u64>) -> HashMap<u64, Process> {
+    let mut found = HashMap::new();
+    let Ok(entries) = std::fs::read_dir(fs.path("/proc")) else { return found };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let mut descriptors = 0;
+    for pid in pids.take(PROCESSES_MAX) {
+        let Ok(open) = std::fs::read_dir(fs.path(format!("/proc/{pid}/fd"))) else { continue };
+        for descriptor in open.flatten() {
+            descriptors += 1;
+            if found.len() == wanted.len() || descriptors > DESCRIPTORS_MAX {
+                return found;
+            }
+            let Ok(target) = std::fs::read_link(descriptor.path()) else { continue };
+            let inode = target.to_str().and_then(|it| it.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());
+            if let Some(inode) = inode.filter(|it| wanted.contains(it)) {
+                found.entry(inode).or_insert_with(|| process(fs, pid));
+            }
+        }
+    }
+    found
+}
+
+fn process(fs: &FsRoot, pid: u32) -> Process {
+    let mut text = String::new();
+    let program = fs.read(&format!("/proc/{pid}/comm"), &mut text).map(|()| text.trim().to_owned());
+    let program = program.unwrap_or_else(|_| "a process that is gone".to_owned());
+    let unit = fs.read(&format!("/proc/{pid}/cgroup"), &mut text).ok().and_then(|()| unit_of_cgroup(&text));
+    Process { pid, program, unit }
+}

@@ -1,0 +1,162 @@
+use std::fs;
+use std::net::TcpListener;
+
+use tempfile::TempDir;
+
+use super::*;
+
+fn tree(files: &[(&str, &str)]) -> (TempDir, FsRoot) {
+    let dir = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = dir.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let root = FsRoot::new(dir.path());
+    (dir, root)
+}
+
+fn shown(items: &Items) -> Vec<String> {
+    let stated = |it: &Item| it.stated_by.as_ref().map(|by| format!(" ({by})")).unwrap_or_default();
+    items.iter().map(|(name, it)| format!("{name}: {}{}", it.value, stated(it))).collect()
+}
+
+fn look(files: &[(&str, &str)], kind: ItemKind) -> Option<Vec<String>> {
+    let (_dir, root) = tree(files);
+    let config = InventoryConfig { kinds: vec![kind], ..InventoryConfig::default() };
+    Reader::new(root, &config).look().get(&kind).map(shown)
+}
+
+#[test]
+fn accounts_and_groups_are_what_they_may_do_and_not_who_they_are() {
+    let passwd =
+        "root:x:0:0:root:/root:/bin/bash\nalice:x:1000:1000:Alice L.:/home/alice:/bin/sh\n+nis::::::\nbroken\n";
+    let expected = vec![
+        "alice: uid=1000 gid=1000 home=/home/alice shell=/bin/sh".to_owned(),
+        "root: uid=0 gid=0 home=/root shell=/bin/bash".to_owned(),
+    ];
+    assert_eq!(look(&[("etc/passwd", passwd)], ItemKind::User), Some(expected));
+    let group = "sudo:x:27:bob, alice\nempty:x:50:\n";
+    let expected = vec!["empty: gid=50 members=".to_owned(), "sudo: gid=27 members=alice,bob".to_owned()];
+    assert_eq!(look(&[("etc/group", group)], ItemKind::Group), Some(expected));
+}
+
+#[test]
+fn a_kind_that_cannot_be_read_is_missing_and_not_empty() {
+    for kind in ItemKind::ALL {
+        assert_eq!(look(&[], kind), None, "{kind}");
+    }
+}
+
+#[test]
+fn packages_are_those_that_are_complete() {
+    let paragraph = |name: &str, arch: &str, status: &str, version: &str| {
+        format!("Package: {name}\nStatus: install ok {status}\nArchitecture: {arch}\nVersion: {version}\n\n")
+    };
+    let status = [
+        paragraph("nginx", "amd64", "installed", "1.22"),
+        paragraph("gone", "amd64", "config-files", "1"),
+        paragraph("half", "amd64", "half-configured", "1"),
+        paragraph("libc6", "amd64", "installed", "2.36"),
+        paragraph("libc6", "i386", "installed", "2.36"),
+        paragraph("never", "amd64", "not-installed", "1"),
+    ];
+    let log = "2026-11-24 20:15:02 upgrade nginx:amd64 1.20 1.22\n2026-11-24 20:15:03 install libc6:i386 <none> 2.35\n";
+    let files = [("var/lib/dpkg/status", status.concat()), ("var/log/dpkg.log", log.to_owned())];
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    let told = "nginx: 1.22 (dpkg's log tells that it was brought to 1.22 at 2026-11-24T20:15:02Z)";
+    let expected = ["libc6:amd64: 2.36", "libc6:i386: 2.36", told].map(str::to_owned).to_vec();
+    assert_eq!(look(&files, ItemKind::Package), Some(expected));
+}
+
+#[test]
+fn a_module_of_the_kernels_own_is_stated_and_another_is_not() {
+    let modules = "nf_tables 303104 0 - Live 0x0000000000000000\nrootkit 16384 0 - Live 0x0000000000000000 (OE)\n";
+    let found = look(&[("proc/modules", modules)], ItemKind::Module).unwrap();
+    assert!(found[0].starts_with("nf_tables: in-tree (it is one of the kernel's own"), "{found:?}");
+    assert_eq!(found[1], "rootkit: taints OE");
+}
+
+#[test]
+fn a_setting_is_stated_by_the_file_that_counts() {
+    let files = [
+        ("proc/sys/net/ipv4/ip_forward", "1\n"),
+        ("proc/sys/net/ipv4/tcp_rmem", "4096\t131072\t6291456\n"),
+        ("proc/sys/kernel/sysrq", "438\n"),
+        ("proc/sys/vm/swappiness", "60\n"),
+        ("etc/sysctl.d/50-router.conf", "# a router\n-net/ipv4/ip_forward = 1\nvm.* = 3\n"),
+        ("usr/lib/sysctl.d/50-router.conf", "net.ipv4.ip_forward=0\nkernel.sysrq=438\n"),
+        ("usr/lib/sysctl.d/99-end.conf", "kernel.sysrq = 0\nnet.ipv4.tcp_rmem = 4096 131072   6291456\nno.such = 1\n"),
+    ];
+    let expected = [
+        "kernel.sysrq: 438",
+        "net.ipv4.ip_forward: 1 (/etc/sysctl.d/50-router.conf sets net.ipv4.ip_forward to 1)",
+        "net.ipv4.tcp_rmem: 4096 131072 6291456 \
+         (/usr/lib/sysctl.d/99-end.conf sets net.ipv4.tcp_rmem to 4096 131072 6291456)",
+    ];
+    assert_eq!(look(&files, ItemKind::Sysctl), Some(expected.map(str::to_owned).to_vec()));
+    let (_dir, root) = tree(&files);
+    let also = sysctl::read(&root, &["vm.swappiness".to_owned()]).unwrap();
+    assert_eq!(also["vm.swappiness"].value, "60");
+}
+
+const HEAD: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
+
+#[test]
+fn listening_ports_of_both_families_are_named_as_people_write_them() {
+    let tcp = format!(
+        "{HEAD}   0: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 11 1 0\n   \
+         1: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 12 1 0\n   \
+         2: 0100007F:9C40 0100007F:1F90 01 00000000:00000000 00:00000000 00000000  1000        0 13 1 0\n"
+    );
+    let tcp6 = format!(
+        "{HEAD}   0: 00000000000000000000000000000000:0050 00000000000000000000000000000000:0000 0A 0:0 00:0 0  33 0 14 1\n   \
+         1: 00000000000000000000000001000000:1F90 00000000000000000000000000000000:0000 0A 0:0 00:0 0  33 0 15 1\n"
+    );
+    let udp = format!(
+        "{HEAD}   0: 00000000:0044 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 16 1 0\n   \
+         1: 00000000:C350 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 17 1 0\n"
+    );
+    let files = [("proc/net/tcp", tcp.as_str()), ("proc/net/tcp6", &tcp6), ("proc/net/udp", &udp)];
+    let local = " (only programs of this host reach it)";
+    let expected = [
+        "tcp 0.0.0.0:22: uid=0".to_owned(),
+        format!("tcp 127.0.0.1:8080: uid=1000{local}"),
+        format!("tcp [::1]:8080: uid=33{local}"),
+        "tcp [::]:80: uid=33".to_owned(),
+        "udp 0.0.0.0:68: uid=0".to_owned(),
+    ];
+    let mut found = look(&files, ItemKind::Listener).unwrap();
+    found.sort_unstable();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn this_hosts_own_listener_is_found_with_its_program_when_it_lasts() {
+    let config = InventoryConfig { kinds: vec![ItemKind::Listener], ..InventoryConfig::default() };
+    let mut reader = Reader::new(FsRoot::real(), &config);
+    reader.look();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let name = format!("tcp {}", listener.local_addr().unwrap());
+    assert!(!reader.look()[&ItemKind::Listener].contains_key(&name), "open for one look only");
+    let found = reader.look();
+    let item = &found[&ItemKind::Listener][&name];
+    assert_eq!(item.facts["process.pid"], std::process::id().to_string());
+    assert_eq!(item.value, format!("uid={}", rustix::process::geteuid().as_raw()));
+    drop(listener);
+    assert!(!reader.look()[&ItemKind::Listener].contains_key(&name));
+}
+
+#[test]
+fn no_text_makes_reading_panic() {
+    use proptest::prelude::*;
+    proptest!(|(text in "\\PC{0,9}\\n[ 0-9A-F:(),x=./-]{0,90}\\n?\\PC{0,20}")| {
+        let files: Vec<(&str, &str)> = ["etc/passwd", "etc/group", "proc/modules", "proc/net/tcp", "proc/net/udp6"]
+            .into_iter()
+            .chain(["etc/sysctl.d/a.conf", "var/lib/dpkg/status"])
+            .map(|path| (path, text.as_str()))
+            .collect();
+        let (_dir, root) = tree(&files);
+        Reader::new(root, &InventoryConfig::default()).look();
+    });
+}
