@@ -26,8 +26,11 @@ use crate::telemetry::events::QueueFull;
 pub const EVENT_QUEUE_MAX: usize = 1_024;
 /// Remediations whose steps run at the same time.
 pub const ACTIONS_RUNNING_MAX: usize = 1;
-/// Longest sleep of the loop: timers of the engine are at most this late.
-const NAP: Duration = Duration::from_millis(250);
+/// Longest sleep of the loop, which knows when its next timer is due: what has no timer of its own, such as a plan that
+/// expires, is at most this late. Every second has a tick anyhow.
+const NAP: Duration = Duration::from_secs(1);
+/// Shortest sleep: what is looked at again and again, such as a verification under way, must not keep a core busy.
+const NAP_MIN: Duration = Duration::from_millis(50);
 const _: () = assert!(ACTIONS_RUNNING_MAX + CALLS_MAX < EVENT_QUEUE_MAX, "every running action can report back");
 
 /// A plugin's proposal with what names the plugin.
@@ -213,6 +216,11 @@ pub trait Hands: Send {
     fn begin(&mut self, command: Command);
 }
 
+/// How long the loop may sleep when its next timer is due at `at`.
+fn nap(at: Option<Duration>, now: Duration) -> Duration {
+    at.map_or(NAP, |at| at.saturating_sub(now).clamp(NAP_MIN, NAP))
+}
+
 /// Runs until [`Event::Shutdown`]. `alive` is moved on at every turn, for the watchdog.
 pub async fn run(
     mut engine: Engine,
@@ -228,7 +236,7 @@ pub async fn run(
     }
     let mut closed = false;
     loop {
-        let nap = engine.next_timer().map_or(NAP, |at| at.saturating_sub(clock.monotonic()).min(NAP));
+        let nap = nap(engine.next_timer(), clock.monotonic());
         let event = tokio::select! {
             biased;
             event = events.recv() => event.unwrap_or(Event::Shutdown),
@@ -258,4 +266,18 @@ pub async fn run(
 /// What is answered when nobody listens any more.
 pub(crate) fn refuse(answer: oneshot::Sender<Answer>, refusal: Refusal) {
     let _ = answer.send(Err(refusal));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loop_sleeps_until_its_timer_and_never_spins() {
+        let (now, ms) = (Duration::from_secs(100), Duration::from_millis);
+        assert_eq!(nap(None, now), NAP);
+        assert_eq!(nap(Some(now + ms(300)), now), ms(300));
+        assert_eq!(nap(Some(now + Duration::from_hours(1)), now), NAP);
+        assert_eq!(nap(Some(Duration::ZERO), now), NAP_MIN, "a verification under way is always due");
+    }
 }

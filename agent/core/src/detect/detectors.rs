@@ -35,7 +35,7 @@ const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
 const VALUE_MAX: f64 = 1e100;
 
 /// Series compared with their past without being told to: what a person would look at first.
-const STANDARD: [(&str, &[(&str, &str)]); 12] = [
+const STANDARD: [(&str, &[(&str, &str)]); 13] = [
     ("holdfast.cpu.utilization", &[]),
     ("system.cpu.utilization", &[("cpu.mode", "iowait")]),
     ("system.cpu.utilization", &[("cpu.mode", "steal")]),
@@ -47,6 +47,7 @@ const STANDARD: [(&str, &[(&str, &str)]); 12] = [
     ("system.network.errors", &[]),
     ("system.network.packet.dropped", &[]),
     ("holdfast.app.error.ratio", &[]),
+    ("holdfast.app.http.error.ratio", &[]),
     ("holdfast.app.latency.p95", &[]),
 ];
 

@@ -128,7 +128,7 @@ impl Redactor {
             return Cow::Borrowed(REDACTED);
         }
         if self.hashed.is_match(name) {
-            return Cow::Owned(self.hash(text));
+            return Cow::Owned(self.digest(text));
         }
         if self.secrets && secrets::is_name(name) {
             return Cow::Borrowed(REDACTED);
@@ -154,7 +154,7 @@ impl Redactor {
         self.line(&mut change.summary);
         self.attributes(&mut change.attributes);
         if let (Users::Hash, Some(actor)) = (self.users, &mut change.actor) {
-            *actor = self.hash(actor);
+            *actor = self.digest(actor);
         }
     }
 
@@ -190,7 +190,8 @@ impl Redactor {
         }
     }
 
-    fn hash(&self, text: &str) -> String {
+    /// A text as a keyed digest: the same text is the same word, and the word leads back to none without the key.
+    pub fn digest(&self, text: &str) -> String {
         // An HMAC takes a key of any length.
         let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.key) else { return REDACTED.to_owned() };
         mac.update(text.as_bytes());

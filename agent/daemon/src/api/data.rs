@@ -1,4 +1,4 @@
-//! `GET /api/v1/data/quality` and `/data/lineage/FINDING`: about the data themselves.
+//! `GET /api/v1/data/quality`, `/data/retention` and `/data/lineage/FINDING`: about the data themselves.
 
 use std::time::Duration;
 
@@ -7,10 +7,11 @@ use holdfast_core::model::FindingId;
 
 use super::ApiContext;
 use super::params::Params;
-use super::read::reading;
+use super::read::{found, id, reading};
 use super::routes::Reply;
 use crate::data::{Lineage, Quality, QualityOptions};
 use crate::request::{Refusal, RefusalKind};
+use crate::store::RetentionPlan;
 
 /// What a report without `since` looks at.
 const WINDOW: Duration = Duration::from_hours(1);
@@ -36,18 +37,15 @@ pub(super) async fn quality(
     reading(context, move |context| Ok(crate::data::quality(&context.telemetry, &options)?)).await
 }
 
+pub(super) async fn retention(State(context): State<ApiContext>) -> Reply<RetentionPlan> {
+    reading(context, |context| Ok(context.telemetry.retention()?)).await
+}
+
 pub(super) async fn lineage(State(context): State<ApiContext>, Path(text): Path<String>) -> Reply<Lineage> {
-    let id: FindingId = text.parse().map_err(|error: holdfast_core::model::id::IdError| {
-        Refusal::new(RefusalKind::Usage, error.to_string())
-            .hint("`holdfast findings list` shows the findings that there are")
-    })?;
+    let id: FindingId = id(&text)?;
     reading(context, move |context| {
         let finding = context.state.finding(&id)?;
-        let found = crate::data::lineage(&context.state, &context.telemetry, finding)?;
-        found.ok_or_else(|| {
-            Refusal::new(RefusalKind::NotFound, format!("there is no finding {id} here"))
-                .hint("`holdfast findings list` shows those that there are")
-        })
+        found(crate::data::lineage(&context.state, &context.telemetry, finding)?, "finding", &text)
     })
     .await
 }

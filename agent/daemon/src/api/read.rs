@@ -76,14 +76,14 @@ pub(super) async fn reading<T: Send + 'static>(
     Ok(Json(answer?))
 }
 
-fn id<T: FromStr>(text: &str) -> Result<T, Refusal>
+pub(super) fn id<T: FromStr>(text: &str) -> Result<T, Refusal>
 where
     T::Err: Display,
 {
     text.parse().map_err(|e: T::Err| Refusal::new(RefusalKind::Usage, e.to_string()))
 }
 
-fn found<T>(thing: Option<T>, kind: &str, text: &str) -> Result<T, Refusal> {
+pub(super) fn found<T>(thing: Option<T>, kind: &str, text: &str) -> Result<T, Refusal> {
     thing.ok_or_else(|| {
         Refusal::new(RefusalKind::NotFound, format!("there is no {kind} {text} here"))
             .hint(format!("`holdfast {kind}s list` shows those that there are"))

@@ -106,6 +106,7 @@ pub(super) fn router(context: ApiContext) -> Router {
         // A deployment's id may hold slashes.
         .route("/deployments/{*id}", get(read::deployment))
         .route("/data/quality", get(data::quality))
+        .route("/data/retention", get(data::retention))
         .route("/data/lineage/{finding}", get(data::lineage))
         .route("/gate", get(gate::gate))
         .route("/audit", get(read::audit))

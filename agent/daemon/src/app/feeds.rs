@@ -118,39 +118,34 @@ fn units(systemd: Systemd, events: Events, states: ActiveStates, mut stopping: w
     });
 }
 
-fn packages(fs: FsRoot, clock: &Arc<dyn Clock>, events: Events, mut stopping: watch::Receiver<bool>) {
-    let (sender, mut receiver) = mpsc::channel(QUEUE_MAX);
+fn packages(fs: FsRoot, clock: &Arc<dyn Clock>, events: Events, stopping: watch::Receiver<bool>) {
+    let (sender, receiver) = mpsc::channel(QUEUE_MAX);
     let now = clock.wall();
     let tail = ingest::dpkg::tail(fs, now, now.minus(PACKAGES_BACK), sender);
     tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                change = receiver.recv() => match change {
-                    Some(change) => events.send(Event::Change(change)).await,
-                    None => break,
-                },
-                () = stopped(&mut stopping) => break,
-            }
-        }
+        forward(receiver, events, stopping).await;
         tail.abort();
     });
 }
 
 /// Where changes go that others tell of; a busy loop makes them wait, and their senders.
-pub(super) fn changes(events: Events, mut stopping: watch::Receiver<bool>) -> mpsc::Sender<Change> {
-    let (sender, mut receiver) = mpsc::channel(QUEUE_MAX);
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                change = receiver.recv() => match change {
-                    Some(change) => events.send(Event::Change(change)).await,
-                    None => break,
-                },
-                () = stopped(&mut stopping) => break,
-            }
-        }
-    });
+pub(super) fn changes(events: Events, stopping: watch::Receiver<bool>) -> mpsc::Sender<Change> {
+    let (sender, receiver) = mpsc::channel(QUEUE_MAX);
+    tokio::spawn(forward(receiver, events, stopping));
     sender
+}
+
+/// Hands changes to the loop until their source or the agent ends.
+async fn forward(mut changes: mpsc::Receiver<Change>, events: Events, mut stopping: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            change = changes.recv() => match change {
+                Some(change) => events.send(Event::Change(change)).await,
+                None => break,
+            },
+            () = stopped(&mut stopping) => break,
+        }
+    }
 }
 
 fn files(

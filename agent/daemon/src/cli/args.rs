@@ -610,6 +610,8 @@ pub(super) enum Data {
         #[arg(long)]
         all: bool,
     },
+    /// Show how far each tier of samples and each class of records reaches, and what goes next: by age, and for room
+    Retention,
     /// Print all samples and changes about a subject, a line of JSON each
     Export {
         #[command(flatten)]

@@ -98,6 +98,18 @@ printed! {
 }
 
 #[test]
+fn retention_is_told_in_words_and_as_a_document() {
+    let served = World::new().serve();
+    let text = run(&served, "data retention");
+    for wanted in ["room is made of changes", "samples", "hours", "changes: the oldest is deleted", "exit 0"] {
+        assert!(text.contains(wanted), "{wanted}: {text}");
+    }
+    let json = run(&served, "data retention --format json");
+    let plan: crate::store::RetentionPlan = serde_json::from_str(json.strip_suffix("exit 0").unwrap()).unwrap();
+    assert!(plan.records[0].count > 0 && plan.tiers[0].from.is_some(), "{plan:?}");
+}
+
+#[test]
 fn a_plot_is_drawn() {
     let served = World::new().serve();
     let line = "metrics query system.memory.utilization --where system.memory.state=used --since 10m --plot";

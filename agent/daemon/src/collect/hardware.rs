@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::keyed::Keyed;
 use super::listing::numbered;
 use super::sink::{Cached, counter};
-use super::{CollectError, Collector, Context, ParseFault, Reading};
+use super::{CollectError, Collector, Context, ParseFault, Reading, only_number};
 
 const MEMORY: &str = "/sys/devices/system/edac/mc";
 const PCI: &str = "/sys/bus/pci/devices";
@@ -18,12 +18,6 @@ const CONTROLLERS_MAX: usize = 32;
 const MEMORY_KINDS: [(&str, &str); 2] = [("ce_count", "corrected"), ("ue_count", "uncorrected")];
 const PCI_KINDS: [(&str, &str); 3] =
     [("aer_dev_correctable", "corrected"), ("aer_dev_nonfatal", "uncorrected"), ("aer_dev_fatal", "fatal")];
-
-/// Pure: the only number of a file.
-pub(crate) fn parse_count(text: &str) -> Result<u64, ParseFault> {
-    let text = text.trim();
-    text.parse().map_err(|_| ParseFault::at(0, text, "no whole number"))
-}
 
 /// Pure: the total of a device's AER file, which lists each error first.
 pub(crate) fn parse_total(text: &str) -> Result<u64, ParseFault> {
@@ -57,7 +51,7 @@ impl Hardware {
             for (at, (file, kind)) in MEMORY_KINDS.into_iter().enumerate() {
                 if context.read(&format!("{MEMORY}/{name}/{file}"))? {
                     found = true;
-                    let count = parse_count(context.text).map_err(|fault| fault.of(MEMORY))?;
+                    let count = only_number(context.text).map_err(|fault| fault.of(MEMORY))?;
                     context.sink.put(&mut self.controllers.of(name)[at], count as f64, || {
                         counter("hw.errors", "{error}", &[("hw.type", "memory"), ("hw.id", name), ("error.type", kind)])
                     });
@@ -96,7 +90,7 @@ impl Hardware {
                 // Either all have it or none.
                 break;
             }
-            let count = parse_count(context.text).map_err(|fault| fault.of(CPUS))?;
+            let count = only_number(context.text).map_err(|fault| fault.of(CPUS))?;
             total = Some(total.unwrap_or(0_u64).saturating_add(count));
         }
         if let Some(total) = total {
@@ -153,7 +147,7 @@ mod tests {
 
     #[test]
     fn what_is_no_number_is_an_error() {
-        assert!(parse_count("x").is_err());
+        assert!(only_number("x").is_err());
         assert_eq!(parse_total("RxErr 0\nTOTAL_ERR_COR x\n").unwrap_err().line, 2);
         assert_eq!(parse_total("RxErr 0\n").unwrap_err().line, 0);
     }
@@ -161,7 +155,7 @@ mod tests {
     proptest! {
         #[test]
         fn parsing_never_panics(text in "(TOTAL_ERR_COR)? ?[0-9]{0,22}\\PC{0,9}") {
-            let _ = (parse_count(&text), parse_total(&text));
+            let _ = (only_number(&text), parse_total(&text));
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::sink::{Cached, Figure};
-use super::{CollectError, Collector, Context, ParseFault, Reading};
+use super::{CollectError, Collector, Context, ParseFault, Reading, only_number};
 
 const FILES: &str = "/proc/sys/fs/file-nr";
 const LOADAVG: &str = "/proc/loadavg";
@@ -48,11 +48,6 @@ pub(crate) fn parse_threads(text: &str) -> Result<u64, ParseFault> {
         .ok_or_else(|| {
             ParseFault::at(0, text.lines().next().unwrap_or_default(), "no runnable/all in the fourth field")
         })
-}
-
-fn parse_single(text: &str) -> Result<u64, ParseFault> {
-    let text = text.trim();
-    text.parse().map_err(|_| ParseFault::at(0, text, "no whole number"))
 }
 
 pub(crate) struct Limits {
@@ -99,7 +94,7 @@ impl Collector for Limits {
         for (at, (path, figure)) in SINGLE.iter().enumerate() {
             if context.read(path)? {
                 found = true;
-                let value = parse_single(context.text).map_err(|fault| fault.of(path))?;
+                let value = only_number(context.text).map_err(|fault| fault.of(path))?;
                 values[at] = Some(value);
                 context.sink.put(&mut self.single[at], value as f64, || figure.key());
             }
@@ -141,13 +136,13 @@ mod tests {
     fn what_is_no_number_is_an_error() {
         assert_eq!(parse_files("1 2\n").unwrap_err().reason, "not three whole numbers");
         assert_eq!(parse_threads("0.1 0.2 0.3 x 4").unwrap_err().line, 1);
-        assert!(parse_single("many\n").is_err());
+        assert!(only_number("many\n").is_err());
     }
 
     proptest! {
         #[test]
         fn parsing_never_panics(text in "[0-9 /.\\t]{0,60}\\PC{0,10}") {
-            let _ = (parse_files(&text), parse_threads(&text), parse_single(&text));
+            let _ = (parse_files(&text), parse_threads(&text), only_number(&text));
         }
     }
 }

@@ -167,3 +167,9 @@ pub(crate) fn number(index: usize, line: &str, field: Option<&str>) -> Result<u6
         .and_then(|f| f.parse().ok())
         .ok_or_else(|| ParseFault::at(index, line, "a field is missing or no whole number"))
 }
+
+/// The only number of a file.
+pub(crate) fn only_number(text: &str) -> Result<u64, ParseFault> {
+    let text = text.trim();
+    text.parse().map_err(|_| ParseFault::at(0, text, "no whole number"))
+}

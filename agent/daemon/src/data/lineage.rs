@@ -143,7 +143,7 @@ fn concerns(key: &SeriesKey, finding: &Finding) -> bool {
     match kind {
         "series" => key.to_string() == name,
         "filesystem" => key.metric.starts_with("system.filesystem.") && says("system.filesystem.mountpoint"),
-        "unit" => says("systemd.unit") || says("systemd.unit.name") || says("holdfast.unit.name"),
+        "unit" => says("systemd.unit") || says("holdfast.unit.name"),
         _ => false,
     }
 }

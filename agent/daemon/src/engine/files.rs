@@ -89,7 +89,7 @@ impl Engine {
         match judgement {
             Judgement::Unchanged(detection) => {
                 self.second_look.remove(&path);
-                self.observe(&detection, now, out);
+                self.observe(detection, now, out);
             }
             Judgement::Explained { by, reference } => {
                 self.second_look.remove(&path);
@@ -116,7 +116,7 @@ impl Engine {
                 if self.lifecycle.by_fingerprint(&detection.fingerprint()).is_none() {
                     self.file_changed(accepted, &found, None, now);
                 }
-                self.observe(&detection, now, out);
+                self.observe(detection, now, out);
             }
         }
     }

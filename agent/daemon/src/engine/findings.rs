@@ -18,12 +18,15 @@ use crate::request::{Answer, Refusal, RefusalKind};
 use crate::store::{StoreEvent, Writes};
 
 impl Engine {
-    /// Takes what a method says about a target.
-    pub(super) fn observe(&mut self, detection: &Detection, now: Moment, out: &mut Vec<Command>) {
-        let mut clean = detection.clone();
-        self.config.redactor.detection(&mut clean);
-        let detection = &clean;
+    /// Takes what a method says about a target. That a target without a finding is well, as most of what is said every
+    /// second, costs one look.
+    pub(super) fn observe(&mut self, mut detection: Detection, now: Moment, out: &mut Vec<Command>) {
         let before = self.lifecycle.by_fingerprint(&detection.fingerprint()).cloned();
+        if before.is_none() && detection.presence != Presence::Present {
+            return;
+        }
+        self.config.redactor.detection(&mut detection);
+        let detection = &detection;
         match self.lifecycle.observe(detection, now.wall, self.ids.as_mut()) {
             None => {}
             // What the agent left there is its own doing; what somebody else put there since is not.
@@ -166,7 +169,7 @@ impl Engine {
                 evidence,
                 now,
             );
-            self.observe(&detection, now, out);
+            self.observe(detection, now, out);
         }
     }
 
@@ -191,7 +194,7 @@ impl Engine {
             };
             let kind = ("agent.store_failed", "store_failure");
             let detection = about_agent(kind, Target::new("store", "telemetry.db"), (present, title), evidence, now);
-            self.observe(&detection, now, out);
+            self.observe(detection, now, out);
         }
     }
 
@@ -202,7 +205,7 @@ impl Engine {
             self.ledger.soon(Writes { plugin_state, ..Writes::default() }, now);
         }
         for detection in self.plugins.detections(now.wall) {
-            self.observe(&detection, now, out);
+            self.observe(detection, now, out);
         }
     }
 
@@ -269,11 +272,11 @@ impl Engine {
             .collect();
         for mut detection in report.detections {
             detection.cause = self.own.cause_of(&detection.target, now.mono);
-            self.observe(&detection, now, out);
+            self.observe(detection, now, out);
         }
         for finding in gone {
             let detection = Detection { presence: Presence::Cleared, ..detection_of(&finding, now) };
-            self.observe(&detection, now, out);
+            self.observe(detection, now, out);
         }
     }
 }

@@ -398,7 +398,7 @@ impl Engine {
         self.telemetry.write_batch(Arc::clone(batch));
         self.facts.take(batch, now.mono);
         for detection in self.detectors.on_batch(batch) {
-            self.observe(&detection, now, out);
+            self.observe(detection, now, out);
         }
         self.collectors = collectors;
         self.observe_collectors(now, out);

@@ -42,7 +42,7 @@ impl Engine {
     fn judge_unit(&mut self, unit: &UnitState, at: Timestamp, now: Moment, out: &mut Vec<Command>) {
         let cause = self.own.cause_of(&Target::unit(&unit.name), now.mono);
         let detection = unit_failure(unit, at, cause);
-        self.observe(&detection, now, out);
+        self.observe(detection, now, out);
     }
 
     fn deployment_of_unit(&self, name: &str, at: Timestamp) -> Option<holdfast_core::model::DeploymentId> {

@@ -64,13 +64,12 @@ fn read(line: &[u8]) -> Option<(String, &'static str)> {
     Some((unit, PRIORITIES.get(priority)?))
 }
 
-type Counts = BTreeMap<(String, &'static str), (u64, bool)>;
+/// By unit and priority: how many, and whether that has changed since it was told.
+type Counts = BTreeMap<String, BTreeMap<&'static str, (u64, bool)>>;
 
 fn count(counts: &mut Counts, unit: String, priority: &'static str) {
-    let known = counts.keys().any(|(it, _)| *it == unit);
-    let units = || counts.keys().map(|(it, _)| it).collect::<std::collections::BTreeSet<_>>().len();
-    let unit = if known || units() < UNITS_MAX { unit } else { "_OTHER".to_owned() };
-    let (count, changed) = counts.entry((unit, priority)).or_default();
+    let unit = if counts.len() < UNITS_MAX || counts.contains_key(&unit) { unit } else { "_OTHER".to_owned() };
+    let (count, changed) = counts.entry(unit).or_default().entry(priority).or_default();
     *count += 1;
     *changed = true;
 }
@@ -151,7 +150,8 @@ impl Journal {
     }
 
     fn tell(&self, counts: &mut Counts) {
-        for ((unit, severity), (count, changed)) in counts {
+        let each = counts.iter_mut().flat_map(|(unit, by)| by.iter_mut().map(move |(it, told)| (unit, it, told)));
+        for (unit, severity, (count, changed)) in each {
             if !std::mem::take(changed) {
                 continue;
             }
@@ -202,7 +202,7 @@ mod tests {
             count(&mut counts, format!("{n}.service"), "err");
         }
         assert_eq!(counts.len(), UNITS_MAX + 1);
-        assert_eq!(counts[&("_OTHER".to_owned(), "err")].0, 400);
+        assert_eq!(counts["_OTHER"]["err"].0, 400);
     }
 
     #[tokio::test]

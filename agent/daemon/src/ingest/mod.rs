@@ -23,6 +23,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use holdfast_core::model::{Change, SampleBatch};
+use holdfast_core::redact::Redactor;
 use tokio::sync::{mpsc, watch};
 
 use crate::host::Clock;
@@ -53,10 +54,15 @@ pub struct Ingest {
 
 impl Ingest {
     /// As configured; nothing listens yet.
-    pub fn new(config: &IngestConfig, registry: Arc<dyn Registry>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        config: &IngestConfig,
+        registry: Arc<dyn Registry>,
+        clock: Arc<dyn Clock>,
+        redactor: Arc<Redactor>,
+    ) -> Self {
         let address = |it: Option<SocketAddr>| it.map(|at| at.to_string()).unwrap_or_default();
         Self {
-            intake: Intake::new(config.limits.clone(), registry, Arc::clone(&clock)),
+            intake: Intake::new(config.limits.clone(), registry, Arc::clone(&clock), redactor),
             http: Tally::new("otlp-http", address(config.otlp_http)),
             grpc: Tally::new("otlp-grpc", address(config.otlp_grpc)),
             cdevents: Tally::new("cdevents", address(config.cdevents)),

@@ -21,6 +21,7 @@ pub use state::{
     StateReader, Writes, items_setting, load_or_create_audit_key, read_anchors, verify_chain,
 };
 pub use telemetry::{
-    Agg, ChangeFilter, ExportCursor, ExportSeries, ExportSlice, Fill, Gap, PurgeFilter, Purged, Query, SeriesFilter,
-    SeriesPoints, SeriesRegistry, StoreEvent, TelemetryDb, TelemetryOptions, TelemetryReader, TelemetryStats,
+    Agg, ChangeFilter, ExportCursor, ExportSeries, ExportSlice, Fill, Gap, NextPlan, PurgeFilter, Purged, Query,
+    RecordsPlan, RetentionPlan, SeriesFilter, SeriesPoints, SeriesRegistry, StoreEvent, TelemetryDb, TelemetryOptions,
+    TelemetryReader, TelemetryStats, TierPlan,
 };

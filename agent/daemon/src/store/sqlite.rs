@@ -49,6 +49,36 @@ pub(super) fn migrate(db: &mut Connection, path: &Path, migrations: &[&str]) -> 
     Ok(())
 }
 
+/// A transaction whose statements are prepared once: for what is written every second. Rolled back unless committed.
+#[derive(Debug)]
+pub(super) struct Frequent<'c> {
+    db: &'c Connection,
+    open: bool,
+}
+
+impl<'c> Frequent<'c> {
+    pub(super) fn begin(db: &'c Connection) -> rusqlite::Result<Self> {
+        db.prepare_cached("BEGIN")?.execute([])?;
+        Ok(Self { db, open: true })
+    }
+
+    /// A failed commit is rolled back.
+    pub(super) fn commit(mut self) -> rusqlite::Result<()> {
+        self.db.prepare_cached("COMMIT")?.execute([])?;
+        self.open = false;
+        Ok(())
+    }
+}
+
+impl Drop for Frequent<'_> {
+    fn drop(&mut self) {
+        // A full disk has rolled back already; then there is nothing left to undo.
+        if self.open && !self.db.is_autocommit() {
+            let _ = self.db.execute_batch("ROLLBACK");
+        }
+    }
+}
+
 /// Read-only connections to one database; cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Pool(Arc<Inner>);

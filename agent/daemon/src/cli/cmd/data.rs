@@ -15,7 +15,7 @@ use crate::api::moment;
 use crate::api::wire::{ChangesDocument, MetricsDocument, QueryDocument};
 use crate::data::{Lineage, Quality};
 use crate::request::Request;
-use crate::store::PurgeFilter;
+use crate::store::{PurgeFilter, RetentionPlan};
 
 /// What one question about samples covers; halved where it holds more points than one answer.
 const WINDOW: Duration = Duration::from_hours(2);
@@ -39,6 +39,11 @@ pub(super) fn run(it: &Session, command: Data) -> Outcome {
         Data::Lineage { id } => {
             let found: Lineage = it.client()?.get(&format!("/data/lineage/{id}"), &[])?;
             it.out.document(&found, |look| view::data::lineage(&found, look))?;
+            Ok(DONE)
+        }
+        Data::Retention => {
+            let plan: RetentionPlan = it.client()?.get("/data/retention", &[])?;
+            it.out.document(&plan, |look| view::retention::plan(&plan, look))?;
             Ok(DONE)
         }
         Data::Export { subject, since } => export(it, &subject, &since),

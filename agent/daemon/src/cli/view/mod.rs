@@ -12,5 +12,6 @@ pub(super) mod metrics;
 pub(super) mod plugins;
 pub(super) mod policy;
 pub(super) mod remediations;
+pub(super) mod retention;
 pub(super) mod status;
 mod words;

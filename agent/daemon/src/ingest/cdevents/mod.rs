@@ -165,7 +165,7 @@ impl CdEvents {
     async fn deploy(&self, it: Deployed, source: &str) -> Result<bool, Fault> {
         let Ok(id) = it.id.parse::<holdfast_core::model::DeploymentId>() else { return Ok(false) };
         let caller = || Caller {
-            name: format!("cdevents {}", source.chars().take(128).collect::<String>()),
+            name: format!("cdevents {}", read::short(source)),
             uid: rustix::process::geteuid().as_raw(),
             role: Role::Operator,
         };

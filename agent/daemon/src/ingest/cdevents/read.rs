@@ -64,7 +64,8 @@ pub(super) struct Deployed {
     pub(super) artifact: Option<String>,
 }
 
-fn short(text: &str) -> String {
+/// Without control characters, and no longer than a text may be.
+pub(super) fn short(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(TEXT_CHARS_MAX).collect()
 }
 

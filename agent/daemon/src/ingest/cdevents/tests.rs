@@ -119,6 +119,22 @@ async fn a_deployed_service_goes_through_the_door_and_falls_back_to_a_change() {
 }
 
 #[tokio::test]
+async fn what_a_source_calls_itself_brings_no_control_characters_into_the_audit_chain() {
+    let mut it = start(8);
+    let data = data(DEPLOYED, json!({ "environment": { "id": "prod" }, "artifactId": "pkg:oci/shop@1.2" }));
+    let source = "/ci\u{1b}[2J\r\nagent";
+    let event = json!({ "specversion": "1.0", "id": "1", "source": source, "type": DEPLOYED, "data": data });
+    let mut calls = std::mem::replace(&mut it.calls, Door::new().1);
+    let answering = tokio::spawn(async move {
+        let call = calls.recv().await.unwrap();
+        let _ = call.answer.send(Err(Refusal::new(RefusalKind::Failed, "no room on the disk")));
+        call.caller.name
+    });
+    assert_eq!(post(&it.tally, STRUCTURED, event.to_string().into_bytes()).await.0, 202);
+    assert_eq!(answering.await.unwrap(), "cdevents /ci[2Jagent");
+}
+
+#[tokio::test]
 async fn a_full_queue_is_told_and_the_event_may_come_again() {
     let mut it = start(1);
     assert_eq!(post(&it.tally, STRUCTURED, event("1", FINISHED, json!({}))).await.0, 202);

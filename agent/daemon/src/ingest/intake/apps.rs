@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use holdfast_core::model::{Attributes, MetricKind, SeriesKey, Timestamp};
 
 use super::Reason;
+use super::http::Served;
 use super::quantile::{QUANTILES, Sketch};
 
 /// Where operations go that are too many to be told apart, as the semantic conventions name it.
@@ -76,6 +77,7 @@ struct App {
     operations: BTreeMap<String, Window>,
     requests: u64,
     errors: u64,
+    served: Served,
     logs: [u64; 7],
     logs_changed: bool,
     idle_windows: u32,
@@ -124,6 +126,14 @@ impl Apps {
         Ok(())
     }
 
+    /// Requests that the service itself has counted.
+    pub(super) fn served(&mut self, service: &Attributes, count: u64, failed: bool) -> Result<(), Reason> {
+        if count > 0 {
+            self.app(service)?.served.add(count, failed);
+        }
+        Ok(())
+    }
+
     pub(super) fn log(&mut self, service: &Attributes, severity: LogSeverity) -> Result<(), Reason> {
         let app = self.app(service)?;
         app.logs[severity as usize] += 1;
@@ -153,6 +163,9 @@ impl Apps {
                 tell("holdfast.app.operation", window, &attributes, window_s, &mut put);
             }
             tell("holdfast.app", &mut app.window, service, window_s, &mut put);
+            for (metric, unit, kind, value) in app.served.close(window_s) {
+                put(metric, unit, kind, service.clone(), value);
+            }
             if std::mem::take(&mut app.logs_changed) {
                 for (severity, count) in SEVERITIES.iter().zip(app.logs).filter(|(_, count)| *count > 0) {
                     let mut attributes = service.clone();

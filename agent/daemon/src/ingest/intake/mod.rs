@@ -9,6 +9,7 @@
 //! and so is a point that is older than what its series has already.
 
 mod apps;
+mod http;
 pub(crate) mod quantile;
 mod series;
 
@@ -17,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use holdfast_core::model::{Attributes, MetricKind, SampleBatch, SeriesId, SeriesKey, Timestamp};
+use holdfast_core::redact::Redactor;
 
 use super::config::Limits;
 use crate::host::Clock;
@@ -157,10 +159,16 @@ pub(crate) struct Intake {
     inner: Arc<Mutex<Inner>>,
     limits: Limits,
     clock: Arc<dyn Clock>,
+    redactor: Arc<Redactor>,
 }
 
 impl Intake {
-    pub(crate) fn new(limits: Limits, registry: Arc<dyn Registry>, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(
+        limits: Limits,
+        registry: Arc<dyn Registry>,
+        clock: Arc<dyn Clock>,
+        redactor: Arc<Redactor>,
+    ) -> Self {
         let inner = Inner {
             table: Table::new(limits.clone(), registry),
             apps: Apps::new(limits.sources_max, limits.operations_max),
@@ -169,7 +177,12 @@ impl Intake {
             swept: clock.monotonic(),
             unsaid: Refused::default(),
         };
-        Self { inner: Arc::new(Mutex::new(inner)), limits, clock }
+        Self { inner: Arc::new(Mutex::new(inner)), limits, clock, redactor }
+    }
+
+    /// What takes persons out of attributes.
+    pub(crate) fn redactor(&self) -> &Redactor {
+        &self.redactor
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -292,7 +305,8 @@ impl Inner {
             Some(sum) => self.table.put(source, &counter("sum"), at, sum, now)?,
             None => {}
         }
-        let Some(shape) = shape else { return Ok(()) };
+        // Without buckets it still counts.
+        let shape = shape.unwrap_or(Shape::Explicit { bounds: Vec::new(), counts: vec![count] });
         let recent = if delta {
             Some(shape)
         } else {
@@ -304,6 +318,11 @@ impl Inner {
                 None => young.then_some(shape),
             }
         };
+        if let Some((recent, failed)) = recent.as_ref().zip(http::failed(key))
+            && let Err(reason) = self.apps.served(&http::service(key), recent.total(), failed)
+        {
+            self.unsaid.add(reason, 1);
+        }
         for (q, name) in QUANTILES {
             if let Some(value) = recent.as_ref().and_then(|shape| shape.quantile(q)) {
                 self.table.put(source, &part(key, name), at, value, now)?;

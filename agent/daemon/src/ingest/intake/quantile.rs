@@ -30,7 +30,8 @@ impl Shape {
         }
     }
 
-    fn total(&self) -> u64 {
+    /// How many values it holds.
+    pub(crate) fn total(&self) -> u64 {
         match self {
             Self::Explicit { counts, .. } => counts.iter().fold(0, |sum, n| sum.saturating_add(*n)),
             Self::Exponential { zero, counts, .. } => counts.values().fold(*zero, |sum, n| sum.saturating_add(*n)),

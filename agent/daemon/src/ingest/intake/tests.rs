@@ -37,7 +37,7 @@ impl World {
     pub(crate) fn new(limits: Limits) -> Self {
         let clock = Arc::new(FakeClock::at(NOW));
         let numbers = Arc::new(Numbers(Mutex::default(), 10_000));
-        let intake = Intake::new(limits, numbers.clone(), clock.clone());
+        let intake = Intake::new(limits, numbers.clone(), clock.clone(), Arc::new(Redactor::standard()));
         Self { clock, numbers, intake }
     }
 
@@ -104,7 +104,7 @@ fn one_source_cannot_take_the_room_of_another_and_all_have_an_end() {
 fn the_series_of_the_host_keep_their_numbers_whatever_applications_send() {
     let mut world = World::new(limits());
     world.numbers = Arc::new(Numbers(Mutex::default(), 1));
-    world.intake = Intake::new(limits(), world.numbers.clone(), world.clock.clone());
+    world.intake = Intake::new(limits(), world.numbers.clone(), world.clock.clone(), Arc::new(Redactor::standard()));
     assert_eq!(world.put("a", "one", Said::Value(1.0)), Ok(()));
     assert_eq!(world.put("a", "two", Said::Value(1.0)), Err(Reason::SeriesInAll));
 }
@@ -148,6 +148,46 @@ fn a_histogram_since_the_start_gives_quantiles_of_what_came_since_the_last_point
     assert!(!first.contains_key("latency.p50"), "nobody knows over what time: {first:?}");
     let second = put([1_000, 10, 0]);
     assert_eq!((second["latency.p50"], second["latency.count"]), (1.5, 1_010.0));
+}
+
+#[test]
+fn histograms_of_http_servers_give_a_share_of_errors_beside_that_of_spans() {
+    let world = World::new(Limits { series_per_source: 100, series_max: 100, ..limits() });
+    let put = |status: &str, instance: &str, count: u64| {
+        let pairs = [
+            ("service.name", "shop"),
+            ("service.instance.id", instance),
+            ("http.request.method", "GET"),
+            ("http.response.status_code", status),
+        ];
+        let attributes = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let key = SeriesKey { metric: "http.server.request.duration".into(), attributes, ..key("") };
+        let shape = Some(Shape::Explicit { bounds: vec![0.1], counts: vec![count, 0] });
+        let said = Said::Histogram { count, sum: Some(1.0), shape, delta: false };
+        let point = Point { key, at: world.clock.wall(), start: Some(NOW.minus(Duration::from_hours(9))), said };
+        world.intake.point("shop", point).unwrap();
+    };
+    let window = || {
+        world.clock.advance(Duration::from_secs(10));
+        world.tick()
+    };
+    put("200", "a", 7_000);
+    put("500", "a", 50);
+    let ratio = "holdfast.app.http.error.ratio{service.name=shop}";
+    assert!(!window().contains_key(ratio), "what happened before the first point is nobody's window");
+    put("200", "a", 7_060);
+    put("404", "b", 0);
+    put("500", "a", 70);
+    let told = window();
+    assert_eq!(told[ratio], 0.25);
+    assert_eq!(told["holdfast.app.http.requests{service.name=shop}"], 80.0);
+    assert_eq!(told["holdfast.app.http.errors{service.name=shop}"], 20.0);
+    assert!(!told.contains_key("holdfast.app.error.ratio{service.name=shop}"), "that is of spans: {told:?}");
+    put("200", "a", 7_080);
+    put("500", "a", 70);
+    let told = window();
+    assert_eq!((told[ratio], told["holdfast.app.http.request.rate{service.name=shop}"]), (0.0, 2.0));
+    assert!(!window().contains_key(ratio), "no request is not no error");
 }
 
 #[test]

@@ -180,7 +180,7 @@ fn metrics(request: ExportMetricsServiceRequest, intake: &Intake, limit: Limit<'
         let Some(service) = taken.service(resource.resource.as_ref(), items, limit) else { continue };
         let source = service.get("service.name").cloned().unwrap_or_default();
         for metric in resource.scope_metrics.into_iter().flat_map(|it| it.metrics) {
-            let of = Of { metric: &metric.name, unit: &metric.unit, service: &service };
+            let of = Of { metric: &metric.name, unit: &metric.unit, service: &service, intake };
             let mut put = |point: Option<Point>| {
                 taken.count(point.map_or(Err(Reason::Malformed), |point| intake.point(&source, point)));
             };
@@ -217,6 +217,7 @@ struct Of<'a> {
     metric: &'a str,
     unit: &'a str,
     service: &'a Attributes,
+    intake: &'a Intake,
 }
 
 impl Of<'_> {
@@ -224,7 +225,7 @@ impl Of<'_> {
         let mut all = self.service.clone();
         for pair in attributes {
             // What is neither text nor number can't tell series apart; leaving it out would make two of them one.
-            all.insert(pair.key.clone(), privacy::kept(&pair.key, text(pair)?));
+            all.insert(pair.key.clone(), privacy::kept(self.intake.redactor(), &pair.key, text(pair)?));
         }
         let key = SeriesKey { metric: self.metric.to_owned(), unit: self.unit.to_owned(), kind, attributes: all };
         Some(Point { key, at: moment(at), start: (start > 0).then(|| moment(start)), said })

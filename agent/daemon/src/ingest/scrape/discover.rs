@@ -1,15 +1,16 @@
 //! Which targets there are: those of the configuration, and those of the files in a directory.
 //!
 //! `*.toml` hold `[[scrape]]` as the configuration does; `*.json` are lists of `{"targets": ["host:port"], "labels": {…}}` as
-//! Prometheus' file discovery reads them. A file with a mistake gives no target and is said; the others go on.
+//! Prometheus' file discovery reads them. A file with a mistake, or one that everybody may write, gives no target and is
+//! said; the others go on.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::Path;
 
 use serde::Deserialize;
 
 use super::super::config::ScrapeTarget;
+use crate::host::read_trusted_text;
 
 /// A longer file is a mistake.
 const FILE_BYTES_MAX: u64 = 256 << 10;
@@ -76,11 +77,11 @@ fn files(dir: &Path, problems: &mut Vec<String>) -> Vec<(String, String)> {
     }
     let mut texts = Vec::new();
     for path in paths {
-        let mut text = String::new();
-        let read = std::fs::File::open(&path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text));
-        match read {
-            Ok(bytes) if bytes as u64 <= FILE_BYTES_MAX => texts.push((path.display().to_string(), text)),
-            Ok(_) => problems.push(format!("{}: longer than {FILE_BYTES_MAX} bytes", path.display())),
+        match read_trusted_text(&path, FILE_BYTES_MAX) {
+            Ok(text) => texts.push((path.display().to_string(), text)),
+            Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
+                problems.push(format!("{}: longer than {FILE_BYTES_MAX} bytes", path.display()));
+            }
             Err(error) => problems.push(format!("{}: {error}", path.display())),
         }
     }
@@ -132,6 +133,27 @@ mod tests {
         assert_eq!(targets["http://127.0.0.1:2/m"].labels, [("job".to_owned(), "b".to_owned())].into());
         assert_eq!(problems.len(), 2, "{problems:?}");
         assert!(problems[0].contains("c.toml") && problems[1].contains("d.toml"), "{problems:?}");
+    }
+
+    #[test]
+    fn a_file_that_everybody_may_write_gives_no_target_and_is_said() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let put = |name: &str, url: &str, mode: u32| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, format!("[[scrape]]\nurl = \"{url}\"\n")).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        put("a.toml", "http://127.0.0.1:1/metrics", 0o666);
+        put("b.toml", "http://127.0.0.1:2/metrics", 0o664);
+        std::fs::write(dir.path().join("c.toml"), vec![b'#'; FILE_BYTES_MAX as usize + 1]).unwrap();
+        let (targets, problems) = targets(&[], Some(dir.path()));
+        assert_eq!(targets.keys().collect::<Vec<_>>(), ["http://127.0.0.1:2/metrics"]);
+        assert!(
+            problems.len() == 2 && problems[0].contains("a.toml") && problems[0].contains("chmod o-w"),
+            "{problems:?}"
+        );
+        assert!(problems[1].contains("c.toml: longer than"), "{problems:?}");
     }
 
     #[test]

@@ -174,12 +174,13 @@ impl Scraper {
         let compression = header(CONTENT_ENCODING);
         let (bytes, permit) = self.room.read(answer.into_body(), 0).await.map_err(|fault| fault.text())?;
         let (room, target, now) = (self.room.clone(), target.clone(), self.clock.wall());
+        let intake = self.intake.clone();
         let read = move || {
             let _permit = permit;
             let plain = room.plain(compression.as_deref(), &bytes).map_err(|fault| fault.text())?;
             let text = std::str::from_utf8(&plain).map_err(|_| "the page is no UTF-8".to_owned())?;
             let page = text::parse(text, open_metrics).map_err(|fault| format!("the page can't be read: {fault}"))?;
-            Ok(points::points(&page, open_metrics, &attributes(&target), now))
+            Ok(points::points(&page, open_metrics, &attributes(&target), intake.redactor(), now))
         };
         tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Err("reading the page panicked".to_owned()))
     }

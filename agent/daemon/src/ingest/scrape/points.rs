@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use holdfast_core::model::{Attributes, MetricKind, SeriesKey, Timestamp};
+use holdfast_core::redact::Redactor;
 
 use super::super::intake::quantile::Shape;
 use super::super::intake::{Point, Said};
@@ -36,7 +37,14 @@ fn family<'p>(page: &'p Page, name: &'p str) -> (&'p str, &'p str, Option<Kind>)
 }
 
 /// Every point of the page, at `now` unless the target tells its own time.
-pub(super) fn points(page: &Page, open_metrics: bool, target: &Attributes, now: Timestamp) -> Vec<Point> {
+pub(super) fn points(
+    page: &Page,
+    open_metrics: bool,
+    target: &Attributes,
+    redactor: &Redactor,
+    now: Timestamp,
+) -> Vec<Point> {
+    let attributes = |sample: &Sample, without: &str| attributes(sample, target, redactor, without);
     let mut out = Vec::new();
     let mut histograms: BTreeMap<Group, Parts> = BTreeMap::new();
     let mut summaries: BTreeMap<Group, Parts> = BTreeMap::new();
@@ -48,26 +56,25 @@ pub(super) fn points(page: &Page, open_metrics: bool, target: &Attributes, now: 
             (Some(_), "_created") => {}
             (Some(Kind::Histogram), "_bucket") => {
                 if let Some(le) = bound(sample, "le") {
-                    let group = (base.to_owned(), attributes(sample, target, "le"));
+                    let group = (base.to_owned(), attributes(sample, "le"));
                     histograms.entry(group).or_default().buckets.push((le, sample.value));
                 }
             }
             (Some(kind @ (Kind::Histogram | Kind::Summary)), "_count" | "_sum") => {
                 let groups = if kind == Kind::Histogram { &mut histograms } else { &mut summaries };
-                let parts = groups.entry((base.to_owned(), attributes(sample, target, ""))).or_default();
+                let parts = groups.entry((base.to_owned(), attributes(sample, ""))).or_default();
                 let part = if suffix == "_sum" { &mut parts.sum } else { &mut parts.count };
                 *part = Some(sample.value);
             }
             (Some(Kind::Summary), "") => {
                 if let Some(q) = bound(sample, "quantile") {
-                    let group = (base.to_owned(), attributes(sample, target, "quantile"));
+                    let group = (base.to_owned(), attributes(sample, "quantile"));
                     summaries.entry(group).or_default().quantiles.push((q, sample.value));
                 }
             }
             (kind, _) => {
                 let kind = if kind == Some(Kind::Counter) { MetricKind::Counter } else { MetricKind::Gauge };
-                let key =
-                    SeriesKey { metric: sample.name.clone(), unit, kind, attributes: attributes(sample, target, "") };
+                let key = SeriesKey { metric: sample.name.clone(), unit, kind, attributes: attributes(sample, "") };
                 out.push(Point {
                     key,
                     at: moment(sample.time, open_metrics, now),
@@ -96,11 +103,11 @@ fn bound(sample: &Sample, name: &str) -> Option<f64> {
 }
 
 /// The target's own, and the sample's; where both have one the sample's is called `exported_…`, as Prometheus does.
-fn attributes(sample: &Sample, target: &Attributes, without: &str) -> Attributes {
+fn attributes(sample: &Sample, target: &Attributes, redactor: &Redactor, without: &str) -> Attributes {
     let mut all = target.clone();
     for (name, value) in sample.labels.iter().filter(|(name, value)| name != without && !value.is_empty()) {
         let name = if target.contains_key(name) { format!("exported_{name}") } else { name.clone() };
-        let value = privacy::kept(&name, value.clone());
+        let value = privacy::kept(redactor, &name, value.clone());
         all.insert(name, value);
     }
     all
@@ -141,7 +148,7 @@ mod tests {
 
     fn told(text: &str, open_metrics: bool) -> Vec<Point> {
         let target = Attributes::from([("service.name".to_owned(), "shop".to_owned())]);
-        points(&parse(text, open_metrics).unwrap(), open_metrics, &target, NOW)
+        points(&parse(text, open_metrics).unwrap(), open_metrics, &target, &Redactor::standard(), NOW)
     }
 
     #[test]
@@ -182,6 +189,6 @@ mod tests {
     }
 
     fn points_of(page: &Page, target: &Attributes) -> Vec<Point> {
-        points(page, false, target, NOW)
+        points(page, false, target, &Redactor::standard(), NOW)
     }
 }

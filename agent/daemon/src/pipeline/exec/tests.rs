@@ -34,9 +34,18 @@ fn the_other_process() {
     std::process::exit(i32::from(run(&options)));
 }
 
-#[expect(clippy::disallowed_methods, reason = "a signal or an exit code needs a process of its own")]
+/// Whatever the tests' own caller ignores: a job in the background ignores what the terminal would send.
+const WITH_ALL_SIGNALS: [&str; 2] = ["env", "--default-signal=HUP,INT,QUIT,TERM"];
+
 fn other(command: &[&str]) -> Command {
-    let mut other = Command::new(std::env::current_exe().unwrap());
+    through(&WITH_ALL_SIGNALS, command)
+}
+
+/// Started by another program, which becomes it.
+#[expect(clippy::disallowed_methods, reason = "a signal or an exit code needs a process of its own")]
+fn through(starter: &[&str], command: &[&str]) -> Command {
+    let mut other = Command::new(starter[0]);
+    other.args(&starter[1..]).arg(std::env::current_exe().unwrap());
     other.args(["pipeline::exec::tests::the_other_process", "--exact", "--nocapture", "--test-threads=1", "-q"]);
     other.env(COMMAND, serde_json::to_string(command).unwrap()).env_remove("TRACEPARENT").env_remove("TRACESTATE");
     other.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -159,15 +168,9 @@ fn a_signal_to_the_whole_job_ends_both() {
 #[test]
 fn a_signal_that_the_caller_ignores_stays_ignored() {
     // As nohup does: the shell ignores it and starts exec, whose child inherits that.
-    let exe = std::env::current_exe().unwrap();
-    let mut command = other(&["sh", "-c", "echo ready; sleep 0.3; echo done"]);
-    let arguments: Vec<OsString> = command.get_args().map(OsString::from).collect();
-    let environment = command.get_envs().filter_map(|(k, v)| Some((k.to_owned(), v?.to_owned()))).collect::<Vec<_>>();
-    #[expect(clippy::disallowed_methods, reason = "only a shell can ignore a signal without unsafe code")]
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]).arg(exe).args(arguments).envs(environment);
-    command = shell;
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let nohup = ["sh", "-c", "trap '' HUP; exec \"$0\" \"$@\""];
+    let mut command = through(&nohup, &["sh", "-c", "echo ready; sleep 0.3; echo done"]);
+    command.stderr(Stdio::null());
     let (child, stdout) = ready(command);
     kill_process(pid(&child), Signal::HUP).unwrap();
     assert_eq!(rest(child, stdout), (Some(0), "done\n".to_owned()));

@@ -35,6 +35,25 @@ pub(super) struct Disk {
     pub(super) merge_bytes_max: u64,
 }
 
+/// What one size cap comes to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Caps {
+    /// Bytes of the file and its log.
+    pub(super) size: u64,
+    /// Pages of the file.
+    pub(super) pages: u64,
+    /// Bytes that the write-ahead log may use.
+    log: u64,
+}
+
+impl Caps {
+    pub(super) fn of(size_max_bytes: u64, page_size: u64) -> Self {
+        let size = size_max_bytes.max(SIZE_FLOOR_BYTES);
+        let log = (size / WAL_SHARE).min(WAL_MAX_BYTES);
+        Self { size, pages: (size - log) / page_size.max(1), log }
+    }
+}
+
 impl Disk {
     pub(super) fn open(
         path: &Path,
@@ -74,15 +93,14 @@ impl Disk {
         let page_size: i64 =
             db.query_row("PRAGMA page_size", [], |row| row.get(0)).during("read the page size", path)?;
         let page_size = u64::try_from(page_size).unwrap_or(0).max(512);
-        let size_max = options.size_max_bytes.max(SIZE_FLOOR_BYTES);
-        let wal_max = (size_max / WAL_SHARE).min(WAL_MAX_BYTES);
+        let Caps { pages: pages_max, log: wal_max, .. } = Caps::of(options.size_max_bytes, page_size);
         // Half of the log's share until it is copied back, so that one large transaction still fits into the rest.
         db.pragma_update(None, "wal_autocheckpoint", (wal_max / 2 / page_size) as i64).during("open", path)?;
         sqlite::migrate(&mut db, path, schema::MIGRATIONS)?;
         let mut disk = Self {
             db,
             path: path.to_owned(),
-            pages_max: (size_max - wal_max) / page_size,
+            pages_max,
             wal_max,
             page_bytes: seal::page_data_bytes(page_size),
             merge_bytes_max: wal_max / 4,

@@ -13,6 +13,7 @@ mod purge;
 mod query;
 mod reader;
 mod registry;
+mod retention;
 mod roll;
 mod room;
 mod row;
@@ -48,6 +49,7 @@ pub use purge::{PurgeFilter, Purged};
 pub use query::Agg;
 pub use reader::{ChangeFilter, Query, SeriesFilter, SeriesPoints, TelemetryReader};
 pub use registry::SeriesRegistry;
+pub use retention::{NextPlan, RecordsPlan, RetentionPlan, TierPlan};
 
 /// Messages that may wait for the writer: some minutes of ticks. A full queue is a counted loss.
 const QUEUE_MAX: usize = 256;
@@ -219,6 +221,7 @@ struct Inner {
     registry: Arc<SeriesRegistry>,
     shared: Arc<Shared>,
     pool: Pool,
+    options: Arc<TelemetryOptions>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -231,12 +234,13 @@ impl TelemetryDb {
         let registry = Arc::new(registry);
         let pool = Pool::new(path.clone());
         let (queue, messages) = sync_channel(QUEUE_MAX);
+        let kept = Arc::new(options.clone());
         let writer = writer::Writer::new(disk, options, Arc::clone(&registry), Arc::clone(&shared), pool.clone());
         let thread = std::thread::Builder::new()
             .name("telemetry-db".to_owned())
             .spawn(move || writer.run(&messages))
             .map_err(|source| StoreError::io("start the writer of", &path, source))?;
-        Ok(Self(Arc::new(Inner { queue, registry, shared, pool, writer: Mutex::new(Some(thread)) })))
+        Ok(Self(Arc::new(Inner { queue, registry, shared, pool, options: kept, writer: Mutex::new(Some(thread)) })))
     }
 
     /// Series and their numbers.
@@ -288,7 +292,8 @@ impl TelemetryDb {
 
     /// Readers beside the writer.
     pub fn reader(&self) -> TelemetryReader {
-        TelemetryReader::new(self.0.pool.clone(), Arc::clone(&self.0.registry), Arc::clone(&self.0.shared))
+        let it = &self.0;
+        TelemetryReader::new(it.pool.clone(), Arc::clone(&it.registry), Arc::clone(&it.shared), Arc::clone(&it.options))
     }
 
     /// How the store stands, as of the last tick.

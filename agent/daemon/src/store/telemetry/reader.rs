@@ -14,7 +14,7 @@ use super::super::sqlite::Pool;
 use super::query::{Agg, Gather, Steps};
 use super::stored::{Segment, Segments};
 use super::tiers::{self, PARTS, SAMPLES};
-use super::{SeriesRegistry, Shared};
+use super::{SeriesRegistry, Shared, TelemetryOptions};
 use super::{roll, seal};
 
 /// Series that one query answers for.
@@ -112,6 +112,7 @@ pub struct TelemetryReader {
     pub(super) pool: Pool,
     pub(super) registry: Arc<SeriesRegistry>,
     shared: Arc<Shared>,
+    pub(super) options: Arc<TelemetryOptions>,
 }
 
 fn matches(key: &SeriesKey, wanted: &[(String, String)]) -> bool {
@@ -144,8 +145,13 @@ fn coarse(
 }
 
 impl TelemetryReader {
-    pub(super) fn new(pool: Pool, registry: Arc<SeriesRegistry>, shared: Arc<Shared>) -> Self {
-        Self { pool, registry, shared }
+    pub(super) fn new(
+        pool: Pool,
+        registry: Arc<SeriesRegistry>,
+        shared: Arc<Shared>,
+        options: Arc<TelemetryOptions>,
+    ) -> Self {
+        Self { pool, registry, shared, options }
     }
 
     /// Reads in one transaction; damage is passed on to the writer, which sets the file aside.

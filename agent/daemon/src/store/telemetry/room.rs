@@ -2,8 +2,10 @@
 //!
 //! Each step is one transaction: at any moment a time is told of by exactly one tier.
 
+use std::path::Path;
+
 use holdfast_core::model::Timestamp;
-use rusqlite::params;
+use rusqlite::{Connection, params};
 
 use super::super::error::{Context, StoreError};
 use super::disk::{Disk, delete_segment};
@@ -15,7 +17,7 @@ use super::{TelemetryOptions, roll, seal};
 const EXPIRED_AT_ONCE: i64 = 8;
 /// Segments of minutes that become one of hours: those of a day, however short they are.
 const DAY_SEGMENTS_MAX: i64 = 256;
-const DAY_NS: i64 = 86_400_000_000_000;
+pub(super) const DAY_NS: i64 = 86_400_000_000_000;
 const WHAT: &str = "delete old data";
 
 /// Shares of the cap that the coarser tiers may use, one part in so many: beyond it they make room before samples do.
@@ -26,7 +28,7 @@ const CHANGES_SHARE: u64 = 8;
 const CHANGE_BYTES: u64 = 1_024;
 
 /// Which tiers there are: a tier that is kept no longer than the finer one is none.
-fn next_tier(tier: u8, options: &TelemetryOptions) -> Option<u8> {
+pub(super) fn next_tier(tier: u8, options: &TelemetryOptions) -> Option<u8> {
     let minutes = options.minutes > options.retention;
     let hours = options.hours > options.retention.max(if minutes { options.minutes } else { options.retention });
     match tier {
@@ -34,6 +36,49 @@ fn next_tier(tier: u8, options: &TelemetryOptions) -> Option<u8> {
         SAMPLES | MINUTES if hours => Some(HOURS),
         _ => None,
     }
+}
+
+/// What room is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Victim {
+    Changes,
+    Tier(u8),
+}
+
+/// What room is made of, dearest first: changes and coarser tiers beyond their share, then samples, then the coarser tiers, then
+/// changes. One may come twice.
+pub(super) fn order(db: &Connection, path: &Path, budget: u64) -> Result<Vec<Victim>, StoreError> {
+    let mut order = vec![Victim::Tier(SAMPLES), Victim::Tier(MINUTES), Victim::Tier(HOURS), Victim::Changes];
+    for (tier, share) in [(MINUTES, MINUTES_SHARE), (HOURS, HOURS_SHARE)] {
+        if bytes_of(db, path, tier)? > budget / share {
+            order.insert(0, Victim::Tier(tier));
+        }
+    }
+    let changes = ids(db, path, "SELECT ifnull(max(number) - min(number) + 1, 0) FROM change", [])?;
+    let changes = changes.first().and_then(|count| u64::try_from(*count).ok()).unwrap_or(0);
+    if changes * CHANGE_BYTES > budget / CHANGES_SHARE {
+        order.insert(0, Victim::Changes);
+    }
+    Ok(order)
+}
+
+/// Pages from which on room is made.
+pub(super) fn goal(pages_max: u64) -> u64 {
+    pages_max - pages_max / 8
+}
+
+/// Bytes of a tier's columns, about: its rows are full but for the last of each segment.
+pub(super) fn bytes_of(db: &Connection, path: &Path, tier: u8) -> Result<u64, StoreError> {
+    let sql = "SELECT ifnull(sum((SELECT max(page.id) - (segment.id << 20) + 1 FROM page
+            WHERE page.id >= segment.id << 20 AND page.id < (segment.id + 1) << 20) * page_bytes), 0)
+          FROM segment WHERE tier = ?";
+    Ok(ids(db, path, sql, [tier])?.first().and_then(|bytes| u64::try_from(*bytes).ok()).unwrap_or(0))
+}
+
+fn ids(db: &Connection, path: &Path, sql: &str, values: impl rusqlite::Params) -> Result<Vec<i64>, StoreError> {
+    let mut statement = db.prepare(sql).during(WHAT, path)?;
+    let rows = statement.query_map(values, |row| row.get(0)).during(WHAT, path)?;
+    rows.collect::<rusqlite::Result<_>>().during(WHAT, path)
 }
 
 impl Disk {
@@ -69,9 +114,7 @@ impl Disk {
     }
 
     fn ids(&self, sql: &str, values: impl rusqlite::Params) -> Result<Vec<i64>, StoreError> {
-        let mut statement = self.db.prepare(sql).during(WHAT, &self.path)?;
-        let rows = statement.query_map(values, |row| row.get(0)).during(WHAT, &self.path)?;
-        rows.collect::<rusqlite::Result<_>>().during(WHAT, &self.path)
+        ids(&self.db, &self.path, sql, values)
     }
 
     fn expired(&self, tier: u8, before: i64, at_most: i64) -> Result<Vec<i64>, StoreError> {
@@ -88,7 +131,7 @@ impl Disk {
 
     /// Makes room when the cap is near. True when something was retired.
     pub(super) fn make_room(&mut self, options: &TelemetryOptions) -> Result<bool, StoreError> {
-        let goal = self.pages_max - self.pages_max / 8;
+        let goal = goal(self.pages_max);
         let mut retired = false;
         while self.pragma("page_count")? - self.pragma("freelist_count")? > goal {
             if !self.retire_oldest(options)? {
@@ -99,43 +142,29 @@ impl Disk {
         Ok(retired)
     }
 
-    /// Retires what is dearest: a coarser tier beyond its share, then samples, then the coarser tiers, then changes. False when
-    /// there is nothing left.
+    /// Retires what is dearest. False when there is nothing left.
     fn retire_oldest(&mut self, options: &TelemetryOptions) -> Result<bool, StoreError> {
         let budget = self.pages_max * self.pragma("page_size")?;
-        let changes = self.ids("SELECT ifnull(max(number) - min(number) + 1, 0) FROM change", [])?;
-        let changes = changes.first().and_then(|count| u64::try_from(*count).ok()).unwrap_or(0);
-        if changes * CHANGE_BYTES > budget / CHANGES_SHARE && self.delete_changes()? {
-            return Ok(true);
-        }
         let oldest = "SELECT id FROM segment WHERE tier = ? ORDER BY last_seq LIMIT 1";
-        let mut order = vec![SAMPLES, MINUTES, HOURS];
-        for (tier, share) in [(MINUTES, MINUTES_SHARE), (HOURS, HOURS_SHARE)] {
-            if self.bytes_of(tier)? > budget / share {
-                order.insert(0, tier);
-            }
-        }
-        for tier in order {
+        for victim in order(&self.db, &self.path, budget)? {
+            let Victim::Tier(tier) = victim else {
+                if self.delete_changes()? {
+                    return Ok(true);
+                }
+                continue;
+            };
             let Some(id) = self.ids(oldest, [tier])?.first().copied() else { continue };
             let chosen = if tier == MINUTES { self.same_day(id)? } else { vec![id] };
             self.retire(tier, &chosen, next_tier(tier, options))?;
             return Ok(true);
         }
-        self.delete_changes()
+        Ok(false)
     }
 
     /// Deletes the oldest changes. False when there are none.
     fn delete_changes(&self) -> Result<bool, StoreError> {
         let sql = "DELETE FROM change WHERE number IN (SELECT number FROM change ORDER BY at LIMIT 1000)";
         Ok(self.db.execute(sql, []).during("make room", &self.path)? > 0)
-    }
-
-    /// Bytes of a tier's columns, about: its rows are full but for the last of each segment.
-    fn bytes_of(&self, tier: u8) -> Result<u64, StoreError> {
-        let sql = "SELECT ifnull(sum((SELECT max(page.id) - (segment.id << 20) + 1 FROM page
-                WHERE page.id >= segment.id << 20 AND page.id < (segment.id + 1) << 20) * page_bytes), 0)
-              FROM segment WHERE tier = ?";
-        Ok(self.ids(sql, [tier])?.first().and_then(|bytes| u64::try_from(*bytes).ok()).unwrap_or(0))
     }
 
     /// Deletes segments of one tier, and keeps of them what the next tier keeps.

@@ -1,10 +1,9 @@
 //! How one tick, its new series and a change are put into the database, and what the next tick leans on.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use holdfast_core::model::{Change, MetricKind, SampleBatch, SeriesId, SeriesKey, Timestamp};
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::super::error::{Context, StoreError};
 use super::SeriesRegistry;
@@ -26,7 +25,26 @@ pub(super) struct Tail {
     pub(super) ticks: u32,
     pub(super) oldest_newest_at: Option<i64>,
     /// Last value and its moment of each counter, to see it start again.
-    pub(super) counters: HashMap<u32, (f64, i64)>,
+    pub(super) counters: Lasts,
+}
+
+/// The last value of each counter and its moment, by the series' number: asked for every counter at every tick.
+#[derive(Debug, Default)]
+pub(super) struct Lasts(Vec<Option<(f64, i64)>>);
+
+impl Lasts {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Gives the one before.
+    pub(super) fn insert(&mut self, id: u32, last: (f64, i64)) -> Option<(f64, i64)> {
+        let index = id as usize;
+        if index >= self.0.len() {
+            self.0.resize(index + 1, None);
+        }
+        self.0.get_mut(index)?.replace(last)
+    }
 }
 
 /// Which series are counters.
@@ -52,10 +70,12 @@ impl Counters {
         }
         *self = Self { of: count, kinds };
     }
+
     pub(super) fn contains(&self, id: u32) -> bool {
         self.kinds.get(id as usize).copied().unwrap_or(false)
     }
-    pub(super) fn note(&self, counters: &mut HashMap<u32, (f64, i64)>, row: &Row, at: i64) {
+
+    pub(super) fn note(&self, counters: &mut Lasts, row: &Row, at: i64) {
         for (id, value) in row.samples().filter(|(id, _)| self.contains(*id)) {
             counters.insert(id, (value, at));
         }
@@ -63,7 +83,7 @@ impl Counters {
 }
 
 pub(super) fn write_series(
-    db: &Transaction<'_>,
+    db: &Connection,
     fresh: &[(SeriesId, Arc<SeriesKey>)],
     at: Timestamp,
 ) -> rusqlite::Result<()> {
@@ -82,7 +102,7 @@ pub(super) fn write_series(
 }
 
 pub(super) fn write_tick(
-    db: &Transaction<'_>,
+    db: &Connection,
     tail: &mut Tail,
     batch: &SampleBatch,
     kinds: &Counters,
@@ -93,7 +113,7 @@ pub(super) fn write_tick(
     let data = row.encode(before);
     tail.since_key = if before.is_some() { tail.since_key + 1 } else { 0 };
     let sql = "INSERT OR REPLACE INTO newest (slot, seq, at, data) VALUES (?,?,?,?)";
-    db.execute(sql, params![tail.ticks, tail.next_seq, at, data])?;
+    db.prepare_cached(sql)?.execute(params![tail.ticks, tail.next_seq, at, data])?;
     for (id, value) in row.samples().filter(|(id, _)| kinds.contains(*id)) {
         if let Some((former, former_at)) = tail.counters.insert(id, (value, at))
             && value < former
@@ -108,7 +128,7 @@ pub(super) fn write_tick(
     Ok(())
 }
 
-pub(super) fn write_change(db: &Transaction<'_>, change: &Change, path: &std::path::Path) -> Result<(), StoreError> {
+pub(super) fn write_change(db: &Connection, change: &Change, path: &std::path::Path) -> Result<(), StoreError> {
     let id = change.id.as_str();
     let body = serde_json::to_string(change).map_err(|source| StoreError::Document {
         what: "change",

@@ -13,7 +13,7 @@ use holdfast_core::model::Timestamp;
 use rusqlite::params;
 
 use super::super::error::{Context, StoreError};
-use super::super::sqlite::Pool;
+use super::super::sqlite::{Frequent, Pool};
 use super::disk::Disk;
 use super::seal::{self, TICKS_MAX};
 use super::tail::{Counters, Tail, last_sealed, write_change, write_series, write_tick};
@@ -309,40 +309,38 @@ impl Writer {
             Err(why) => return Err(self.unwritten(why)),
         };
         disk.bound_log()?;
-        let path = disk.path.clone();
-        let transaction = disk.db.transaction().during("write samples", &path)?;
+        let (db, path) = (&disk.db, &disk.path);
+        let transaction = Frequent::begin(db).during("write samples", path)?;
         let now = records.iter().rev().find_map(|r| if let Record::Batch(b) = r { Some(b.at) } else { None });
         let now = now.unwrap_or(self.now);
         let fresh = self.registry.fresh(self.stored_series);
         let first_at = records.iter().find_map(|r| if let Record::Batch(b) = r { Some(b.at) } else { None });
-        write_series(&transaction, &fresh, first_at.unwrap_or(now)).during("write series", &path)?;
+        write_series(db, &fresh, first_at.unwrap_or(now)).during("write series", path)?;
         self.kinds.renew(&self.registry);
         let kinds = &self.kinds;
         let (mut samples, mut first, mut last) = (0, None, None);
         for record in records {
             match record {
                 Record::Batch(batch) => {
-                    write_tick(&transaction, &mut self.tail, batch, kinds).during("write samples", &path)?;
+                    write_tick(db, &mut self.tail, batch, kinds).during("write samples", path)?;
                     samples += batch.samples.len() as u64;
                     first.get_or_insert(batch.at);
                     last = Some(batch.at);
                 }
-                Record::Change(change) => write_change(&transaction, change, &path)?,
+                Record::Change(change) => write_change(db, change, path)?,
                 Record::Cursor { destination, stream, position } => {
                     let sql = "INSERT OR REPLACE INTO export_cursor (destination, stream, position) VALUES (?,?,?)";
-                    transaction
-                        .execute(sql, params![destination, stream, *position as i64])
-                        .during("write an export cursor", &path)?;
+                    db.execute(sql, params![destination, stream, *position as i64])
+                        .during("write an export cursor", path)?;
                 }
                 Record::Gap(gap) => {
                     let sql = "INSERT INTO gap (at, stream, count, reason) VALUES (?,?,?,?)";
-                    transaction
-                        .execute(sql, params![gap.at.ns(), gap.stream, gap.count as i64, gap.reason])
-                        .during("write a gap", &path)?;
+                    db.execute(sql, params![gap.at.ns(), gap.stream, gap.count as i64, gap.reason])
+                        .during("write a gap", path)?;
                 }
             }
         }
-        transaction.commit().during("write samples", &path)?;
+        transaction.commit().during("write samples", path)?;
         self.stored_series += fresh.len();
         self.now = now;
         self.shared.stats(|stats| {

@@ -138,3 +138,43 @@ fn hours_too_are_deleted_in_the_end() {
     let oldest_s = points[0].0.ns() / 1_000_000_000 - T0;
     assert!((3 * 86_400..=5 * 86_400 + 3_600).contains(&oldest_s), "{oldest_s}");
 }
+
+#[test]
+fn the_plan_says_how_far_each_tier_reaches_and_what_it_names_is_what_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = filled(dir.path());
+    let plan = db.reader().retention().unwrap();
+    let [samples, minutes, hours] = &plan.tiers[..] else { panic!("{plan:?}") };
+    let becomes = |tier: &TierPlan| tier.next.as_ref().unwrap().becomes.clone();
+    assert_eq!(becomes(samples).as_deref(), Some("minutes"));
+    assert_eq!((becomes(minutes).as_deref(), becomes(hours)), (Some("hours"), None));
+    assert_eq!(samples.until, db.stats().newest);
+    assert!(hours.until < minutes.until && minutes.until < samples.until, "{plan:?}");
+    assert_eq!(plan.room_of, ["samples", "minutes", "hours"], "there are no changes");
+    assert!(plan.used_bytes > 0 && plan.used_bytes < plan.room_from_bytes, "{plan:?}");
+
+    let due = samples.next.clone().unwrap();
+    let id = db.registry().find(&key("level", MetricKind::Gauge, "a")).unwrap();
+    let mut tick = TICKS;
+    // Looked at whenever a stretch is sealed: every 20 ticks.
+    while db.stats().newest.unwrap() < due.due.plus(Duration::from_secs(20 * EVERY_S as u64)) {
+        let samples = vec![(id, 1.0)];
+        db.write_batch(Arc::new(SampleBatch { at: at(tick * EVERY_S), new_series: vec![], samples }));
+        db.flush().unwrap();
+        tick += 1;
+    }
+    let after = db.reader().retention().unwrap();
+    assert!(after.tiers[0].next.as_ref().unwrap().from > due.until, "{due:?} {:?}", after.tiers[0]);
+    assert!(after.tiers[1].until >= minutes.until, "what went is kept as minutes");
+}
+
+#[test]
+fn a_tier_that_a_finer_one_outlives_is_said_to_be_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = TelemetryOptions { minutes: Duration::ZERO, hours: Duration::ZERO, ..small() };
+    let db = TelemetryDb::open(dir.path(), options).unwrap();
+    let plan = db.reader().retention().unwrap();
+    let kept: Vec<bool> = plan.tiers.iter().map(|tier| tier.kept_for.is_some()).collect();
+    assert_eq!(kept, [true, false, false]);
+    assert!(plan.tiers.iter().all(|tier| tier.next.is_none() && tier.from.is_none()), "{plan:?}");
+}
