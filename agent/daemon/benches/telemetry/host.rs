@@ -1,8 +1,10 @@
 //! The whole of each on this host: measured once a second, stored, and watched for anomalies where the peer does that too.
 //!
-//! Ours is the agent as it is shipped, with every core and every cgroup each second; the peers are Netdata as Debian ships it, and
+//! The host is made busy first ([`Crowd`]), so that everybody has more to measure than fixed costs. Ours is the agent as it is
+//! shipped, with every core and every cgroup each second; the peers are Netdata as Debian ships it, and
 //! node_exporter scraped once a second by Prometheus. One after the other, each for a minute after it has settled. CPU is user
-//! and system time of the process and of all its descendants; a sample is a value stored.
+//! and system time of the process and of all its descendants; a sample is a value stored. Ours is measured twice more: with
+//! ten plugins, for its memory, and on the host as it was.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -15,10 +17,11 @@ use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
+use crate::crowd::Crowd;
 use crate::figures::{Figure, Goal};
 use crate::http::Client;
 use crate::peer::{free_address, start};
-use crate::{Result, measure};
+use crate::{Result, measure, plugins};
 
 /// Time that each is given before it is measured.
 const SETTLE: Duration = Duration::from_secs(20);
@@ -37,7 +40,7 @@ struct Cost {
 }
 
 /// Programs that end with this.
-struct Running(Vec<Child>);
+pub(crate) struct Running(pub(crate) Vec<Child>);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -101,15 +104,19 @@ fn watch(of: &Running, samples: impl Fn() -> Result<f64>) -> Result<Cost> {
     })
 }
 
-fn ours() -> Result<Cost> {
+fn ours(with_plugins: bool) -> Result<Cost> {
     let dir = tempfile::tempdir()?;
     let (config, socket) = (dir.path().join("holdfast.toml"), dir.path().join("holdfast.sock"));
     let nowhere = dir.path().join("none");
+    let (components, grants) =
+        if with_plugins { plugins::lay(dir.path())? } else { (nowhere.clone(), nowhere.clone()) };
     fs::write(
         &config,
         format!(
-            "[collect]\nper-core = true\ncgroups-every = \"1s\"\n[policy]\ndir = \"{0}\"\n[plugins]\ndirs = [\"{0}\"]\ngrants = \"{0}\"\n",
-            nowhere.display()
+            "[collect]\nper-core = true\ncgroups-every = \"1s\"\n[policy]\ndir = \"{}\"\n[plugins]\ndirs = [\"{}\"]\ngrants = \"{}\"\n",
+            nowhere.display(),
+            components.display(),
+            grants.display()
         ),
     )?;
     let args =
@@ -118,7 +125,29 @@ fn ours() -> Result<Cost> {
     let args: Vec<String> = args.into_iter().chain([dir.path().join("data").display().to_string()]).collect();
     let child = start(env!("CARGO_BIN_EXE_holdfast"), "rustc", &dir.path().join("log"), &args)?;
     let running = Running(vec![child]);
+    if with_plugins {
+        let ready = status(&socket)?;
+        if ready != plugins::PLUGINS {
+            return Err(format!("{ready} plugins are ready instead of {}", plugins::PLUGINS).into());
+        }
+    }
     watch(&running, || stored(&socket))
+}
+
+/// Plugins that are ready, as the agent says; waits until it answers.
+fn status(socket: &Path) -> Result<usize> {
+    let began = Instant::now();
+    let mut client = loop {
+        match Client::unix(socket) {
+            // A connection carries one request.
+            Ok(client) => break client,
+            Err(why) if began.elapsed() > SETTLE => return Err(why),
+            Err(_) => std::thread::sleep(Duration::from_millis(100)),
+        }
+    };
+    let answer: serde_json::Value = serde_json::from_slice(&client.ask("GET", "/api/v1/plugins", "", &[])?)?;
+    let all = answer.get("plugins").and_then(|it| it.as_array()).ok_or("the agent does not list its plugins")?;
+    Ok(all.iter().filter(|it| it.get("state").is_some_and(|state| state == "ready")).count())
 }
 
 /// Samples that the agent has stored so far, as it says.
@@ -186,13 +215,19 @@ fn prometheus() -> Result<Cost> {
 
 /// Figures of the whole, ours beside each peer's.
 pub(crate) fn figures(with_peers: bool) -> Result<Vec<Figure>> {
-    let own = ours()?;
+    let quiet = ours(false)?;
+    let crowd = Crowd::make();
+    let (own, with_plugins) = (ours(false)?, ours(true)?);
     let goal = |most: f64| if own.samples_a_second >= BUSY { Goal::AtMost(most) } else { Goal::None };
     let mut figures = vec![
         Figure::new("host_samples_per_second", own.samples_a_second, "1/s", Goal::None),
         Figure::new("host_cpu_us_per_sample", own.us_a_sample, "us", goal(4.0)),
         Figure::new("host_core_percent", own.core_percent, "%", Goal::AtMost(0.5)),
         Figure::new("host_resident", own.resident_mib, "MiB", Goal::AtMost(40.0)),
+        Figure::new("host_resident_ten_plugins", with_plugins.resident_mib, "MiB", Goal::AtMost(40.0)),
+        Figure::new("quiet_host_samples_per_second", quiet.samples_a_second, "1/s", Goal::None),
+        Figure::new("quiet_host_cpu_us_per_sample", quiet.us_a_sample, "us", Goal::None),
+        Figure::new("quiet_host_core_percent", quiet.core_percent, "%", Goal::AtMost(0.5)),
     ];
     if !with_peers {
         return Ok(figures);
@@ -204,5 +239,6 @@ pub(crate) fn figures(with_peers: bool) -> Result<Vec<Figure>> {
         // How many samples each takes is its own choice.
         figures.extend(beside.into_iter().enumerate().map(|(n, it)| if n == 0 { it.only_shown() } else { it }));
     }
+    drop(crowd);
     Ok(figures)
 }

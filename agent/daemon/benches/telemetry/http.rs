@@ -1,7 +1,9 @@
-//! As much of HTTP/1.1 as two peers on loopback need: one connection, kept alive.
+//! As much of HTTP/1.1 as two peers on loopback and our own socket need: one connection, kept alive.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::Result;
@@ -9,7 +11,11 @@ use crate::Result;
 /// Longest wait for an answer.
 const DEADLINE: Duration = Duration::from_mins(1);
 
-pub(crate) struct Client(BufReader<TcpStream>);
+trait Stream: Read + Write {}
+
+impl<T: Read + Write> Stream for T {}
+
+pub(crate) struct Client(BufReader<Box<dyn Stream>>);
 
 impl Client {
     pub(crate) fn connect(to: SocketAddr) -> Result<Self> {
@@ -17,7 +23,14 @@ impl Client {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(DEADLINE))?;
         stream.set_write_timeout(Some(DEADLINE))?;
-        Ok(Self(BufReader::new(stream)))
+        Ok(Self(BufReader::new(Box::new(stream))))
+    }
+
+    pub(crate) fn unix(path: &Path) -> Result<Self> {
+        let stream = UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(DEADLINE))?;
+        stream.set_write_timeout(Some(DEADLINE))?;
+        Ok(Self(BufReader::new(Box::new(stream))))
     }
 
     /// The body of a good answer; anything else is an error with what the peer said.

@@ -4,7 +4,8 @@
 //! The work is "host-300" ([`workload`]): 300 series, a sample a second, 6 hours. Everybody is given one batch a tick, and
 //! each batch is acknowledged before the next: we through the store's own door, the peers by remote write on loopback. Then
 //! the store and Prometheus are filled up to 24 hours, for the range query, and the store's days are copied until it holds 30,
-//! for the start. Last the whole agent runs on this host beside Netdata, and beside node_exporter with Prometheus ([`host`]). CPU is user and system time of the store's threads, or of the peer's process; bytes written are what `write`
+//! for the start. Last the whole agent runs on this host beside Netdata, and beside node_exporter with Prometheus ([`host`]).
+//! `--idle-host` records this host for a quarter of an hour instead ([`idle`]). CPU is user and system time of the store's threads, or of the peer's process; bytes written are what `write`
 //! was given (`wchar`), so neither side gains by what the page cache puts together.
 
 #![expect(
@@ -14,13 +15,17 @@
     reason = "a measuring tool prints, reads clocks and starts its peers"
 )]
 
+mod crowd;
 mod figures;
 mod host;
 mod http;
+mod idle;
 mod measure;
 mod ours;
 mod peer;
+mod plugins;
 mod remote_write;
+mod socket;
 mod workload;
 
 use figures::{Figure, Goal};
@@ -38,7 +43,8 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 fn main() -> std::process::ExitCode {
     let json = std::env::args().any(|arg| arg == "--json");
     let only_ours = std::env::args().any(|arg| arg == "--only-ours");
-    match run(only_ours) {
+    let recorded = std::env::args().any(|arg| arg == "--idle-host");
+    match if recorded { idle::figures() } else { run(only_ours) } {
         Ok(figures) => {
             for figure in figures {
                 println!("{}", if json { figure.json() } else { figure.text() });
@@ -62,6 +68,8 @@ fn run(only_ours: bool) -> Result<Vec<Figure>> {
         Figure::new("cpu_us_per_sample", ours.cpu_us_per_sample, "us", Goal::AtMost(0.2)),
         Figure::new("range_query_24h_cpu", ours.query_cpu_us, "us", Goal::AtMost(1_000.0)),
         Figure::new("range_query_24h_wall", ours.query_wall_us, "us", Goal::AtMost(1_000.0)),
+        Figure::new("range_query_24h_socket_cpu", ours.over_socket.cpu_us, "us", Goal::None),
+        Figure::new("range_query_24h_socket", ours.over_socket.wall_us, "us", Goal::AtMost(1_000.0)),
         Figure::new("start_30d_cpu", ours.start_cpu_ms, "ms", Goal::None),
         Figure::new("start_30d_wall", ours.start_wall_ms, "ms", Goal::AtMost(300.0)),
         Figure::new("resident_after_6h", ours.resident_mib, "MiB", Goal::None),
@@ -76,6 +84,7 @@ fn run(only_ours: bool) -> Result<Vec<Figure>> {
             ("cpu_us_per_sample", Some(theirs.cpu_us_per_sample)),
             ("range_query_24h_cpu", theirs.query_cpu_us),
             ("range_query_24h_wall", theirs.query_wall_us),
+            ("range_query_24h_socket", theirs.query_wall_us),
             ("resident_after_6h", Some(theirs.resident_mib)),
         ] {
             let figure = figures.iter().find(|f| f.name == of && f.peer.is_none());

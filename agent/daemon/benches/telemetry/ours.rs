@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use holdfast::store::{Agg, Query, TelemetryDb, TelemetryOptions};
 use holdfast_core::model::{Attributes, MetricKind, SampleBatch, SeriesId, SeriesKey, Timestamp};
 
+use crate::socket::{self, OverSocket};
 use crate::workload::{Class, T0_S, Workload, class_of, name_of};
 use crate::{Result, SERIES, TICKS, TICKS_DAY, measure};
 
@@ -14,6 +15,8 @@ const QUERIES: usize = 60;
 const STARTS: usize = 7;
 /// Ticks beyond the day that are not sealed yet when the store is asked: half of what may be.
 const TICKS_NEWEST: usize = 120;
+/// Where the day that is asked for begins: so long after the first tick.
+pub(crate) const NEWEST_LEFT_OUT_S: i64 = TICKS_NEWEST as i64;
 /// Days that the start is measured with.
 const DAYS: i64 = 30;
 
@@ -25,6 +28,7 @@ pub(crate) struct Ours {
     pub(crate) cpu_us_per_sample: f64,
     pub(crate) query_cpu_us: f64,
     pub(crate) query_wall_us: f64,
+    pub(crate) over_socket: OverSocket,
     pub(crate) start_cpu_ms: f64,
     pub(crate) start_wall_ms: f64,
     pub(crate) resident_mib: f64,
@@ -82,6 +86,7 @@ pub(crate) fn measure() -> Result<Ours> {
     db.close()?;
     drop(db);
 
+    found.over_socket = socket::measure(dir.path())?;
     (found.start_wall_ms, found.start_cpu_ms) = start(dir.path())?;
     Ok(found)
 }
