@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::process::{cargo, must};
 use crate::{guests, parts};
@@ -14,14 +14,20 @@ const BENCHES: [(&str, &str, &str); 3] = [
     ("telemetry", "holdfast", "telemetry"),
 ];
 
+/// Where labelled series are looked for; docs/detection.md says how to get them.
+const LABELLED: &str = "target/bench-data/detect";
+
 /// `--json`: one line a figure, for programs. `--idle-host`: a quarter of an hour of this host, for the bytes of its samples.
 pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
+    if let ["detect", rest @ ..] = args {
+        return detect(root, rest);
+    }
     let (flags, names): (Vec<&str>, Vec<&str>) = args.iter().copied().partition(|arg| arg.starts_with("--"));
     if let Some(unknown) = flags.iter().find(|flag| !["--json", "--idle-host"].contains(flag)) {
         bail!("`{unknown}` is no flag of a bench; there are: --json, --idle-host");
     }
     if let Some(unknown) = names.iter().find(|n| !BENCHES.iter().any(|(name, ..)| name == *n)) {
-        let known: Vec<&str> = BENCHES.iter().map(|(name, ..)| *name).collect();
+        let known: Vec<&str> = BENCHES.iter().map(|(name, ..)| *name).chain(["detect"]).collect();
         bail!("no bench is called `{unknown}`; there is: {}", known.join(", "));
     }
     let wanted = |name: &str| names.is_empty() || names.contains(&name);
@@ -37,4 +43,22 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What the detector is worth on labelled series, which are not part of the repository: never run without being named.
+fn detect(root: &Path, args: &[&str]) -> Result<()> {
+    let mut given = Vec::new();
+    let mut rest = args.iter();
+    while let Some(flag) = rest.next() {
+        given.push((*flag).to_owned());
+        if matches!(*flag, "--data" | "--out") {
+            // Cargo starts a bench in the folder of its package.
+            let dir = rest.next().with_context(|| format!("{flag} wants a directory"))?;
+            given.push(std::path::absolute(dir)?.display().to_string());
+        }
+    }
+    if !args.contains(&"--data") {
+        given.extend(["--data".to_owned(), root.join(LABELLED).display().to_string()]);
+    }
+    must(cargo(root).args(["bench", "--locked", "-p", "holdfast-core", "--bench", "detect", "--"]).args(&given))
 }

@@ -166,7 +166,8 @@ impl Floor {
         Self(floor)
     }
 
-    fn at(self, level: f64) -> f64 {
+    /// At this level.
+    pub(super) fn at(self, level: f64) -> f64 {
         self.0.max(level.abs() * FLOOR_RELATIVE).max(1e-9)
     }
 }

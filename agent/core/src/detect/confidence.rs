@@ -1,8 +1,8 @@
 //! The one place where scores become confidence.
 //!
 //! Confidence is how likely a statement is true, 0 to 1. What the host or a digest says itself is certain. The curves for
-//! statistical methods are stated priors, not yet calibrated on labelled history: the score of a tail is no probability
-//! of trouble, so they stay below 0.95 and are lowered by what is known to make them worse.
+//! statistical methods are stated priors, but for oddness, which is calibrated on labelled history: the score of a tail is no
+//! probability of trouble. All stay below 0.95 and are lowered by what is known to make them worse.
 
 use std::time::Duration;
 
@@ -16,11 +16,46 @@ pub fn of_threshold() -> Confidence {
     Confidence::clamped(0.98)
 }
 
+/// How often a value of such oddness lay in a labelled window: (oddness, share), never falling. Measured on the univariate labelled series
+/// of `cargo xtask bench detect` and pooled where it fell; the table is in docs/detection.md.
+const ODDNESS: [(f64, f64); 9] = [
+    (0.05, 0.05),
+    (0.15, 0.05),
+    (0.25, 0.05),
+    (0.35, 0.07),
+    (0.45, 0.2),
+    (0.55, 0.39),
+    (0.65, 0.39),
+    (0.75, 0.39),
+    (0.85, 0.71),
+];
+
+/// The share of values of this oddness that were trouble, between the measured ones; never less than the first.
+pub fn of_oddness(oddness: f64) -> Confidence {
+    let mut before = ODDNESS[0];
+    for it in ODDNESS {
+        if oddness < it.0 {
+            let part = ((oddness - before.0) / (it.0 - before.0).max(f64::MIN_POSITIVE)).clamp(0.0, 1.0);
+            return Confidence::clamped(before.1 + part * (it.1 - before.1));
+        }
+        before = it;
+    }
+    Confidence::clamped(before.1)
+}
+
 /// A departure of `deviations` robust standard deviations on average that has lasted so long, for a series watched so long.
 /// Whatever the height, it grows with duration and history; deliberate activity nearby halves the belief that it is trouble.
-pub fn of_departure(deviations: f64, lasted: Duration, history: Duration, activity: bool) -> Confidence {
+/// `oddness`, once the series is known well enough: its measured share takes the place of the prior.
+pub fn of_departure(
+    deviations: f64,
+    oddness: Option<f64>,
+    lasted: Duration,
+    history: Duration,
+    activity: bool,
+) -> Confidence {
     // 6 deviations: 0.5; 12: 0.75; 50: 0.94.
-    let height = 1.0 - 3.0 / deviations.max(3.0);
+    let prior = 1.0 - 3.0 / deviations.max(3.0);
+    let height = oddness.map_or(prior, |it| of_oddness(it).get());
     // 30 s: 0.75; 2 min: 0.92; 5 min: 0.97.
     let duration = 1.0 - 10.0 / (lasted.as_secs_f64() + 10.0);
     // A day holds every hour once; before that the next one may simply be unknown.

@@ -14,6 +14,7 @@ mod detectors;
 mod disk;
 pub mod drift;
 pub mod lifecycle;
+mod odd;
 mod said;
 mod series;
 mod threshold;
@@ -24,4 +25,5 @@ mod tests;
 
 pub use config::{DetectConfig, DiskConfig, Sensitivity, Threshold, Watch};
 pub use detectors::Detectors;
+pub use odd::{ALARM_AT, Host, HostOddness, Odd, Oddness};
 pub use unit::unit_failure;
