@@ -19,15 +19,17 @@ const LABELLED: &str = "target/bench-data/detect";
 
 /// `--json`: one line a figure, for programs. `--idle-host`: a quarter of an hour of this host, for the bytes of its samples.
 pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
-    if let ["detect", rest @ ..] = args {
-        return detect(root, rest);
+    match args {
+        ["detect", rest @ ..] => return detect(root, rest, &[]),
+        ["contrast", rest @ ..] => return detect(root, rest, &["--contrast"]),
+        _ => {}
     }
     let (flags, names): (Vec<&str>, Vec<&str>) = args.iter().copied().partition(|arg| arg.starts_with("--"));
     if let Some(unknown) = flags.iter().find(|flag| !["--json", "--idle-host"].contains(flag)) {
         bail!("`{unknown}` is no flag of a bench; there are: --json, --idle-host");
     }
     if let Some(unknown) = names.iter().find(|n| !BENCHES.iter().any(|(name, ..)| name == *n)) {
-        let known: Vec<&str> = BENCHES.iter().map(|(name, ..)| *name).chain(["detect"]).collect();
+        let known: Vec<&str> = BENCHES.iter().map(|(name, ..)| *name).chain(["detect", "contrast"]).collect();
         bail!("no bench is called `{unknown}`; there is: {}", known.join(", "));
     }
     let wanted = |name: &str| names.is_empty() || names.contains(&name);
@@ -46,7 +48,7 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
 }
 
 /// What the detector is worth on labelled series, which are not part of the repository: never run without being named.
-fn detect(root: &Path, args: &[&str]) -> Result<()> {
+fn detect(root: &Path, args: &[&str], also: &[&str]) -> Result<()> {
     let mut given = Vec::new();
     let mut rest = args.iter();
     while let Some(flag) = rest.next() {
@@ -60,5 +62,10 @@ fn detect(root: &Path, args: &[&str]) -> Result<()> {
     if !args.contains(&"--data") {
         given.extend(["--data".to_owned(), root.join(LABELLED).display().to_string()]);
     }
-    must(cargo(root).args(["bench", "--locked", "-p", "holdfast-core", "--bench", "detect", "--"]).args(&given))
+    must(
+        cargo(root)
+            .args(["bench", "--locked", "-p", "holdfast-core", "--bench", "detect", "--"])
+            .args(&given)
+            .args(also),
+    )
 }

@@ -33,6 +33,7 @@ cargo xtask VERB
   faults [FILTER]  the stores under kill -9, full and failing disks (root, strace)
   bench [NAME]     what it costs, beside its peers: `bench plugins`, `bench telemetry`, each with `--json`; without a name, all
   bench detect     what the detector is worth on labelled series: `--data DIR`, `--out DIR` for its scores, `--json`
+  bench contrast   how often a deployment that changed nothing is flagged, and one that did is noticed: `--data DIR`, `--json`
   guests           build the plugins and the test guests as WebAssembly components
   docs             rustdoc of the workspace; a warning is an error
   deny             licences, bans and sources of all dependencies (offline)

@@ -1,10 +1,12 @@
 //! What the detector is worth: `cargo xtask bench detect [--data DIR] [--out DIR] [--json]`.
 //!
 //! Runs the detector of the agent over labelled series, sample by sample, with one setting and a threshold that was fixed beforehand.
+//! `cargo xtask bench contrast` measures the contrast before and after a deployment on the same files.
 //! Cross-validation: for each stratum the threshold that was best on all the others.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a measuring tool prints")]
 
+mod contrast;
 mod corpus;
 mod nab;
 mod pages;
@@ -12,6 +14,7 @@ mod reliability;
 mod vus;
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -38,13 +41,15 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    let (mut data, mut out, mut as_json) = (PathBuf::from("target/bench-data/detect"), None, false);
+    let (mut data, mut out) = (PathBuf::from("target/bench-data/detect"), None);
+    let (mut as_json, mut contrast) = (false, false);
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--data" => data = args.next().ok_or("--data wants a directory")?.into(),
             "--out" => out = Some(PathBuf::from(args.next().ok_or("--out wants a directory")?)),
             "--json" => as_json = true,
+            "--contrast" => contrast = true,
             // Cargo's own.
             "--bench" => {}
             other => {
@@ -62,6 +67,14 @@ fn run() -> Result<()> {
         .into());
     }
     let files = corpus::load(&data)?;
+    let suites: BTreeSet<&str> = files.iter().map(|it| it.suite.as_str()).collect();
+    if contrast {
+        for suite in suites {
+            let of: Vec<&File> = files.iter().filter(|it| it.suite == suite).collect();
+            contrast::report(suite, &of, as_json);
+        }
+        return Ok(());
+    }
     let begun = cpu_ns()?;
     let said: Vec<Said> = files.iter().map(watch).collect();
     let values: usize = files.iter().map(|it| it.rows.iter().map(Vec::len).sum::<usize>()).sum();
@@ -71,7 +84,6 @@ fn run() -> Result<()> {
             write(out, file, said)?;
         }
     }
-    let suites: BTreeSet<&str> = files.iter().map(|it| it.suite.as_str()).collect();
     for suite in suites {
         let of: Vec<(&File, &Said)> = files.iter().zip(&said).filter(|(file, _)| file.suite == suite).collect();
         report(suite, &of, as_json);
@@ -124,7 +136,7 @@ fn write(out: &Path, file: &File, said: &Said) -> Result<()> {
     std::fs::create_dir_all(path.parent().unwrap_or(out))?;
     let mut text = String::from("timestamp,score,alarm\n");
     for ((stamp, score), alarm) in file.stamps.iter().zip(&said.score).zip(&said.alarm) {
-        text.push_str(&format!("{stamp},{score},{alarm}\n"));
+        writeln!(text, "{stamp},{score},{alarm}")?;
     }
     Ok(std::fs::write(path, text)?)
 }

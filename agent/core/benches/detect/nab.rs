@@ -80,18 +80,18 @@ pub(crate) fn at(curve: &[(f64, f64)], threshold: f64) -> f64 {
     curve.iter().rev().find(|(at, _)| *at >= threshold).map_or(f64::NAN, |it| it.1)
 }
 
-pub(crate) fn weights(rows: usize, windows: &[(usize, usize)]) -> Vec<f64> {
+fn weights(rows: usize, windows: &[(usize, usize)]) -> Vec<f64> {
     let mut all = vec![-1.0; rows];
     let top = sigmoid(-1.0);
     for (index, &(from, to)) in windows.iter().enumerate() {
         let width = (to - from + 1) as f64;
-        for row in from..=to {
-            all[row] = sigmoid(-((to - row + 1) as f64) / width) / top;
+        for (row, weight) in all.iter_mut().enumerate().take(to + 1).skip(from) {
+            *weight = sigmoid(-((to - row + 1) as f64) / width) / top;
         }
         let next = windows.get(index + 1).map_or(rows, |it| it.0);
-        for row in to + 1..next.max(to + 1) {
+        for (row, weight) in all.iter_mut().enumerate().take(next).skip(to + 1) {
             let behind = (row - to) as f64 / (width - 1.0).max(1e-9);
-            all[row] = if behind > 3.0 { -1.0 } else { sigmoid(behind) };
+            *weight = if behind > 3.0 { -1.0 } else { sigmoid(behind) };
         }
     }
     all

@@ -8,7 +8,7 @@ const QUIET_S: i64 = 3600;
 /// Of one suite at one threshold.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Pages {
-    pub(crate) false_pages: usize,
+    pub(crate) wrong: usize,
     pub(crate) days: f64,
     pub(crate) windows: usize,
     pub(crate) noticed: usize,
@@ -17,7 +17,7 @@ pub(crate) struct Pages {
 
 impl Pages {
     pub(crate) fn false_per_day(&self) -> f64 {
-        self.false_pages as f64 / self.days
+        self.wrong as f64 / self.days
     }
 
     pub(crate) fn recall(&self) -> f64 {
@@ -34,7 +34,7 @@ pub(crate) fn at(files: &[(&File, &[f64])], threshold: f64) -> Pages {
         for row in file.skip..score.len() {
             if score[row] >= threshold && last.is_none_or(|then| file.at_s[row] - then > QUIET_S) {
                 last = Some(file.at_s[row]);
-                pages.false_pages += usize::from(!inside(row));
+                pages.wrong += usize::from(!inside(row));
             }
             if !inside(row) {
                 pages.days += file.period_s / 86_400.0;

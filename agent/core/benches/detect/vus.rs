@@ -33,11 +33,11 @@ pub(crate) fn vus_pr(label: &[bool], score: &[f64]) -> Option<f64> {
         if half > 0 {
             for &(from, to) in &ranges {
                 let fade = |distance: usize| (1.0 - distance as f64 / width as f64).sqrt();
-                for row in to + 1..(to + half + 1).min(n) {
-                    soft[row] += fade(row - to);
+                for (row, soft) in soft.iter_mut().enumerate().take(to + half + 1).skip(to + 1) {
+                    *soft += fade(row - to);
                 }
-                for row in from.saturating_sub(half)..from {
-                    soft[row] += fade(from - row);
+                for (row, soft) in soft.iter_mut().enumerate().take(from).skip(from.saturating_sub(half)) {
+                    *soft += fade(from - row);
                 }
             }
         }

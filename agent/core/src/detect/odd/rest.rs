@@ -20,7 +20,7 @@ pub(super) struct Habit {
 }
 
 impl Habit {
-    pub(super) fn usual(&self) -> f64 {
+    pub(super) fn usual(self) -> f64 {
         self.usual
     }
 
@@ -48,7 +48,7 @@ pub(super) struct Fading {
 }
 
 impl Fading {
-    pub(super) fn height(&self) -> f64 {
+    pub(super) fn height(self) -> f64 {
         self.height
     }
 

@@ -1,0 +1,111 @@
+//! What the contrast before and after a deployment is worth: flags where nothing was deployed, and shifts noticed.
+//!
+//! Moments without a labelled window near them, in the unlabelled and the labelled part alike; 3000 to 8000 samples before and 60 after. Every
+//! sample is looked at. A shift is added to the samples after: so many robust standard deviations of the history.
+
+use holdfast_core::stats::placebo::{HISTORY_MIN, LOOKS_MAX, Placebo};
+use holdfast_core::stats::robust::Location;
+use serde_json::json;
+
+use crate::corpus::File;
+
+const ALPHA: f64 = 0.05;
+/// Moments of one file.
+const MOMENTS: usize = 8;
+/// Samples of history at most.
+const HISTORY_MAX: usize = 8000;
+const SHIFTS: [f64; 2] = [2.0, 4.0];
+
+#[derive(Default)]
+struct Count {
+    moments: usize,
+    flagged: usize,
+    joint_moments: usize,
+    joint_flagged: usize,
+    noticed: [usize; 2],
+    shifted: usize,
+    joint_noticed: [usize; 2],
+    short: usize,
+}
+
+pub(crate) fn report(suite: &str, files: &[&File], as_json: bool) {
+    let mut count = Count::default();
+    for file in files {
+        one(file, &mut count);
+    }
+    let share = |of: usize, all: usize| of as f64 / all as f64;
+    let alone = share(count.flagged, count.moments);
+    let power = count.noticed.map(|it| share(it, count.shifted));
+    let joint = share(count.joint_flagged, count.joint_moments);
+    let joint_power = count.joint_noticed.map(|it| share(it, count.shifted));
+    if as_json {
+        println!(
+            "{}",
+            json!({"bench": "contrast", "suite": suite, "moments": count.moments, "flagged": alone, "power": power,
+                "host_moments": count.joint_moments, "host_flagged": joint, "host_power": joint_power, "inconclusive_files": count.short})
+        );
+        return;
+    }
+    println!("== {suite}: {} files, {} of them with too little history (inconclusive)", files.len(), count.short);
+    println!(
+        "   one series: {:.1} % of {} moments flagged without a change; noticed of a shift by 2 {:.2}, by 4 {:.2} standard deviations",
+        100.0 * alone,
+        count.moments,
+        power[0],
+        power[1]
+    );
+    println!(
+        "   all series of a host: {:.1} % of {} moments flagged without a change; noticed of a shift of one series by 2 {:.2}, by 4 {:.2}",
+        100.0 * joint,
+        count.joint_moments,
+        joint_power[0],
+        joint_power[1]
+    );
+}
+
+fn one(file: &File, count: &mut Count) {
+    let rows = file.rows.len();
+    if rows < HISTORY_MIN + LOOKS_MAX {
+        count.short += 1;
+        return;
+    }
+    let columns: Vec<Vec<f64>> =
+        (0..file.rows[0].len()).map(|column| file.rows.iter().map(|row| row[column]).collect()).collect();
+    let step = ((rows - HISTORY_MIN - LOOKS_MAX) / MOMENTS).max(1);
+    for at in (HISTORY_MIN..rows - LOOKS_MAX).step_by(step).take(MOMENTS) {
+        let span = at - 60..at + LOOKS_MAX;
+        if file.windows.iter().any(|&(from, to)| from < span.end && to >= span.start) {
+            continue;
+        }
+        let begin = at.saturating_sub(HISTORY_MAX);
+        let incidents: Vec<_> = file
+            .windows
+            .iter()
+            .filter(|it| it.1 < at && it.1 >= begin)
+            .map(|it| it.0.saturating_sub(begin)..it.1 + 1 - begin)
+            .collect();
+        let history: Vec<&[f64]> = columns.iter().map(|it| &it[begin..at]).collect();
+        let Some(all) = Placebo::of(&history, &incidents) else { continue };
+        let mut any = false;
+        for (index, series) in history.iter().enumerate() {
+            let after = &columns[index][at..at + LOOKS_MAX];
+            let sigma = Location::of(&mut series.to_vec()).map_or(0.0, |it| it.scale);
+            let joint = |after: &[f64]| all.shift(index, after).is_some_and(|it| it.p <= ALPHA);
+            any |= joint(after);
+            let Some(own) = Placebo::of(&[series], &incidents) else { continue };
+            let alone = |after: &[f64]| own.shift(0, after).is_some_and(|it| it.p <= ALPHA);
+            count.moments += 1;
+            count.flagged += usize::from(alone(after));
+            if sigma > 0.0 {
+                count.shifted += 1;
+                for (place, shift) in SHIFTS.iter().enumerate() {
+                    let moved: Vec<f64> = after.iter().map(|it| it + shift * sigma).collect();
+                    count.noticed[place] += usize::from(alone(&moved));
+                    count.joint_noticed[place] += usize::from(joint(&moved));
+                }
+            }
+        }
+        count.joint_moments += 1;
+        count.joint_flagged += usize::from(any);
+    }
+}

@@ -1,0 +1,204 @@
+//! Whether series changed at one moment, where there is nothing to compare with but their own past: placebo in time.
+//!
+//! Samples of a host depend on their neighbours, so tests that take them for exchangeable find a difference at most moments. Here
+//! the past itself says how large a difference is when nothing happened: the same measure is taken at many earlier moments.
+//! The measure: how far the median of the samples after lies from that of the ten before, at each number of samples after, each
+//! scaled by its own 90 % quantile over the placebos; the largest of all looks. Its rank among the placebos is the series' own p; the
+//! rank of the smallest of all series at one moment corrects for their number. Looking at every sample, and at many series that go
+//! together, is therefore part of what is calibrated. With many series and a short past nothing can be that rare, and nothing is said. Too little past is `None`: nobody can say.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+/// Samples before a moment that stand for how it was.
+const BEFORE: usize = 10;
+/// Samples after a moment that are looked at, at most.
+pub const LOOKS_MAX: usize = 60;
+/// Samples of history without which nothing is said.
+pub const HISTORY_MIN: usize = 3000;
+/// Earlier moments that are tried, at least and at most.
+const PLACEBOS_MIN: usize = 150;
+const PLACEBOS_MAX: usize = 1500;
+/// A difference is at least this part of the level.
+const LEAST: f64 = 1e-3;
+
+/// How the series were at many earlier moments.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Placebo {
+    /// For each series and look, the 90 % and the 95 % quantile of the distance.
+    scales: Vec<Vec<(f64, f64)>>,
+    /// For each series the largest scaled distance of each placebo, rising.
+    largest: Vec<Vec<f64>>,
+    /// For each placebo the smallest p of all series, rising.
+    smallest: Vec<f64>,
+    /// Placebos that share samples with one: they are not as many as they seem.
+    shared: usize,
+    before: Vec<f64>,
+}
+
+/// What is found of one series.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Shift {
+    /// Median after less median before, in the series' unit.
+    pub by: f64,
+    /// Half the width of the interval in which the shift lies by 95 of 100 placebos.
+    pub give: f64,
+    /// Largest scaled distance so far.
+    pub scaled: f64,
+    /// Part of the placebos that went as far in any series: already corrected for their number and for looking often.
+    pub p: f64,
+}
+
+impl Placebo {
+    /// From the samples before the moment, oldest first, all series of one length. `left_out`: samples around earlier deployments and incidents.
+    pub fn of(history: &[&[f64]], left_out: &[Range<usize>]) -> Option<Self> {
+        let length = history.iter().map(|it| it.len()).min()?;
+        let finite = history.iter().all(|it| it.iter().all(|value| value.is_finite()));
+        if length < HISTORY_MIN || !finite {
+            return None;
+        }
+        let room = length - BEFORE - LOOKS_MAX;
+        let step = room.div_ceil(PLACEBOS_MAX).max(1);
+        let free = |at: &usize| left_out.iter().all(|it| at + LOOKS_MAX <= it.start || *at >= it.end + BEFORE);
+        let moments: Vec<usize> = (BEFORE..length - LOOKS_MAX).step_by(step).filter(free).collect();
+        if moments.len() < PLACEBOS_MIN {
+            return None;
+        }
+        let mut smallest = vec![1.0_f64; moments.len()];
+        let mut largest = Vec::with_capacity(history.len());
+        let mut scales = Vec::with_capacity(history.len());
+        let mut before = Vec::with_capacity(history.len());
+        for series in history {
+            let series = &series[series.len() - length..];
+            let tried: Vec<Vec<f64>> = moments
+                .iter()
+                .map(|at| distances(middle(&series[at - BEFORE..*at]), &series[*at..at + LOOKS_MAX]))
+                .collect();
+            let last = middle(&series[length - BEFORE..]);
+            let least = (LEAST * last.abs()).max(1e-9);
+            let mut looks = Vec::with_capacity(LOOKS_MAX);
+            let mut most = vec![0.0_f64; moments.len()];
+            for look in 0..LOOKS_MAX {
+                let mut all: Vec<f64> = tried.iter().map(|it| it[look].abs() * weight(look)).collect();
+                all.sort_by(f64::total_cmp);
+                let at = |part: f64| all[((all.len() as f64 * part) as usize).min(all.len() - 1)].max(least);
+                let (scale, wide) = (at(0.9), at(0.95));
+                looks.push((scale, wide / weight(look)));
+                for (most, one) in most.iter_mut().zip(&tried) {
+                    *most = most.max(one[look].abs() * weight(look) / scale);
+                }
+            }
+            let mut rising = most.clone();
+            rising.sort_by(f64::total_cmp);
+            for (smallest, most) in smallest.iter_mut().zip(&most) {
+                *smallest = smallest.min(above(&rising, *most) as f64 / (rising.len() + 1) as f64);
+            }
+            largest.push(rising);
+            scales.push(looks);
+            before.push(last);
+        }
+        smallest.sort_by(f64::total_cmp);
+        Some(Self { scales, largest, smallest, shared: LOOKS_MAX / step, before })
+    }
+
+    /// One series (its place in the history) with the samples since, oldest first. `None` without a sample.
+    pub fn shift(&self, series: usize, after: &[f64]) -> Option<Shift> {
+        let (scales, before) = (self.scales.get(series)?, self.before.get(series)?);
+        let after = &after[..after.len().min(LOOKS_MAX)];
+        let found = distances(*before, after);
+        let by = *found.last()?;
+        if found.iter().any(|it| !it.is_finite()) {
+            return None;
+        }
+        let scaled = found.iter().zip(scales).enumerate().map(|(look, (it, scale))| it.abs() * weight(look) / scale.0);
+        let scaled = scaled.fold(0.0, f64::max);
+        let largest = self.largest.get(series)?;
+        // The moment itself is one more: p is never 0.
+        let own = (above(largest, scaled) + 1) as f64 / (largest.len() + 1) as f64;
+        let as_small = self.smallest.partition_point(|it| *it <= own);
+        let shared = self.shared.max(1);
+        let p = (as_small + shared) as f64 / (self.smallest.len() + shared) as f64;
+        Some(Shift { by, give: scales.get(found.len() - 1)?.1, scaled, p })
+    }
+}
+
+/// How many are at least so large.
+fn above(rising: &[f64], value: f64) -> usize {
+    rising.len() - rising.partition_point(|it| *it < value)
+}
+
+fn weight(look: usize) -> f64 {
+    ((look + 1).min(BEFORE) as f64).sqrt()
+}
+
+fn middle(values: &[f64]) -> f64 {
+    crate::stats::robust::median(&mut values.to_vec()).unwrap_or(f64::NAN)
+}
+
+/// At each look: the median so far less `before`.
+fn distances(before: f64, after: &[f64]) -> Vec<f64> {
+    let mut sorted: Vec<f64> = Vec::with_capacity(after.len());
+    let median = |value: &f64| {
+        sorted.insert(sorted.partition_point(|it| it < value), *value);
+        let half = sorted.len() / 2;
+        let upper = sorted[half];
+        let middle = if sorted.len() % 2 == 1 { upper } else { f64::midpoint(sorted[half - 1], upper) };
+        middle - before
+    };
+    after.iter().map(median).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Strongly dependent on its neighbours, as loads are.
+    fn wandering(length: usize, seed: u64) -> Vec<f64> {
+        let (mut state, mut level) = (seed, 0.0);
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            level = 0.95 * level + ((state >> 11) as f64 / (1_u64 << 53) as f64 - 0.5);
+            10.0 + level
+        };
+        (0..length).map(|_| next()).collect()
+    }
+
+    #[test]
+    fn without_history_nobody_can_say() {
+        assert_eq!(Placebo::of(&[&wandering(HISTORY_MIN - 1, 1)], &[]), None);
+        let most = std::iter::once(0..2900).collect::<Vec<_>>();
+        assert_eq!(Placebo::of(&[&wandering(HISTORY_MIN, 1)], &most), None);
+    }
+
+    #[test]
+    fn when_nothing_changed_one_in_twenty_is_flagged_however_often_one_looks() {
+        let flagged = (0..200).filter(|seed| {
+            let all = wandering(HISTORY_MIN + LOOKS_MAX, *seed + 1);
+            let (history, after) = all.split_at(HISTORY_MIN);
+            let placebo = Placebo::of(&[history], &[]).unwrap();
+            placebo.shift(0, after).unwrap().p <= 0.05
+        });
+        let flagged = flagged.count();
+        assert!((1..=20).contains(&flagged), "{flagged} of 200");
+    }
+
+    #[test]
+    fn a_jump_is_seen_with_its_size() {
+        let all = wandering(HISTORY_MIN + 30, 7);
+        let (history, after) = all.split_at(HISTORY_MIN);
+        let after: Vec<f64> = after.iter().map(|it| it + 8.0).collect();
+        let shift = Placebo::of(&[history], &[]).unwrap().shift(0, &after).unwrap();
+        assert!(shift.p <= 0.05 && (shift.by - 8.0).abs() <= shift.give, "{shift:?}");
+    }
+
+    #[test]
+    fn with_many_series_the_same_distance_means_less() {
+        let many: Vec<Vec<f64>> = (1..20).map(|seed| wandering(HISTORY_MIN, seed)).collect();
+        let many: Vec<&[f64]> = many.iter().map(Vec::as_slice).collect();
+        let after = vec![many[0][HISTORY_MIN - 1] + 2.0; 10];
+        let alone = Placebo::of(&many[..1], &[]).unwrap().shift(0, &after).unwrap();
+        let among = Placebo::of(&many, &[]).unwrap().shift(0, &after).unwrap();
+        assert!(among.p > alone.p, "{alone:?} {among:?}");
+    }
+}
