@@ -27,6 +27,8 @@ pub use host::{Host, HostOddness};
 pub const ALARM_AT: f64 = 0.2;
 /// Values that are only looked at.
 const WARM: usize = 24;
+/// Values before the first alarm: the tails are young.
+const ALARMS_AFTER: u64 = 160;
 /// Levels: the values that they remember.
 const LEVELS: [f64; 4] = [60.0, 250.0, 1000.0, 4000.0];
 /// Short means: the values that they remember.
@@ -270,7 +272,7 @@ impl Odd {
         self.held = (self.held * (1.0 - 1.0 / HOLD)).max(plain + SHARE * (plain_sum - plain));
         Oddness {
             score: self.held / (self.held + 4.0),
-            alarm: news / (news + 4.0),
+            alarm: if self.seen > ALARMS_AFTER { news / (news + 4.0) } else { 0.0 },
             rarity,
             member: u8::try_from(member).unwrap_or(u8::MAX),
         }
