@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::path::Path;
+
 use holdfast_plugin_host::{Grant, Limits, LoadError, ManifestError, SECTION, manifest_of};
 use support::{guest, host};
 
@@ -151,12 +153,19 @@ fn damage_anywhere_is_an_error_or_harmless_and_never_a_panic() {
 }
 
 #[test]
-fn the_three_plugins_load_with_everything_that_they_ask_for() {
-    for id in ["unit-medic", "runner-reclaim", "release-verify"] {
+fn the_plugins_of_this_repository_load_with_what_they_ask_for_and_with_their_example_grants() {
+    let folders = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins")).unwrap();
+    let mut count = 0;
+    for folder in folders.map(|it| it.unwrap().path()).filter(|it| it.join("plugin.toml").is_file()) {
+        let id = folder.file_name().unwrap().to_str().unwrap();
         let component = guest(&format!("plugins/{id}.wasm"));
         let manifest = manifest_of(&component).unwrap();
         let grant = Grant::everything(&manifest, holdfast_core::model::Mode::Advise);
         let plugin = host().load(&component, Some(grant)).unwrap();
         assert_eq!((plugin.id(), plugin.digest().len()), (id, 64));
+        let example = std::fs::read_to_string(folder.join("grant.example.toml")).unwrap();
+        plugin.granted(Some(Grant::parse(&example).unwrap())).unwrap_or_else(|error| panic!("{id}: {error}"));
+        count += 1;
     }
+    assert!(count >= 7, "{count} plugins");
 }

@@ -32,6 +32,13 @@ pub fn read(path: &str, bytes_max: usize) -> Result<Option<Vec<u8>>, Error> {
     }
 }
 
+/// A piece of a regular file, from `offset` on: at most 64 KiB, and empty at the end. `None`: nothing lies there.
+///
+/// For files that are too long to be held as a whole; each piece is a host call of its own, so the file may change in between.
+pub fn read_at(path: &str, offset: u64) -> Result<Option<Vec<u8>>, Error> {
+    absent_is_none(wire::read(path, offset, READ_BYTES))
+}
+
 /// Where a symbolic link points to, as text.
 pub fn read_link(path: &str) -> Result<String, Error> {
     wire::read_link(path)

@@ -7,14 +7,19 @@ use anyhow::{Context, Result};
 
 /// Path below `target/run` and text; `@RUN@` stands for the directory,
 /// `@UID@` for the present user, `@TARGET@` for cargo's target directory.
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 14] = [
     ("holdfast.toml", include_str!("holdfast.toml")),
     ("actuator.toml", include_str!("actuator.toml")),
     ("policy.d/restart-crashed.toml", include_str!("../../../policy.d/restart-crashed.toml")),
     ("policy.d/restore-tampered-release.toml", include_str!("../../../policy.d/restore-tampered-release.toml")),
     ("policy.d/reclaim-full-runner.toml", include_str!("../../../policy.d/reclaim-full-runner.toml")),
+    ("plugins.d/cert-expiry.toml", include_str!("cert-expiry.toml")),
+    ("plugins.d/listener-watch.toml", include_str!("listener-watch.toml")),
+    ("plugins.d/memory-leak-medic.toml", include_str!("memory-leak-medic.toml")),
+    ("plugins.d/package-verify.toml", include_str!("package-verify.toml")),
     ("plugins.d/release-verify.toml", include_str!("release-verify.toml")),
     ("plugins.d/runner-reclaim.toml", include_str!("runner-reclaim.toml")),
+    ("plugins.d/ssh-hardening.toml", include_str!("ssh-hardening.toml")),
     ("plugins.d/unit-medic.toml", include_str!("unit-medic.toml")),
     ("playground/etc/app.conf", "port = 8080\nworkers = 4\n"),
 ];
