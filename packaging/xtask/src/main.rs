@@ -10,6 +10,7 @@ mod deny;
 mod docs;
 mod e2e;
 mod faults;
+mod fuzz;
 mod guests;
 mod parts;
 mod process;
@@ -34,6 +35,7 @@ cargo xtask VERB
   bench [NAME]     what it costs, beside its peers: `bench plugins`, `bench telemetry`, each with `--json`; without a name, all
   bench detect     what the detector is worth on labelled series: `--data DIR`, `--out DIR` for its scores, `--json`
   bench contrast   how often a deployment that changed nothing is flagged, and one that did is noticed: `--data DIR`, `--json`
+  fuzz [TARGET]    libFuzzer over loader, manifest and host calls, `--seconds N` each (30); builds everything once more
   guests           build the plugins and the test guests as WebAssembly components
   docs             rustdoc of the workspace; a warning is an error
   deny             licences, bans and sources of all dependencies (offline)
@@ -61,6 +63,7 @@ fn dispatch() -> Result<()> {
         ["ci"] => ci::run(root),
         ["e2e", rest @ ..] => e2e::run(root, rest),
         ["faults", rest @ ..] => faults::run(root, rest),
+        ["fuzz", rest @ ..] => fuzz::run(root, rest),
         ["bench", rest @ ..] => bench::run(root, rest),
         ["guests"] => guests::build(root).map(|_| ()),
         ["docs"] => docs::run(root),
