@@ -1,59 +1,166 @@
-//! What a plugin's call costs, beside starting a shell that does nothing: `cargo xtask bench plugins [--json]`.
+//! What plugins cost: a call, a load, memory, and the end of one that does not end: `cargo xtask bench plugins [--json]`.
 //!
-//! Both in one run, one after the other, medians. The guest is the hostile one behaving itself: configured, run, with nine
-//! host calls and a log line. Loading is compiling here: there is no compiled cache yet, and no peer to hold it against.
+//! All in one run, one after the other, medians. The guest is the hostile one behaving itself: configured, run, with nine host calls and
+//! a log line, beside a shell that does nothing. The endless loop has 100 ms, beside `timeout` with a shell that does the same. Loading
+//! compiles here, which is what the daemon pays for a plugin that it has not seen before; memory is that of a process of its own that
+//! has loaded so many plugins, the compiler's leavings included.
 
 #![expect(
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::disallowed_methods,
     reason = "a measuring tool prints, reads a clock and starts its peer"
 )]
 
+#[path = "../../benches/figures.rs"]
+mod figures;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use std::process::Command;
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use holdfast_plugin_host::World;
+use figures::{Figure, Goal};
+use holdfast_plugin_host::{Grant, HostOptions, Limits, Plugin, PluginHost, World};
 
+/// Before each figure's name.
+const GROUP: &str = "plugins";
 const CALLS: usize = 2_000;
 const STARTS: usize = 300;
-/// Longest call that the design allows, in microseconds.
-const GOAL_US: f64 = 40.0;
+const LOADS: usize = 20;
+const KILLS: usize = 20;
+const KILL_AFTER: Duration = Duration::from_millis(100);
+/// How many plugins a process loads.
+const LOADED: [usize; 3] = [1, 10, 50];
+/// A plugin of this repository, of middling size.
+const PLUGIN: &str = "plugins/unit-medic.wasm";
+/// The argument of the process that only loads plugins.
+const LOAD_ONLY: &str = "--load-only";
 
-fn median_us(times: usize, mut work: impl FnMut() -> bool) -> Option<f64> {
-    let mut took: Vec<Duration> = Vec::with_capacity(times);
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+fn median_us(times: usize, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+    let mut took = Vec::with_capacity(times);
     for _ in 0..times {
         let started = Instant::now();
-        if !work() {
-            return None;
-        }
+        work()?;
         took.push(started.elapsed());
     }
     took.sort();
-    took.get(times / 2).map(|it| it.as_secs_f64() * 1e6)
+    took.get(times / 2).map(|it| it.as_secs_f64() * 1e6).ok_or_else(|| "nothing was measured".into())
 }
 
-fn main() {
-    let json = std::env::args().any(|arg| arg == "--json");
+fn ends_well(command: &mut Command) -> Result<()> {
+    let status = command.status()?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("{} ended with {status}", command.get_program().display()).into())
+    }
+}
+
+/// A call, and a shell.
+fn calls() -> Result<Vec<Figure>> {
     let world = Arc::new(support::TestWorld::new()) as Arc<dyn World>;
     let plugin = support::hostile("ten host calls", "/srv/app");
-    let ours = median_us(CALLS, || plugin.check(&support::run(), &world).result.is_ok());
-    let peer = median_us(STARTS, || Command::new("/bin/sh").args(["-c", ":"]).status().is_ok_and(|it| it.success()));
-    let (Some(ours), Some(peer)) = (ours, peer) else {
-        println!("a call or the shell failed: nothing was measured");
-        std::process::exit(1);
+    let ours = median_us(CALLS, || Ok(plugin.check(&support::run(), &world).result.map(drop)?))?;
+    let shell = median_us(STARTS, || ends_well(Command::new("/bin/sh").args(["-c", ":"])))?;
+    let fresh = Figure::new("fresh_call", ours, "us", Goal::AtMost(40.0));
+    Ok(vec![fresh.beside("sh", shell), fresh])
+}
+
+/// Checked, compiled and linked.
+fn loads() -> Result<Figure> {
+    let (component, host) = (support::guest(PLUGIN), PluginHost::new(HostOptions::default())?);
+    let ours = median_us(LOADS, || Ok(host.load(&component, None).map(drop)?))?;
+    Ok(Figure::new("load_compiling", ours / 1e3, "ms", Goal::None))
+}
+
+/// An endless loop with 100 ms, from the call to the answer.
+fn kills() -> Result<Vec<Figure>> {
+    let limits = Limits { deadline: KILL_AFTER, ..Limits::default() };
+    let host = PluginHost::new(HostOptions { limits })?;
+    let grant = Grant::parse("[settings]\ndeed = \"loop\"\n")?;
+    let plugin: Plugin = host.load(&support::guest("guests/hostile.wasm"), Some(grant))?;
+    let world = Arc::new(support::TestWorld::new()) as Arc<dyn World>;
+    let ours = median_us(KILLS, || match plugin.check(&support::run(), &world).result {
+        Ok(_) => Err("an endless loop ended".into()),
+        Err(_) => Ok(()),
+    })?;
+    let peer = median_us(KILLS, || {
+        // 124: it ran out of time.
+        match Command::new("timeout").args(["-s", "KILL", "0.1", "/bin/sh", "-c", "while :; do :; done"]).status()? {
+            status if status.success() => Err("an endless loop ended".into()),
+            _ => Ok(()),
+        }
+    })?;
+    let kill = Figure::new("kill_latency", ours / 1e3, "ms", Goal::AtMost(120.0));
+    Ok(vec![kill.beside("timeout", peer / 1e3).only_shown(), kill])
+}
+
+/// Resident memory of this process in KiB.
+fn resident_kib() -> Result<f64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
+}
+
+/// Loads so many plugins, has each of them called once, and says what this process holds.
+fn load_only(count: usize) -> Result<()> {
+    let (component, host) = (support::guest("guests/hostile.wasm"), PluginHost::new(HostOptions::default())?);
+    let world = Arc::new(support::TestWorld::new()) as Arc<dyn World>;
+    let mut plugins = Vec::with_capacity(count);
+    for _ in 0..count {
+        let plugin = host.load(&component, Some(Grant::parse("[settings]\ndeed = \"nothing\"\n")?))?;
+        plugin.check(&support::run(), &world).result?;
+        plugins.push(plugin);
+    }
+    println!("{}", resident_kib()?);
+    Ok(())
+}
+
+fn memory() -> Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    let mut kib = Vec::new();
+    for count in LOADED {
+        let out = Command::new(std::env::current_exe()?).args([LOAD_ONLY, &count.to_string()]).output()?;
+        let ours: f64 = String::from_utf8(out.stdout)?.trim().parse()?;
+        // Of the whole agent with ten plugins; this process is the plugins alone.
+        let goal = if count == 10 { Goal::AtMost(40.0) } else { Goal::None };
+        figures.push(Figure::new(&format!("resident_with_{count}"), ours / 1024.0, "MiB", goal));
+        kib.push(ours);
+    }
+    let [_, ten, fifty] = kib.as_slice() else { return Err("three sizes are measured".into()) };
+    figures.push(Figure::new("resident_each", (fifty - ten) / 40.0, "KiB", Goal::None));
+    Ok(figures)
+}
+
+fn measure() -> Result<Vec<Figure>> {
+    let mut figures = calls()?;
+    figures.push(loads()?);
+    figures.extend(kills()?);
+    figures.extend(memory()?);
+    Ok(figures)
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().collect();
+    let told = match args.iter().position(|arg| arg == LOAD_ONLY) {
+        Some(at) => {
+            args.get(at + 1).and_then(|it| it.parse().ok()).ok_or_else(|| "how many?".into()).and_then(load_only)
+        }
+        None => measure().map(|figures| {
+            for figure in figures {
+                println!("{}", if args.iter().any(|arg| arg == "--json") { figure.json() } else { figure.text() });
+            }
+        }),
     };
-    let (ratio, met) = (ours / peer, ours <= GOAL_US);
-    if json {
-        println!(
-            "{{\"name\":\"plugin_call\",\"ours\":{ours:.1},\"peer\":{peer:.1},\"unit\":\"us\",\"ratio\":{ratio:.4},\"goal\":{GOAL_US:.1},\"met\":{met}}}"
-        );
-    } else {
-        println!("fresh instance, configured, run with nine host calls: {ours:.1} us");
-        println!("`sh -c :` started and ended:                          {peer:.1} us");
-        println!("ratio {ratio:.4}; the goal of {GOAL_US} us is {}", if met { "met" } else { "missed" });
+    match told {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
     }
 }

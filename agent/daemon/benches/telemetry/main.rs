@@ -16,6 +16,7 @@
 )]
 
 mod crowd;
+#[path = "../../../benches/figures.rs"]
 mod figures;
 mod host;
 mod http;
@@ -31,6 +32,8 @@ mod workload;
 use figures::{Figure, Goal};
 use peer::Peer;
 
+/// Before each figure's name.
+const GROUP: &str = "telemetry";
 /// Series of the workload.
 const SERIES: usize = 300;
 /// Ticks that are stored while everything is measured: 6 hours.

@@ -1,4 +1,4 @@
-//! A figure and how it is printed.
+//! A figure and how it is printed: one line for people, or one of JSON. A bench includes this file and names its `GROUP`.
 
 /// What a figure should be.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,8 +41,8 @@ impl Figure {
 
     fn full_name(&self) -> String {
         match self.peer {
-            Some((peer, _)) => format!("telemetry_{}_vs_{peer}", self.name),
-            None => format!("telemetry_{}", self.name),
+            Some((peer, _)) => format!("{}_{}_vs_{peer}", crate::GROUP, self.name),
+            None => format!("{}_{}", crate::GROUP, self.name),
         }
     }
 
