@@ -104,7 +104,7 @@ pub struct PluginStatus {
     pub digest: String,
     /// `check`, `remediator`, …
     pub roles: Vec<String>,
-    /// `ready`, `not_granted`, `quarantined`, `refused`.
+    /// `ready`, `not_granted`, `quarantined`, `on_trial`, `refused`.
     pub state: String,
     /// Why it is not ready.
     pub reason: Option<String>,
@@ -120,6 +120,36 @@ pub struct PluginStatus {
     pub last_cost_us: Option<u64>,
     /// Most memory that a call used, in bytes.
     pub memory_peak_bytes: Option<u64>,
+    /// Most memory that the last call used, in bytes.
+    #[serde(default)]
+    pub last_memory_bytes: Option<u64>,
+    /// Bytes that the last call was handed by the host.
+    #[serde(default)]
+    pub last_returned_bytes: Option<u64>,
+    /// Host calls of the last call.
+    #[serde(default)]
+    pub last_host_calls: Option<u64>,
+    /// What all calls since the start took together, in microseconds.
+    #[serde(default)]
+    pub cost_us: u64,
+    /// Bytes that all calls since the start were handed by the host.
+    #[serde(default)]
+    pub returned_bytes: u64,
+    /// Host calls of all calls since the start.
+    #[serde(default)]
+    pub host_calls: u64,
+    /// Those of them that were denied for want of a grant.
+    #[serde(default)]
+    pub host_calls_denied: u64,
+    /// Rests since it was last forgiven: after three good calls in a row, or by a person.
+    #[serde(default)]
+    pub quarantines: u32,
+    /// When it is tried again; `None`: it is not quarantined.
+    #[serde(default)]
+    pub quarantined_until: Option<Timestamp>,
+    /// Why a newer component or grant was refused while this one goes on.
+    #[serde(default)]
+    pub update_refused: Option<String>,
 }
 
 /// The store of samples and changes.

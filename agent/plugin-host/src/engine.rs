@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use holdfast_core::model::plan::hex;
+use holdfast_plugin_artifact::{CacheKey, Identity, OpenError, SealKey};
 use sha2::{Digest, Sha256};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasSelf, Linker};
@@ -71,6 +72,18 @@ pub enum LoadError {
     /// The compiler or the linker refuses.
     #[error("the component cannot be compiled or linked: {0}")]
     Compile(String),
+    /// What was compiled before is not this host's own work, or was altered since.
+    #[error(transparent)]
+    Sealed(OpenError),
+}
+
+/// The name and the key of one component's compiled form.
+#[derive(Debug, Clone)]
+pub struct Artifact {
+    /// 64 hexadecimal digits; another component, wasmtime, setting or CPU has another.
+    pub name: String,
+    /// What it is sealed with.
+    pub key: SealKey,
 }
 
 /// The engine, its linker and its ticker. Cheap to share behind an `Arc`; one for each process is enough.
@@ -90,16 +103,7 @@ impl fmt::Debug for PluginHost {
 impl PluginHost {
     /// Starts the engine and the thread that keeps deadlines; the thread ends with the host and its last plugin.
     pub fn new(options: HostOptions) -> Result<Self, HostError> {
-        let mut config = Config::new();
-        config
-            .epoch_interruption(true)
-            .max_wasm_stack(STACK_BYTES_MAX)
-            .wasm_component_model(true)
-            .wasm_multi_memory(false)
-            .wasm_memory64(false)
-            .wasm_relaxed_simd(false)
-            .cranelift_opt_level(wasmtime::OptLevel::Speed);
-        let engine = Engine::new(&config).map_err(|error| HostError::Engine(error.to_string()))?;
+        let engine = engine()?;
         let mut linker = Linker::new(&engine);
         HealerPlugin::add_to_linker::<_, HasSelf<Room>>(&mut linker, |room| room)
             .map_err(|error| HostError::Engine(error.to_string()))?;
@@ -108,16 +112,50 @@ impl PluginHost {
         Ok(Self { engine, linker, limits: options.limits, ticks })
     }
 
-    /// Checks, compiles and links a component. Without a grant it is known, and every call is refused.
+    /// Checks, compiles and links a component in this process: for an author's own plugin, and for tests. The daemon has a child
+    /// compile and takes [`PluginHost::load_sealed`]. Without a grant a plugin is known, and every call is refused.
     pub fn load(&self, component: &[u8], grant: Option<Grant>) -> Result<Plugin, LoadError> {
         look_through(component)?;
+        self.link(component, grant, || {
+            Component::from_binary(&self.engine, component)
+                .map_err(|error| LoadError::Compile(one_line(&format!("{error:#}"), 1024)))
+        })
+    }
+
+    /// What a component's compiled form is called and sealed with on this host.
+    pub fn artifact(&self, component: &[u8], key: &CacheKey) -> Artifact {
+        let identity = Identity::of(&self.engine, component);
+        Artifact { name: identity.to_string(), key: key.seal_key(&identity) }
+    }
+
+    /// The same as [`PluginHost::load`] with what [`crate::compile`] made of this component before: nothing is compiled.
+    pub fn load_sealed(
+        &self,
+        component: &[u8],
+        sealed: &[u8],
+        artifact: &Artifact,
+        grant: Option<Grant>,
+    ) -> Result<Plugin, LoadError> {
+        if component.len() > COMPONENT_BYTES_MAX {
+            return Err(LoadError::TooLarge { bytes: component.len() });
+        }
+        self.link(component, grant, || {
+            holdfast_plugin_artifact::open(&self.engine, sealed, &artifact.key).map_err(LoadError::Sealed)
+        })
+    }
+
+    fn link(
+        &self,
+        component: &[u8],
+        grant: Option<Grant>,
+        compiled: impl FnOnce() -> Result<Component, LoadError>,
+    ) -> Result<Plugin, LoadError> {
         let manifest = manifest_of(component)?;
         let digest = hex(&Sha256::digest(component));
         let granted = grant.is_some();
         // Without a grant nothing may be read or proposed: an empty one says just that.
         let effective = Effective::new(manifest, grant.unwrap_or_default(), &digest)?;
-        let compiled = Component::from_binary(&self.engine, component)
-            .map_err(|error| LoadError::Compile(one_line(&format!("{error:#}"), 1024)))?;
+        let compiled = compiled()?;
         imports_fit(&self.engine, &compiled)?;
         let roles = roles(&self.engine, &compiled)?;
         let claimed: BTreeSet<&str> = effective.manifest.roles.iter().map(String::as_str).collect();
@@ -145,6 +183,28 @@ impl PluginHost {
         let compiled = Arc::new(Compiled { digest, roles, pre, exports, limits, ticks: Arc::clone(&self.ticks) });
         Ok(Plugin::new(effective, granted, compiled))
     }
+}
+
+/// The engine as every process of the agent makes it: what one compiles, another maps.
+fn engine() -> Result<Engine, HostError> {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .max_wasm_stack(STACK_BYTES_MAX)
+        .wasm_component_model(true)
+        .wasm_multi_memory(false)
+        .wasm_memory64(false)
+        .wasm_relaxed_simd(false)
+        .cranelift_opt_level(wasmtime::OptLevel::Speed);
+    Engine::new(&config).map_err(|error| HostError::Engine(error.to_string()))
+}
+
+/// Looks through a component and compiles it, for [`PluginHost::load_sealed`]. What a component holds decides what this costs, so the
+/// agent calls it in a child process that has limits and nothing to lose.
+pub fn compile(component: &[u8], key: &SealKey) -> Result<Vec<u8>, LoadError> {
+    look_through(component)?;
+    let engine = engine().map_err(|error| LoadError::Compile(error.to_string()))?;
+    holdfast_plugin_artifact::compile(&engine, component, key).map_err(|why| LoadError::Compile(one_line(&why, 1024)))
 }
 
 /// Size, kind and validity, before anything is compiled.

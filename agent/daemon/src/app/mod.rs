@@ -117,7 +117,7 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
         units: Arc::clone(&units),
         host_id: instance.clone(),
     };
-    let plugins = view::load_plugins(&config, sources).await?;
+    let plugins = view::load_plugins(&config, &key, sources).await?;
 
     let (stop, stopping) = watch::channel(false);
     let exports = exports::start(&config.export, &telemetry_db, &state.reader(), &resource, &clock, &stopping)?;
@@ -211,6 +211,7 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
         notify.ready();
     }
     notify.stopping();
+    plugins.ending();
     tracing::info!("Stopping.");
     let _ = stop.send(true);
     events.send(Event::Shutdown).await;

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use holdfast_core::model::audit::AuditKey;
 use holdfast_core::model::{Detection, Timestamp};
+use holdfast_plugin_host::CacheKey;
 
 use super::AppError;
 use crate::api::Look;
@@ -70,8 +72,12 @@ pub(super) fn look(fs: &FsRoot, config: &InventoryConfig) -> Look {
 }
 
 /// Finds and compiles the plugins; what is wrong with one of them is logged and ends nothing.
-pub(super) async fn load_plugins(config: &Config, sources: Sources) -> Result<Arc<Plugins>, AppError> {
-    let options = PluginsOptions::new(config.plugins.dirs.clone(), config.plugins.grants.clone());
+pub(super) async fn load_plugins(config: &Config, key: &AuditKey, sources: Sources) -> Result<Arc<Plugins>, AppError> {
+    let options = PluginsOptions {
+        cache: Some((config.agent.cache_dir.clone(), CacheKey::new(key.derive("plugin-cache")))),
+        marks: Some(config.agent.data_dir.clone()),
+        ..PluginsOptions::new(config.plugins.dirs.clone(), config.plugins.grants.clone())
+    };
     let loading = tokio::task::spawn_blocking(move || Plugins::load(&options, sources));
     let loaded = loading.await.map_err(|_| AppError::Plugins("loading the plugins panicked".to_owned()))?;
     let (plugins, problems) = loaded.map_err(|error| AppError::Plugins(Chain(&error).to_string()))?;

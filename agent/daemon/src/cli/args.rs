@@ -110,6 +110,12 @@ pub(super) enum Command {
     /// Plugins of the agent, and components in files
     #[command(subcommand)]
     Plugin(Plugin),
+    /// Compile the component on the standard input, as a child of the agent
+    #[command(hide = true)]
+    CompilePlugin(CompilePlugin),
+    /// Keep how the agent ended, from systemd's $SERVICE_RESULT, $EXIT_CODE and $EXIT_STATUS
+    #[command(hide = true)]
+    RecordEnd,
     /// How good the stored data are, and where a finding comes from
     #[command(subcommand)]
     Data(Data),
@@ -559,6 +565,16 @@ pub(super) enum Plugin {
     },
     /// Play a plugin's cases in the real host, in the worlds that they describe: 0 all passed, 1 not. Needs no agent
     Test(PluginTest),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CompilePlugin {
+    /// CPU time that it may take
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) cpu_seconds: u64,
+    /// Address space that it may take
+    #[arg(long, value_name = "BYTES")]
+    pub(super) memory_bytes: u64,
 }
 
 #[derive(Debug, Args)]

@@ -9,6 +9,7 @@ use holdfast_plugin_host::{
 };
 use tokio::time::timeout;
 
+use super::health::Failed;
 use super::{Entry, Plugins, held};
 use crate::store::PluginStateWrite;
 
@@ -108,14 +109,15 @@ impl Plugins {
         self.call(plugin, run, at, ask).await.map(|(verdict, _)| verdict)
     }
 
-    fn entry(&self, id: &str) -> Result<(&Entry, Plugin), PluginError> {
-        let entry = self.entries.get(id).ok_or_else(|| PluginError::Unknown(id.to_owned()))?;
+    fn entry(&self, id: &str) -> Result<(Arc<Entry>, Plugin), PluginError> {
+        let entry = self.entries().get(id).cloned().ok_or_else(|| PluginError::Unknown(id.to_owned()))?;
         let plugin = match &entry.plugin {
             Ok(plugin) if plugin.grant().is_some() => plugin.clone(),
             Ok(_) => return Err(PluginError::NotGranted(id.to_owned())),
             Err(why) => return Err(PluginError::Refused { id: id.to_owned(), why: why.clone() }),
         };
-        match held(&entry.health).rests(self.clock.monotonic()) {
+        let rests = held(&entry.book).rests(self.clock.monotonic());
+        match rests {
             Some(why) => Err(PluginError::Quarantined { id: id.to_owned(), why }),
             None => Ok((entry, plugin)),
         }
@@ -133,24 +135,28 @@ impl Plugins {
         let Ok(Ok(turn)) = timeout(after, Arc::clone(&entry.turn).acquire_owned()).await else {
             return Err(PluginError::Busy(id.to_owned()));
         };
+        // While it waited, the call before it may have benched the plugin, or another component may have come in its place.
+        let (entry, plugin) = self.entry(id)?;
         let ident =
             PluginIdent { name_version: format!("{} {}", plugin.id(), plugin.version()), digest: entry.digest.clone() };
         let (run, world) = (Run { id: run, host_id: self.host_id.clone(), at }, self.world());
         let run_id = run.id.clone();
+        let marks = self.marks.clone();
         let thread = tokio::task::spawn_blocking(move || {
             // A call that hangs keeps its turn, and with it only its own plugin.
             let _turn = turn;
+            let _mark = marks.as_ref().map(|marks| marks.begin(plugin.id(), plugin.digest()));
             ask(&plugin, &run, &world)
         });
         let call = match timeout(after, thread).await {
             Ok(Ok(call)) => call,
-            Ok(Err(_)) => return Err(self.lost(entry, PluginError::Panicked(id.to_owned()))),
-            Err(_) => return Err(self.lost(entry, PluginError::Stuck { id: id.to_owned(), after })),
+            Ok(Err(_)) => return Err(self.lost(&entry, PluginError::Panicked(id.to_owned()))),
+            Err(_) => return Err(self.lost(&entry, PluginError::Stuck { id: id.to_owned(), after })),
         };
         write_log(id, &run_id, &call.log, call.cost.log_lines_dropped);
-        let error = call.result.as_ref().err().map(|error| (error.to_string(), error.is_misbehaviour()));
-        let (now, cost) = (self.clock.monotonic(), call.cost);
-        held(&entry.health).ended(now, Some(cost.elapsed), cost.memory_peak_bytes, error);
+        let failed = |error: &CallError| Failed { text: error.to_string(), misbehaved: error.is_misbehaviour() };
+        let failed = call.result.as_ref().err().map(failed);
+        held(&entry.book).ended(self.now(), Some(call.cost), failed);
         let value = call.result.map_err(|source| PluginError::Call { id: id.to_owned(), source })?;
         self.keep(id, call.state);
         Ok((value, ident))
@@ -158,7 +164,8 @@ impl Plugins {
 
     /// A call that gave nothing back counts as a failure.
     fn lost(&self, entry: &Entry, error: PluginError) -> PluginError {
-        held(&entry.health).ended(self.clock.monotonic(), None, 0, Some((error.to_string(), true)));
+        let failed = Failed { text: error.to_string(), misbehaved: true };
+        held(&entry.book).ended(self.now(), None, Some(failed));
         error
     }
 

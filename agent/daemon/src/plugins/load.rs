@@ -1,80 +1,93 @@
-//! Finding and loading: every `*.wasm` of the plugin directories, with its grant from `plugins.d`.
+//! Finding plugins: every `*.wasm` of the plugin directories, at the start and again whenever something changes.
 //!
-//! A component that is refused costs itself: it is listed with the reason, and the others load. Compiling goes in parallel.
+//! A component that is refused costs itself: it is listed with the reason, and the others load. At a later look what is unchanged stays as it is,
+//! what is new takes the old one's place between two calls, and what is new and refused leaves the old one running.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use holdfast_core::model::plan::hex;
-use holdfast_plugin_host::{
-    COMPONENT_BYTES_MAX, Grant, HostError, HostOptions, Limits, Plugin, PluginHost, manifest_of,
-};
-use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
+use holdfast_plugin_host::HostError;
 
+use super::accepted::{self, AcceptedAll};
+use super::health::{Kept, Now};
+use super::loader::{Loaded, Loader, acceptance};
+use super::marks::Marks;
+use super::options::{PluginProblem, PluginsOptions};
 use super::world::{HostWorld, Sources};
-use super::{Entry, Plugins, held};
-use crate::host::read_trusted;
+use super::{Entries, HEALTH, Plugins, held};
+use crate::store::PluginStateWrite;
 use crate::telemetry::Chain;
 
 /// Components that are looked at; more are a mistake.
 const PLUGINS_MAX: usize = 64;
-/// A grant is a page.
-const GRANT_BYTES_MAX: u64 = 64 * 1024;
-/// Components that are compiled at the same time.
-const COMPILING_MAX: usize = 4;
-
-/// Where plugins and grants lie.
-#[derive(Debug, Clone)]
-pub struct PluginsOptions {
-    /// Directories of components; one that does not exist holds none.
-    pub dirs: Vec<PathBuf>,
-    /// The directory of grants, `plugins.d`.
-    pub grants: PathBuf,
-    /// Bounds of every call.
-    pub limits: Limits,
-}
-
-/// Something about a plugin or a grant that an operator should know; the agent runs without it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PluginProblem {
-    /// The file.
-    pub file: PathBuf,
-    /// What is wrong.
-    pub message: String,
-}
-
-impl std::fmt::Display for PluginProblem {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.file.display(), self.message)
-    }
-}
+/// Components that are loaded at the same time: each may have a child that compiles, which takes a good part of the agent's memory.
+const LOADING_MAX: usize = 2;
 
 impl Plugins {
-    /// Finds, checks and compiles. Blocks for as long as compiling takes: call it on a blocking thread.
+    /// Finds and loads. Blocks for as long as compiling takes: call it on a blocking thread.
+    ///
+    /// Errors: there is no WebAssembly on this host.
     pub fn load(options: &PluginsOptions, sources: Sources) -> Result<(Self, Vec<PluginProblem>), HostError> {
-        let host = PluginHost::new(HostOptions { limits: options.limits.clone() })?;
+        let loader = Loader::new(options.clone())?;
+        let (marks, suspects) = match &options.marks {
+            Some(dir) => match Marks::open(dir, &boot_id()) {
+                Ok((marks, suspects)) => (Some(Arc::new(marks)), suspects),
+                Err(error) => {
+                    tracing::warn!(%error, "Plugins' calls leave no mark: after a crash nobody is suspected.");
+                    (None, Vec::new())
+                }
+            },
+            None => (None, Vec::new()),
+        };
+        let clock = Arc::clone(&sources.clock);
+        let host_id = sources.host_id.clone();
+        let kept = |owner: &str| {
+            sources.state.plugin_state(owner).unwrap_or_else(|error| {
+                tracing::warn!(error = %Chain(&error), "What was kept about plugins cannot be read.");
+                BTreeMap::new()
+            })
+        };
+        let accepted: AcceptedAll = accepted::read(&kept(accepted::OWNER));
+        let healths: BTreeMap<String, Kept> = accepted::read(&kept(HEALTH));
+        let plugins = Self {
+            loader,
+            entries: RwLock::default(),
+            accepted: Mutex::new(accepted),
+            looking: Mutex::default(),
+            marks,
+            world: Arc::new(HostWorld::new(sources)),
+            clock,
+            host_id,
+            unwritten: Mutex::default(),
+        };
+        let problems = plugins.look();
+        let now = plugins.now();
+        for entry in plugins.entries().values() {
+            if let Some(kept) = healths.get(&entry.id).filter(|kept| kept.digest == entry.digest) {
+                held(&entry.book).restore(kept.circuit.clone(), now);
+            }
+            for suspect in suspects.iter().filter(|it| it.plugin == entry.id && it.digest == entry.digest) {
+                let benched = held(&entry.book).suspect(now, suspect.sure, &suspect.how);
+                let (plugin, how) = (&entry.id, &suspect.how);
+                tracing::warn!(plugin, how, benched, "The agent ended during a plugin's call.");
+            }
+        }
+        Ok((plugins, problems))
+    }
+
+    /// Looks at the directories again. What is wrong comes back; what runs and is not replaced goes on. Blocks as [`Plugins::load`] does.
+    pub fn look(&self) -> Vec<PluginProblem> {
+        // Two looks at the same time would compile the same things.
+        let _one = held(&self.looking);
+        let options = &self.loader.options;
         let mut problems = Vec::new();
         let files = components(&options.dirs, &mut problems);
-        let loaded = Mutex::new(Vec::new());
-        let queue = Mutex::new(files.into_iter().enumerate());
-        std::thread::scope(|scope| {
-            for _ in 0..COMPILING_MAX {
-                scope.spawn(|| {
-                    loop {
-                        let Some((number, file)) = held(&queue).next() else { break };
-                        let entry = load_one(&host, &file, &options.grants);
-                        held(&loaded).push((number, file, entry));
-                    }
-                });
-            }
-        });
-        let mut loaded = loaded.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        loaded.sort_by_key(|(number, ..)| *number);
-        let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
-        for (_, file, (entry, message)) in loaded {
-            problems.extend(message.map(|message| PluginProblem { file: file.clone(), message }));
+        let running = self.entries();
+        let accepted = held(&self.accepted).clone();
+        let mut entries: Entries = BTreeMap::new();
+        for (file, Loaded { entry, problem }) in self.load_all(files, &running, &accepted) {
+            problems.extend(problem.map(|message| PluginProblem { file: file.clone(), message }));
             if entries.contains_key(&entry.id) {
                 let message = format!("another component has the id `{}` already; this one is left out", entry.id);
                 problems.push(PluginProblem { file, message });
@@ -83,14 +96,77 @@ impl Plugins {
             entries.insert(entry.id.clone(), entry);
         }
         problems.extend(grants_without_plugin(&options.grants, &entries));
-        let (clock, host_id) = (Arc::clone(&sources.clock), sources.host_id.clone());
-        let world = Arc::new(HostWorld::new(sources));
-        Ok((Self { entries, world, clock, host_id, unwritten: Mutex::default() }, problems))
+        self.loader.tidy(&entries);
+        self.accept(&entries);
+        said(&running, &entries);
+        *self.entries.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(entries);
+        problems
+    }
+
+    fn load_all(&self, files: Vec<PathBuf>, running: &Entries, accepted: &AcceptedAll) -> Vec<(PathBuf, Loaded)> {
+        let loaded = Mutex::new(Vec::new());
+        let queue = Mutex::new(files.into_iter().enumerate());
+        std::thread::scope(|scope| {
+            for _ in 0..LOADING_MAX {
+                scope.spawn(|| {
+                    loop {
+                        let Some((number, file)) = held(&queue).next() else { break };
+                        let one = self.loader.load(&file, running, accepted);
+                        held(&loaded).push((number, file, one));
+                    }
+                });
+            }
+        });
+        let mut loaded = loaded.into_inner().unwrap_or_else(PoisonError::into_inner);
+        loaded.sort_by_key(|(number, ..)| *number);
+        loaded.into_iter().map(|(_, file, one)| (file, one)).collect()
+    }
+
+    /// Remembers what granted plugins ask for, for the upgrades to come.
+    fn accept(&self, entries: &Entries) {
+        let mut accepted = held(&self.accepted);
+        for entry in entries.values() {
+            let Some(now) = acceptance(entry).filter(|now| accepted.get(&entry.id) != Some(now)) else { continue };
+            let value = serde_json::to_vec(&now).ok();
+            held(&self.unwritten).push(PluginStateWrite {
+                plugin: accepted::OWNER.to_owned(),
+                key: entry.id.clone(),
+                value,
+            });
+            accepted.insert(entry.id.clone(), now);
+        }
+    }
+
+    pub(super) fn now(&self) -> Now {
+        Now { wall: self.clock.wall(), mono: self.clock.monotonic() }
+    }
+}
+
+/// This boot, as the kernel calls it; empty where it cannot be read.
+fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
+/// Tells what a look has altered.
+fn said(before: &Entries, now: &Entries) {
+    for (id, entry) in now {
+        let (version, digest) = (&entry.version, &entry.digest);
+        match before.get(id) {
+            Some(old) if old.digest != entry.digest => {
+                tracing::info!(plugin = id, from = old.version, to = version, digest, "Plugin replaced.");
+            }
+            Some(old) if old.grant != entry.grant => tracing::info!(plugin = id, "Plugin has another grant."),
+            None if !before.is_empty() => tracing::info!(plugin = id, version, digest, "Plugin added."),
+            _ => {}
+        }
+    }
+    for id in before.keys().filter(|id| !now.contains_key(*id)) {
+        tracing::info!(plugin = id, "Plugin removed.");
     }
 }
 
 /// The components, directory by directory and by name.
-fn components(dirs: &[PathBuf], problems: &mut Vec<PluginProblem>) -> Vec<PathBuf> {
+pub(super) fn components(dirs: &[PathBuf], problems: &mut Vec<PluginProblem>) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for dir in dirs {
         let listed = match std::fs::read_dir(dir) {
@@ -114,43 +190,8 @@ fn components(dirs: &[PathBuf], problems: &mut Vec<PluginProblem>) -> Vec<PathBu
     files
 }
 
-/// Reads at most `max` bytes of a file.
-fn read(file: &Path, max: u64) -> Result<Vec<u8>, String> {
-    read_trusted(file, max).map_err(|error| match error.kind() {
-        std::io::ErrorKind::FileTooLarge => format!("it is larger than {max} bytes"),
-        _ => format!("it cannot be read: {error}"),
-    })
-}
-
-fn grant_of(grants: &Path, id: &str) -> Result<Option<Grant>, String> {
-    let file = grants.join(format!("{id}.toml"));
-    let text = match read(&file, GRANT_BYTES_MAX) {
-        Ok(bytes) => String::from_utf8(bytes).map_err(|_| format!("{} is not UTF-8", file.display()))?,
-        Err(_) if !file.exists() => return Ok(None),
-        Err(why) => return Err(format!("{}: {why}", file.display())),
-    };
-    Grant::parse(&text).map(Some).map_err(|error| format!("{}: {error}", file.display()))
-}
-
-fn load_one(host: &PluginHost, file: &Path, grants: &Path) -> (Entry, Option<String>) {
-    let mut id = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let (mut version, mut digest) = (String::new(), String::new());
-    let plugin = read(file, COMPONENT_BYTES_MAX as u64).and_then(|bytes| {
-        digest = hex(&Sha256::digest(&bytes));
-        let manifest = manifest_of(&bytes).map_err(|error| Chain(&error).to_string())?;
-        (id, version) = (manifest.id, manifest.version);
-        host.load(&bytes, grant_of(grants, &id)?).map_err(|error| Chain(&error).to_string())
-    });
-    let message = plugin.as_ref().err().cloned();
-    (entry(id, version, digest, plugin), message)
-}
-
-pub(super) fn entry(id: String, version: String, digest: String, plugin: Result<Plugin, String>) -> Entry {
-    Entry { id, version, digest, plugin, health: Mutex::default(), turn: Arc::new(Semaphore::new(1)) }
-}
-
 /// A grant that grants nothing to anybody is most often a mistyped name.
-fn grants_without_plugin(grants: &Path, entries: &BTreeMap<String, Entry>) -> Vec<PluginProblem> {
+fn grants_without_plugin(grants: &Path, entries: &Entries) -> Vec<PluginProblem> {
     let Ok(listed) = std::fs::read_dir(grants) else { return Vec::new() };
     let mut files: Vec<PathBuf> = listed.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
     files.sort();

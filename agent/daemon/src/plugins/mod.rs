@@ -1,18 +1,25 @@
 //! The plugins of this host: found in directories, granted by `plugins.d`, called on blocking threads, benched when they misbehave.
 //!
 //! A plugin is asked for data and gives data; nothing here acts. One call of a plugin at a time; no call outlives its deadline
-//! unnoticed. A plugin without a grant is listed and never called; one that fails three times in a row rests for ten minutes.
+//! unnoticed. A plugin without a grant is listed and never called; one that fails three times in a row rests, longer each time. A
+//! component or a grant that changes is taken up while the agent runs, between two calls. Components are compiled by children.
 
+mod accepted;
+mod cache;
 mod calls;
+mod compile;
 mod health;
 mod load;
+mod loader;
+mod marks;
+mod options;
 mod processes;
 mod units;
 mod world;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use holdfast_core::model::{
@@ -22,30 +29,51 @@ use holdfast_plugin_host::{Grant, Plugin, Role, World};
 use tokio::sync::Semaphore;
 
 pub use calls::{PluginError, PluginIdent};
-pub use load::{PluginProblem, PluginsOptions};
+pub use compile::{Compiler, Confinement, compile_from_stdin};
+pub use marks::End;
+pub use options::{Admission, PluginProblem, PluginsOptions};
 pub use units::SystemdUnits;
 pub use world::{NoUnits, Sources, UnitSource};
 
 use crate::host::Clock;
 use crate::status::PluginStatus;
 use crate::store::PluginStateWrite;
-use health::Health;
+use health::{Health, Kept, Now};
+
+/// Whose state plugins' quarantine is in the store; no plugin can have this id.
+const HEALTH: &str = ".health";
+
+/// By id.
+type Entries = BTreeMap<String, Arc<Entry>>;
 
 /// One plugin as it was found.
 struct Entry {
     id: String,
     version: String,
     digest: String,
+    file: PathBuf,
+    /// SHA-256 of its grant's text.
+    grant: Option<String>,
     /// `Err`: why it was not loaded.
     plugin: Result<Plugin, String>,
-    health: Mutex<Health>,
-    /// One call at a time.
+    /// Why something newer was not loaded in its place.
+    refused: Option<String>,
+    /// The name of its compiled form.
+    artifact: Option<String>,
+    /// Goes over to whatever takes its place.
+    book: Arc<Mutex<Health>>,
+    /// One call at a time, of this one and of whatever takes its place.
     turn: Arc<Semaphore>,
 }
 
 /// All plugins of this host. Share it behind an `Arc`.
 pub struct Plugins {
-    entries: BTreeMap<String, Entry>,
+    loader: loader::Loader,
+    entries: RwLock<Arc<Entries>>,
+    accepted: Mutex<accepted::AcceptedAll>,
+    /// Held while directories are looked at.
+    looking: Mutex<()>,
+    marks: Option<Arc<marks::Marks>>,
     world: Arc<world::HostWorld>,
     clock: Arc<dyn Clock>,
     host_id: String,
@@ -55,7 +83,7 @@ pub struct Plugins {
 
 impl std::fmt::Debug for Plugins {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.entries.keys()).finish()
+        f.debug_list().entries(self.entries().keys()).finish()
     }
 }
 
@@ -69,19 +97,38 @@ impl Entry {
         self.plugin.as_ref().ok().filter(|plugin| plugin.grant().is_some())
     }
 
-    fn status(&self, now: Duration) -> PluginStatus {
-        let health = held(&self.health);
+    /// The same once more.
+    fn again(&self) -> Self {
+        Self {
+            id: self.id.clone(),
+            version: self.version.clone(),
+            digest: self.digest.clone(),
+            file: self.file.clone(),
+            grant: self.grant.clone(),
+            plugin: self.plugin.clone(),
+            refused: self.refused.clone(),
+            artifact: self.artifact.clone(),
+            book: Arc::clone(&self.book),
+            turn: Arc::clone(&self.turn),
+        }
+    }
+
+    fn status(&self, now: Now) -> PluginStatus {
+        let health = held(&self.book);
         let (state, reason) = match &self.plugin {
             Err(why) => ("refused", Some(why.clone())),
             Ok(plugin) if plugin.grant().is_none() => {
                 ("not_granted", Some(format!("write plugins.d/{}.toml to say what it may read and propose", self.id)))
             }
-            Ok(_) => match health.rests(now) {
+            Ok(_) => match health.rests(now.mono) {
                 Some(why) => ("quarantined", Some(why)),
+                None if health.is_on_trial(now.mono) => ("on_trial", Some("its next call decides".to_owned())),
                 None => ("ready", None),
             },
         };
         let plugin = self.plugin.as_ref().ok();
+        let last = health.last.as_ref();
+        let us = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
         PluginStatus {
             id: self.id.clone(),
             version: self.version.clone(),
@@ -93,31 +140,45 @@ impl Entry {
             calls: health.calls,
             failures: health.failures,
             last_error: health.last_error.clone(),
-            last_cost_us: health.last_cost.map(|cost| u64::try_from(cost.as_micros()).unwrap_or(u64::MAX)),
-            memory_peak_bytes: (health.memory_peak_bytes > 0).then_some(health.memory_peak_bytes),
+            last_cost_us: last.map(|cost| us(cost.elapsed)),
+            memory_peak_bytes: (health.total.memory_peak_bytes > 0).then_some(health.total.memory_peak_bytes),
+            last_memory_bytes: last.map(|cost| cost.memory_peak_bytes),
+            last_returned_bytes: last.map(|cost| cost.returned_bytes),
+            last_host_calls: last.map(|cost| cost.host_calls),
+            cost_us: us(health.total.elapsed),
+            returned_bytes: health.total.returned_bytes,
+            host_calls: health.total.host_calls,
+            host_calls_denied: health.total.host_calls_denied,
+            quarantines: health.circuit.rests,
+            quarantined_until: health.until(now),
+            update_refused: self.refused.clone(),
         }
     }
 }
 
 impl Plugins {
+    fn entries(&self) -> Arc<Entries> {
+        Arc::clone(&self.entries.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// How each one is doing, by id.
     pub fn list(&self) -> Vec<PluginStatus> {
-        let now = self.clock.monotonic();
-        self.entries.values().map(|entry| entry.status(now)).collect()
+        let now = self.now();
+        self.entries().values().map(|entry| entry.status(now)).collect()
     }
 
     /// Checks that run by themselves, and how often.
     pub fn scheduled(&self) -> Vec<(String, Duration)> {
-        let due = |entry: &Entry| {
+        let due = |entry: &Arc<Entry>| {
             let plugin = entry.ready().filter(|plugin| plugin.roles().contains(&Role::Check))?;
             Some((entry.id.clone(), plugin.manifest().schedule?.0))
         };
-        self.entries.values().filter_map(due).collect()
+        self.entries().values().filter_map(due).collect()
     }
 
     /// What the operator gave; `None`: no such plugin, or none granted.
     pub fn grant(&self, id: &str) -> Option<Grant> {
-        self.entries.get(id)?.ready()?.grant().cloned()
+        self.entries().get(id)?.ready()?.grant().cloned()
     }
 
     /// Plugins that want to be asked about findings of this kind.
@@ -126,33 +187,57 @@ impl Plugins {
             Some(start) => kind.starts_with(start),
             None => kind == pattern,
         };
-        let subscribed = |entry: &&Entry| entry.ready().is_some_and(|p| p.manifest().subscriptions.iter().any(wants));
-        self.entries.values().filter(subscribed).map(|entry| entry.id.clone()).collect()
+        let subscribed =
+            |entry: &&Arc<Entry>| entry.ready().is_some_and(|p| p.manifest().subscriptions.iter().any(wants));
+        self.entries().values().filter(subscribed).map(|entry| entry.id.clone()).collect()
     }
 
     /// Checks whose granted roots hold this path.
     pub fn checks_of_path(&self, path: &str) -> Vec<String> {
         let holds = |root: &String| std::path::Path::new(path).starts_with(root);
-        let reads = |entry: &&Entry| {
+        let reads = |entry: &&Arc<Entry>| {
             entry.ready().is_some_and(|plugin| {
                 plugin.roles().contains(&Role::Check)
                     && plugin.grant().is_some_and(|grant| grant.read.files.iter().any(holds))
             })
         };
-        self.entries.values().filter(reads).map(|entry| entry.id.clone()).collect()
+        self.entries().values().filter(reads).map(|entry| entry.id.clone()).collect()
     }
 
     /// What calls that ended well left to be kept; the caller makes it durable. Later calls see it already.
+    /// With it comes what the agent itself keeps about plugins.
     pub fn take_state(&self) -> Vec<PluginStateWrite> {
-        std::mem::take(&mut held(&self.unwritten))
+        let mut writes = std::mem::take(&mut *held(&self.unwritten));
+        for entry in self.entries().values() {
+            let Some(circuit) = held(&entry.book).take_unkept() else { continue };
+            let value = serde_json::to_vec(&Kept { digest: entry.digest.clone(), circuit }).ok();
+            writes.push(PluginStateWrite { plugin: HEALTH.to_owned(), key: entry.id.clone(), value });
+        }
+        writes
+    }
+
+    /// The operator says that a benched plugin may be called again. Answers whether it was benched; `None`: there is no such plugin.
+    pub fn lift(&self, id: &str) -> Option<bool> {
+        let entries = self.entries();
+        let entry = entries.get(id)?;
+        let was = held(&entry.book).lift(self.clock.monotonic());
+        tracing::info!(plugin = id, was_quarantined = was, "A person lifted a plugin's quarantine.");
+        Some(was)
+    }
+
+    /// The agent ends because it was told to: calls under way are no suspects of it.
+    pub fn ending(&self) {
+        if let Some(marks) = &self.marks {
+            marks.end();
+        }
     }
 
     /// One detection a loaded plugin: whether it is benched. For the engine's lifecycle of findings.
     pub fn detections(&self, at: Timestamp) -> Vec<Detection> {
-        let now = self.clock.monotonic();
-        let one = |entry: &Entry| {
-            let health = held(&entry.health);
-            let rests = health.rests(now);
+        let now = self.now();
+        let one = |entry: &Arc<Entry>| {
+            let health = held(&entry.book);
+            let rests = health.rests(now.mono);
             let last = health.last_error.clone().unwrap_or_default();
             Detection {
                 kind: "plugin.quarantined".to_owned(),
@@ -168,25 +253,19 @@ impl Plugins {
                 confidence: Confidence::CERTAIN,
                 method: Method { name: "plugin_quarantine".to_owned(), version: 1 },
                 evidence: vec![
-                    Evidence::new("plugin.failures_in_a_row", u64::from(health.in_a_row)),
+                    Evidence::new("plugin.failures_in_a_row", u64::from(health.circuit.in_a_row)),
+                    Evidence::new("plugin.quarantines", u64::from(health.circuit.rests)),
                     Evidence::new("plugin.last_error", last),
                 ],
                 began_at: at,
                 cause: None,
             }
         };
-        self.entries.values().filter(|entry| entry.ready().is_some()).map(one).collect()
+        self.entries().values().filter(|entry| entry.ready().is_some()).map(one).collect()
     }
 
     fn world(&self) -> Arc<dyn World> {
         Arc::clone(&self.world) as Arc<dyn World>
-    }
-}
-
-impl PluginsOptions {
-    /// These directories and grants, with the usual limits.
-    pub fn new(dirs: Vec<PathBuf>, grants: PathBuf) -> Self {
-        Self { dirs, grants, limits: holdfast_plugin_host::Limits::default() }
     }
 }
 

@@ -39,6 +39,10 @@ counters! {
     CollectorFailures => "holdfast.collector.failures",
     /// Calls of a plugin that failed.
     PluginFailures => "holdfast.plugin.failures",
+    /// Components that were compiled because the cache held nothing usable.
+    PluginCompilations => "holdfast.plugin.compilations",
+    /// Compiled plugins in the cache that were damaged, altered or not this agent's own, and were not used.
+    PluginCacheRejected => "holdfast.plugin.cache.rejected",
     /// Steps of a plan that failed or were refused.
     StepFailures => "holdfast.step.failures",
     /// Requests of an exporter that failed and are tried again.
@@ -108,6 +112,37 @@ impl Event for PluginFailed<'_> {
     fn emit(&self) {
         Counter::PluginFailures.add(1);
         tracing::warn!(plugin = self.plugin, call = self.call, error = %Chain(self.error), "Plugin failed.");
+    }
+}
+
+/// A component is compiled: the cache held nothing usable.
+#[derive(Debug)]
+pub struct PluginCompiled<'e> {
+    /// The component's file.
+    pub file: &'e Path,
+}
+
+impl Event for PluginCompiled<'_> {
+    fn emit(&self) {
+        Counter::PluginCompilations.add(1);
+        tracing::debug!(file = %self.file.display(), "Plugin is compiled.");
+    }
+}
+
+/// A compiled plugin in the cache is not used.
+#[derive(Debug)]
+pub struct PluginCacheRejected<'e> {
+    /// The component's file.
+    pub file: &'e Path,
+    /// What is wrong with what was compiled before.
+    pub error: &'e str,
+}
+
+impl Event for PluginCacheRejected<'_> {
+    fn emit(&self) {
+        Counter::PluginCacheRejected.add(1);
+        let file = self.file.display();
+        tracing::warn!(%file, error = self.error, "Compiled plugin in the cache is not used, and compiled again.");
     }
 }
 

@@ -8,6 +8,7 @@ mod config;
 mod data;
 mod deploy;
 mod docs;
+mod inner;
 mod lists;
 mod metrics;
 mod pipeline;
@@ -82,6 +83,8 @@ pub(super) fn run(cli: Cli, out: Out) -> Outcome {
         Command::Gate(args) => pipeline::gate(it, args),
         Command::Exec(args) => Ok(pipeline::exec(it, args)),
         Command::Plugin(command) => plugin::run(it, command),
+        Command::CompilePlugin(args) => inner::compile_plugin(&args),
+        Command::RecordEnd => inner::record_end(it),
         Command::Data(command) => data::run(it, command),
         Command::Audit(command) => audit::run(it, command),
         Command::Config(command) => config::run(it, command),

@@ -25,15 +25,28 @@ pub(in super::super) fn list(it: &PluginsDocument, look: Look) -> String {
 }
 
 pub(super) fn table(plugins: &[PluginStatus], look: Look) -> String {
-    let mut table =
-        Table::new(&["ID", "VERSION", "MODE", "ROLES", ">CALLS", ">FAILED", ">LAST COST", ">PEAK MEMORY", "STATE"]);
+    let mut table = Table::new(&[
+        "ID",
+        "VERSION",
+        "MODE",
+        "ROLES",
+        ">CALLS",
+        ">FAILED",
+        ">LAST COST",
+        ">READ",
+        ">HOST CALLS",
+        ">PEAK MEMORY",
+        "STATE",
+    ]);
     for it in plugins {
         let state = match it.state.as_str() {
             "ready" => paint(Ink::Green, "ready"),
             "not_granted" => dim("not granted"),
+            "on_trial" => paint(Ink::Yellow, "on trial"),
             other => paint(Ink::Red, &other.replace('_', " ")),
         };
         let why = it.reason.as_ref().or(it.last_error.as_ref()).map(|r| format!(": {r}")).unwrap_or_default();
+        let newer = it.update_refused.as_ref().map(|r| format!("; what is newer was refused: {r}")).unwrap_or_default();
         table.row(vec![
             it.id.clone(),
             it.version.clone(),
@@ -42,8 +55,10 @@ pub(super) fn table(plugins: &[PluginStatus], look: Look) -> String {
             it.calls.to_string(),
             it.failures.to_string(),
             it.last_cost_us.map_or_else(|| "-".to_owned(), |us| span(Duration::from_micros(us))),
+            it.last_returned_bytes.map_or_else(|| "-".to_owned(), human_bytes),
+            it.last_host_calls.map_or_else(|| "-".to_owned(), |calls| calls.to_string()),
             it.memory_peak_bytes.map_or_else(|| "-".to_owned(), human_bytes),
-            format!("{state}{why}"),
+            format!("{state}{why}{newer}"),
         ]);
     }
     table.render(look.columns)

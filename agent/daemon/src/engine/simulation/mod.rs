@@ -61,6 +61,16 @@ impl PluginView for Granted {
             last_error: None,
             last_cost_us: None,
             memory_peak_bytes: None,
+            last_memory_bytes: None,
+            last_returned_bytes: None,
+            last_host_calls: None,
+            cost_us: 0,
+            returned_bytes: 0,
+            host_calls: 0,
+            host_calls_denied: 0,
+            quarantines: 0,
+            quarantined_until: None,
+            update_refused: None,
         }]
     }
 }

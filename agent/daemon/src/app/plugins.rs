@@ -1,0 +1,70 @@
+//! What keeps plugins going: their schedules, and a look whether their files have changed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use holdfast_core::model::IdSource;
+use tokio::sync::watch;
+
+use crate::event_loop::{Event, Events};
+use crate::host::{Clock, OsRandom};
+use crate::plugins::{PluginProblem, Plugins, Schedule};
+
+/// How exactly a schedule is kept.
+const TICK: Duration = Duration::from_secs(1);
+/// Time between two looks at the files; what is new must stay the same for one more, so that a copy under way is not taken for damaged.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Says what is wrong with plugins and grants.
+pub(super) fn complain(problems: &[PluginProblem]) {
+    for problem in problems {
+        tracing::warn!(file = %problem.file.display(), error = problem.message, "Plugin problem.");
+    }
+}
+
+/// Starts both; they end with the agent.
+pub(super) fn start(plugins: &Arc<Plugins>, clock: &Arc<dyn Clock>, events: Events, stopping: &watch::Receiver<bool>) {
+    tokio::spawn(checks(Arc::clone(plugins), Arc::clone(clock), events, stopping.clone()));
+    tokio::spawn(changes(Arc::clone(plugins), stopping.clone()));
+}
+
+/// Checks when they are due; a busy loop skips one.
+async fn checks(plugins: Arc<Plugins>, clock: Arc<dyn Clock>, events: Events, mut stopping: watch::Receiver<bool>) {
+    let (mut schedule, mut random) = (Schedule::default(), OsRandom::default());
+    let mut share = move || {
+        let [a, b, ..] = random.random();
+        f64::from(u16::from_be_bytes([a, b])) / f64::from(u16::MAX)
+    };
+    while !ends(TICK, &mut stopping).await {
+        for plugin in schedule.due(clock.monotonic(), &plugins.scheduled(), &mut share) {
+            events.offer(Event::CheckDue(plugin));
+        }
+    }
+}
+
+/// Takes up components and grants that were added, replaced or removed.
+async fn changes(plugins: Arc<Plugins>, mut stopping: watch::Receiver<bool>) {
+    let (mut taken, mut seen) = (plugins.files(), None);
+    while !ends(LOOK, &mut stopping).await {
+        let now = plugins.files();
+        if now == taken {
+            seen = None;
+        } else if seen.as_ref() == Some(&now) {
+            let looking = Arc::clone(&plugins);
+            match tokio::task::spawn_blocking(move || looking.look()).await {
+                Ok(problems) => complain(&problems),
+                Err(_) => tracing::error!("Looking for changed plugins panicked."),
+            }
+            (taken, seen) = (now, None);
+        } else {
+            seen = Some(now);
+        }
+    }
+}
+
+async fn ends(after: Duration, stopping: &mut watch::Receiver<bool>) -> bool {
+    tokio::select! {
+        () = tokio::time::sleep(after) => false,
+        _ = stopping.wait_for(|stop| *stop) => true,
+    }
+}

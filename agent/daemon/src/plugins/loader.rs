@@ -1,0 +1,210 @@
+//! One component from its file to a plugin that can be called: read once, admitted, granted, mapped from the cache or compiled.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use holdfast_core::model::plan::hex;
+use holdfast_plugin_host::{
+    Artifact, COMPONENT_BYTES_MAX, CacheKey, Grant, HostError, HostOptions, LoadError, Manifest, Plugin, PluginHost,
+    SEAL_BYTES, manifest_of,
+};
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+
+use super::accepted::{Accepted, AcceptedAll};
+use super::cache::{Cache, Rejected};
+use super::options::PluginsOptions;
+use super::{Entries, Entry};
+use crate::host::read_trusted;
+use crate::telemetry::events::{PluginCacheRejected, PluginCompiled};
+use crate::telemetry::{Chain, Event};
+
+/// A grant is a page.
+const GRANT_BYTES_MAX: u64 = 64 * 1024;
+
+/// What turns files into plugins.
+pub(super) struct Loader {
+    host: PluginHost,
+    pub(super) options: PluginsOptions,
+    cache: Option<Cache>,
+    key: CacheKey,
+}
+
+/// What became of one file.
+pub(super) struct Loaded {
+    pub(super) entry: Arc<Entry>,
+    /// What an operator should know.
+    pub(super) problem: Option<String>,
+}
+
+/// What is known of a component before it is loaded, as far as it could be read.
+struct Found {
+    id: String,
+    version: String,
+    digest: String,
+    grant: Option<String>,
+}
+
+impl Loader {
+    pub(super) fn new(options: PluginsOptions) -> Result<Self, HostError> {
+        let host = PluginHost::new(HostOptions { limits: options.limits.clone() })?;
+        let cache = options.cache.as_ref().and_then(|(dir, _)| match Cache::open(dir) {
+            Ok(cache) => Some(cache),
+            Err(error) => {
+                tracing::warn!(dir = %dir.display(), %error, "Compiled plugins are not kept.");
+                None
+            }
+        });
+        // Without a cache what a child compiles still comes back sealed, with a key that nobody else has.
+        let key = options.cache.as_ref().map_or_else(|| CacheKey::new(random()), |(_, key)| key.clone());
+        Ok(Self { host, options, cache, key })
+    }
+
+    /// Loads what lies in this file. What runs already and is unchanged stays as it is; when something newer is refused, what runs goes on.
+    pub(super) fn load(&self, file: &Path, running: &Entries, accepted: &AcceptedAll) -> Loaded {
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let mut found = Found { id: stem, version: String::new(), digest: String::new(), grant: None };
+        let plugin = self.plugin(file, running, accepted, &mut found);
+        let old = running.get(&found.id).or_else(|| running.values().find(|entry| entry.file == file));
+        match (plugin, old) {
+            (Ok(None), Some(old)) => Loaded { entry: Arc::clone(old), problem: None },
+            (Err(why), Some(old)) if old.ready().is_some() => {
+                let problem = format!("{why}; {} {} goes on", old.id, old.version);
+                let entry = Arc::new(Entry { refused: Some(why), ..old.again() });
+                Loaded { entry, problem: Some(problem) }
+            }
+            (plugin, old) => {
+                let plugin = plugin.and_then(|plugin| plugin.ok_or_else(|| "it has gone meanwhile".to_owned()));
+                let problem = plugin.as_ref().err().cloned();
+                let artifact = plugin.as_ref().ok().map(|(_, name)| name.clone());
+                let Found { id, version, digest, grant } = found;
+                let old = old.filter(|old| old.id == id);
+                let (book, turn) = old.map_or_else(
+                    || (Arc::default(), Arc::new(Semaphore::new(1))),
+                    |old| (Arc::clone(&old.book), Arc::clone(&old.turn)),
+                );
+                if old.is_some_and(|old| old.digest != digest) {
+                    super::held(&book).begin_anew();
+                }
+                let plugin = plugin.map(|(plugin, _)| plugin);
+                let file = file.to_owned();
+                let entry = Entry { id, version, digest, file, grant, plugin, refused: None, artifact, book, turn };
+                Loaded { entry: Arc::new(entry), problem }
+            }
+        }
+    }
+
+    /// `None`: it is the one that runs.
+    fn plugin(
+        &self,
+        file: &Path,
+        running: &Entries,
+        accepted: &AcceptedAll,
+        found: &mut Found,
+    ) -> Result<Option<(Plugin, String)>, String> {
+        let bytes = read(file, COMPONENT_BYTES_MAX as u64)?;
+        found.digest = hex(&Sha256::digest(&bytes));
+        let manifest = manifest_of(&bytes).map_err(|error| Chain(&error).to_string())?;
+        (found.id, found.version) = (manifest.id.clone(), manifest.version.clone());
+        let text = grant_text(&self.options.grants, &manifest.id)?;
+        found.grant = text.as_ref().map(|text| hex(&Sha256::digest(text.as_bytes())));
+        let old = running.get(&manifest.id).filter(|old| old.digest == found.digest && old.file == file);
+        if old.is_some_and(|old| old.grant == found.grant && old.plugin.is_ok() && old.refused.is_none()) {
+            return Ok(None);
+        }
+        if let Some(admission) = &self.options.admission {
+            admission.admit(file, &bytes)?;
+        }
+        let grant = text.map(|text| self.grant(&manifest, &text, accepted)).transpose()?;
+        let artifact = self.host.artifact(&bytes, &self.key);
+        let plugin = match old.and_then(|old| old.plugin.as_ref().ok()) {
+            Some(same) => same.granted(grant).map_err(|error| Chain(&error).to_string())?,
+            None => self.mapped(file, &bytes, &artifact, grant)?,
+        };
+        Ok(Some((plugin, artifact.name)))
+    }
+
+    fn grant(&self, manifest: &Manifest, text: &str, accepted: &AcceptedAll) -> Result<Grant, String> {
+        let file = self.options.grants.join(format!("{}.toml", manifest.id));
+        let wider = accepted.get(&manifest.id).map_or_else(Vec::new, |before| before.widened_by(manifest, text));
+        if !wider.is_empty() {
+            return Err(format!(
+                "version {} asks for more than was granted before ({}); review it, and alter {} to say yes: a changed `digest` or a \
+                 comment is enough",
+                manifest.version,
+                wider.join(", "),
+                file.display()
+            ));
+        }
+        Grant::parse(text).map_err(|error| format!("{}: {error}", file.display()))
+    }
+
+    /// From the cache, or compiled now and put there.
+    fn mapped(&self, file: &Path, bytes: &[u8], artifact: &Artifact, grant: Option<Grant>) -> Result<Plugin, String> {
+        let load = |sealed: &[u8]| self.host.load_sealed(bytes, sealed, artifact, grant.clone());
+        let kept = match self.cache.as_ref().map(|cache| cache.read(&artifact.name)) {
+            Some(Ok(kept)) => kept,
+            Some(Err(Rejected(why))) => {
+                PluginCacheRejected { file, error: &why }.emit();
+                None
+            }
+            None => None,
+        };
+        if let Some(sealed) = kept {
+            match load(&sealed) {
+                Err(LoadError::Sealed(error)) => PluginCacheRejected { file, error: &error.to_string() }.emit(),
+                other => return other.map_err(|error| Chain(&error).to_string()),
+            }
+        }
+        PluginCompiled { file }.emit();
+        let sealed = self.options.compiler.compile(bytes, artifact)?;
+        let plugin = load(&sealed).map_err(|error| Chain(&error).to_string());
+        if let Some(cache) = &self.cache
+            && let Err(error) = cache.write(&artifact.name, &sealed)
+        {
+            tracing::warn!(file = %file.display(), %error, "A compiled plugin is not kept.");
+        }
+        plugin
+    }
+
+    /// Removes compiled forms that nobody uses any more.
+    pub(super) fn tidy(&self, entries: &Entries) {
+        let Some(cache) = &self.cache else { return };
+        let used = entries.values().filter_map(|entry| entry.artifact.clone()).collect();
+        match cache.keep_only(&used) {
+            Ok(0) => {}
+            Ok(removed) => tracing::debug!(removed, "Compiled plugins that nobody uses were removed."),
+            Err(error) => tracing::warn!(%error, "Compiled plugins that nobody uses are left."),
+        }
+    }
+}
+
+/// What is remembered of what a granted plugin asks for.
+pub(super) fn acceptance(entry: &Entry) -> Option<Accepted> {
+    let manifest = entry.ready()?.manifest();
+    Some(Accepted { wants: manifest.wants.clone(), proposes: manifest.proposes.clone(), grant: entry.grant.clone()? })
+}
+
+fn random() -> [u8; SEAL_BYTES] {
+    let mut bytes = [0; SEAL_BYTES];
+    // Nothing is read from a disk with this key, so one that could be guessed would do no harm.
+    let _ = getrandom::fill(&mut bytes);
+    bytes
+}
+
+/// Reads at most `max` bytes of a file.
+fn read(file: &Path, max: u64) -> Result<Vec<u8>, String> {
+    read_trusted(file, max).map_err(|error| match error.kind() {
+        std::io::ErrorKind::FileTooLarge => format!("it is larger than {max} bytes"),
+        _ => format!("it cannot be read: {error}"),
+    })
+}
+
+fn grant_text(grants: &Path, id: &str) -> Result<Option<String>, String> {
+    let file: PathBuf = grants.join(format!("{id}.toml"));
+    match read(&file, GRANT_BYTES_MAX) {
+        Ok(bytes) => String::from_utf8(bytes).map(Some).map_err(|_| format!("{} is not UTF-8", file.display())),
+        Err(_) if !file.exists() => Ok(None),
+        Err(why) => Err(format!("{}: {why}", file.display())),
+    }
+}

@@ -1,0 +1,63 @@
+//! Where plugins lie, and what they are loaded with.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use holdfast_plugin_host::{CacheKey, Limits};
+
+use super::compile::Compiler;
+
+/// Where plugins and grants lie, who compiles, and what is remembered beside the databases.
+#[derive(Debug, Clone)]
+pub struct PluginsOptions {
+    /// Directories of components; one that does not exist holds none.
+    pub dirs: Vec<PathBuf>,
+    /// The directory of grants, `plugins.d`.
+    pub grants: PathBuf,
+    /// Bounds of every call.
+    pub limits: Limits,
+    /// Who compiles.
+    pub compiler: Compiler,
+    /// Where compiled plugins are kept, and what they are sealed with; `None`: each start compiles again.
+    pub cache: Option<(PathBuf, CacheKey)>,
+    /// Who may refuse a component before anything of it is compiled; `None`: whatever lies in the directories is admitted.
+    pub admission: Option<Arc<dyn Admission>>,
+    /// The agent's data directory, which holds the marks of calls under way; `None`: calls leave no mark.
+    pub marks: Option<PathBuf>,
+}
+
+/// Looks at a component before it is used: its signature, its digest.
+pub trait Admission: std::fmt::Debug + Send + Sync {
+    /// Says why this file is not loaded, in one sentence for the operator.
+    fn admit(&self, file: &Path, component: &[u8]) -> Result<(), String>;
+}
+
+impl PluginsOptions {
+    /// These directories and grants with the usual limits, compiled in a child, without a cache.
+    pub fn new(dirs: Vec<PathBuf>, grants: PathBuf) -> Self {
+        Self {
+            dirs,
+            grants,
+            limits: Limits::default(),
+            compiler: Compiler::child(),
+            cache: None,
+            admission: None,
+            marks: None,
+        }
+    }
+}
+
+/// Something about a plugin or a grant that an operator should know; the agent runs without it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginProblem {
+    /// The file.
+    pub file: PathBuf,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl std::fmt::Display for PluginProblem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.file.display(), self.message)
+    }
+}
