@@ -90,6 +90,15 @@ pub struct PluginAnswer {
     pub elapsed_us: u64,
 }
 
+/// Answer to `LiftQuarantine`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuarantineLifted {
+    /// The plugin's id.
+    pub plugin: String,
+    /// Whether it was quarantined.
+    pub was_quarantined: bool,
+}
+
 /// Answer to `RecordStep`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepRecorded {

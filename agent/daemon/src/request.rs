@@ -161,6 +161,13 @@ pub enum Request {
         /// The plugin's id.
         plugin: String,
     },
+    /// End a plugin's quarantine: its past is forgotten, and it is called again.
+    LiftQuarantine {
+        /// The plugin's id.
+        plugin: String,
+        /// Why.
+        reason: String,
+    },
     /// A pipeline step's measurements, to be stored with that step's history.
     RecordStep(StepMeasurement),
     /// Forget telemetry about a subject, for good: samples of series and changes that have these attributes, and changes
@@ -193,6 +200,7 @@ impl Request {
             Self::Approve { .. } | Self::Reject { .. } | Self::Undo { .. } => Role::Approver,
             Self::Purge { .. }
             | Self::Resume { .. }
+            | Self::LiftQuarantine { .. }
             | Self::BaselineCapture { .. }
             | Self::BaselineAccept { .. }
             | Self::Reload => Role::Admin,
@@ -213,6 +221,7 @@ impl Request {
             Self::DeployStart(_) | Self::DeployFinish { .. } => "record a deployment",
             Self::BaselineCapture { .. } | Self::BaselineAccept { .. } => "accept a baseline",
             Self::RunPlugin { .. } => "run a plugin",
+            Self::LiftQuarantine { .. } => "lift a plugin's quarantine",
             Self::RecordStep(_) => "record a build step",
             Self::Purge { .. } => "purge telemetry",
             Self::Reload => "reload the configuration",

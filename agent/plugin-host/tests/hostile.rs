@@ -233,6 +233,44 @@ fn a_symlink_that_is_swapped_all_the_time_never_shows_what_lies_outside() {
 }
 
 #[test]
+fn a_hard_link_that_somebody_else_put_there_is_not_read() {
+    let world = TestWorld::new();
+    world.write("/etc/shadow", "outside");
+    world.write("/srv/app/mine/one", "inside");
+    world.write("/srv/app/open/x", "x");
+    let hard = |from: &str, to: &str| std::fs::hard_link(world.path(from), world.path(to)).unwrap();
+    hard("/srv/app/mine/one", "/srv/app/mine/two");
+    hard("/etc/shadow", "/srv/app/open/shadow");
+    let mode = |path: &str, mode: u32| {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(world.path(path), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode("/srv/app/mine", 0o755);
+    // Whoever may write the directory may have put the link there.
+    mode("/srv/app/open", 0o777);
+    let foreign = rustix::process::geteuid().is_root();
+    if foreign {
+        std::fs::create_dir(world.path("/srv/app/theirs")).unwrap();
+        hard("/etc/shadow", "/srv/app/theirs/shadow");
+        std::os::unix::fs::chown(world.path("/srv/app/theirs"), Some(1_000), None).unwrap();
+    }
+    world.link("/srv/app/mine/link", "../open/shadow");
+    let world = Arc::new(world);
+    assert_eq!(observed(&world, "read", "/srv/app/mine/two").as_deref(), Ok("inside"));
+    let mut paths = vec!["/srv/app/open/shadow", "/srv/app/mine/link"];
+    paths.extend(foreign.then_some("/srv/app/theirs/shadow"));
+    for path in paths {
+        for deed in ["read", "hash"] {
+            let error = observed(&world, deed, path).unwrap_err();
+            assert!(error.contains("`denied`") && error.contains("another name"), "{deed} {path}: {error}");
+        }
+    }
+    // What a walk may not hash it names among its errors.
+    let seen = observed(&world, "walk", "/srv/app/open").unwrap();
+    assert!(seen.contains("/srv/app/open/shadow:Kind::File: ") && seen.ends_with("errors=1"), "{seen}");
+}
+
+#[test]
 fn a_fifo_and_a_socket_are_never_opened() {
     let world = TestWorld::new();
     let fifo = world.path("/srv/app/fifo");
@@ -316,6 +354,41 @@ fn state_has_a_quota_of_bytes_and_of_keys() {
         let call = fails(deed, "", "`limit`: state of 1000 keys and 1048576 bytes");
         assert!(call.state.is_empty());
     }
+}
+
+#[test]
+fn the_second_time_it_may_say_something_else_and_nothing_of_the_first_is_altered() {
+    let world = Arc::new(TestWorld::new());
+    let first = check_in(&world, "count runs", "");
+    world.state.lock().unwrap().insert("runs".to_owned(), b"1".to_vec());
+    let second = check_in(&world, "count runs", "");
+    let said = |call: &Call<holdfast_plugin_host::CheckReport>| {
+        let report = call.result.as_ref().unwrap();
+        let evidence = report.detections[0].evidence.iter().find(|it| it.name == "observed").unwrap();
+        (report.detections[0].fingerprint(), evidence.value.to_string())
+    };
+    // Two reports of their own about the same thing: the later one updates the finding, it opens no second one.
+    assert_eq!(said(&first).0, said(&second).0);
+    assert_eq!((said(&first).1.as_str(), said(&second).1.as_str()), ("1", "2"));
+    // What it has once been trusted for does not carry over to a call that breaks off.
+    let third = fails("trap after state", "", "after the state was set");
+    assert!(third.state.is_empty());
+}
+
+#[test]
+fn the_same_finding_id_in_two_plugins_is_two_findings() {
+    let whole = support::guest("guests/hostile.wasm");
+    let (from, to) = (b"id = \"hostile\"".as_slice(), b"id = \"hostlie\"");
+    let at = whole.windows(from.len()).position(|it| it == from).unwrap();
+    let mut other = whole.clone();
+    other[at..at + to.len()].copy_from_slice(to);
+    let grant = holdfast_plugin_host::Grant::parse("[settings]\ndeed = \"nothing\"\n").unwrap();
+    let other = support::host().load(&other, Some(grant)).unwrap();
+    let world = Arc::new(TestWorld::new()) as Arc<dyn World>;
+    let theirs = other.check(&run(), &world).result.unwrap();
+    let ours = check("nothing", "").result.unwrap();
+    assert_eq!(theirs.detections[0].discriminator, ours.detections[0].discriminator);
+    assert_ne!(theirs.detections[0].fingerprint(), ours.detections[0].fingerprint());
 }
 
 #[test]

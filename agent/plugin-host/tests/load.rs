@@ -91,6 +91,50 @@ fn any_other_import_is_refused_by_name() {
 }
 
 #[test]
+fn a_component_for_an_older_or_a_later_contract_says_which_and_what_to_do() {
+    for version in ["0.0.9", "0.2.0", "1.0.0"] {
+        refused(
+            &importing(&format!("holdfast:plugin/files@{version}")),
+            &format!(
+                "was built for holdfast:plugin {version}, this agent offers 0.1.0; build it with the SDK of this version"
+            ),
+        );
+    }
+    // Its exports alone are of a later contract: as good as none.
+    let whole = guest("guests/hostile.wasm");
+    let later = replaced(&whole, "holdfast:plugin/lifecycle@0.1.0", "holdfast:plugin/lifecycle@0.2.0");
+    refused(&later, "does not export `holdfast:plugin/lifecycle@0.1.0`");
+}
+
+#[test]
+fn an_absurd_manifest_is_refused_by_what_is_absurd_in_it() {
+    let with = |text: &str| {
+        let content = [named(SECTION), text.as_bytes().to_vec()].concat();
+        let mut length = content.len();
+        let mut leb = Vec::new();
+        while length >= 0x80 {
+            leb.push((length & 0x7f) as u8 | 0x80);
+            length >>= 7;
+        }
+        leb.push(length as u8);
+        [COMPONENT, &[0], &leb, &content].concat()
+    };
+    let roots = (0..65).map(|n| format!("\"/srv/{n}\"")).collect::<Vec<_>>().join(", ");
+    for (text, wanted) in [
+        ("#".repeat(70_000), "has 70000 bytes; 65536 are allowed".to_owned()),
+        ("id = \"../../etc\"\nversion = \"1.0.0\"\n".to_owned(), "write 1 to 64 of a-z 0-9 and -".to_owned()),
+        (format!("id = \"{}\"\nversion = \"1.0.0\"\n", "x".repeat(65)), "write 1 to 64".to_owned()),
+        ("id = \"x\"\nversion = \"one\"\n".to_owned(), "write three numbers".to_owned()),
+        (format!("{MANIFEST}[wants]\nfiles = [{roots}]\n"), "has 65 entries; 64 are allowed".to_owned()),
+        (format!("{MANIFEST}[wants]\nfiles = [\"/srv/../etc\"]\n"), "without `.` and `..`".to_owned()),
+        (format!("{MANIFEST}[limits]\nmemory-max = \"1EiB\"\n"), String::new()),
+        (format!("schedule = \"1ms\"\n{MANIFEST}"), "shorter than".to_owned()),
+    ] {
+        refused(&with(&text), &wanted);
+    }
+}
+
+#[test]
 fn a_component_without_a_role_is_no_plugin() {
     refused(&[COMPONENT, &manifest_section(MANIFEST)].concat(), "does not export `holdfast:plugin/lifecycle@0.1.0`");
 }

@@ -1,4 +1,4 @@
-//! What wakes the loop by itself: collectors on a thread of their own, systemd, watched files, packages, schedules.
+//! What wakes the loop by itself: collectors on a thread of their own, systemd, watched files, packages.
 //!
 //! Ticks and what comes again by itself never wait for a busy loop; single events wait, their sources keep what follows.
 
@@ -207,18 +207,6 @@ fn inventory(config: &Config, fs: FsRoot, clock: Arc<dyn Clock>, events: Events,
             events.offer(Event::Inventory(Box::new(found), clock.wall()));
             tokio::select! {
                 () = tokio::time::sleep(every) => {}
-                () = stopped(&mut stopping) => return,
-            }
-        }
-    });
-}
-
-/// A plugin's check, again and again; a busy loop skips one.
-pub(super) fn schedule(plugin: String, every: Duration, events: Events, mut stopping: watch::Receiver<bool>) {
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(every) => events.offer(Event::CheckDue(plugin.clone())),
                 () = stopped(&mut stopping) => return,
             }
         }

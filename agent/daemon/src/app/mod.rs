@@ -9,6 +9,7 @@ mod exports;
 mod feeds;
 mod hands;
 mod ingest;
+mod plugins;
 mod policy;
 mod view;
 
@@ -165,14 +166,16 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
     };
     let api = tokio::spawn(api::serve(context, listener, stopping.clone()));
 
-    let collectors =
+    let mut collectors =
         Collectors::with_clock(fs.clone(), telemetry_db.registry(), config.collect.clone(), Arc::clone(&clock));
+    if !config.collect.off.iter().any(|name| name == "plugins") {
+        let books = Arc::clone(&plugins);
+        collectors.count_plugins(config.collect.slow_every.0, Arc::new(move || books.list()));
+    }
     intake.start(feeds::changes(events.clone(), stopping.clone()), intake_door, &stopping);
     let feeds = feeds::start(&config, &fs, &clock, &events, (collectors, intake), systemd, &stopping)
         .map_err(AppError::Runtime)?;
-    for (plugin, every) in plugins.scheduled() {
-        feeds::schedule(plugin, every, events.clone(), stopping.clone());
-    }
+    plugins::start(&plugins, &clock, events.clone(), &stopping);
     let mut hands = hands::RealHands {
         runtime: tokio::runtime::Handle::current(),
         events: events.clone(),
@@ -183,7 +186,7 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
         clock: Arc::clone(&clock),
         files: feeds.files.clone(),
         content_bytes_max: config.watch.bytes_max.0,
-        reload: policy::reloader(source, access_sender),
+        reload: policy::reloader(source, access_sender, Arc::clone(&plugins)),
         telemetry: telemetry_db.clone(),
     };
     let (alive_sender, alive) = watch::channel(0_u64);

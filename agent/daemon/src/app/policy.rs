@@ -12,6 +12,7 @@ use crate::api::Access;
 use crate::config::{self, Overrides};
 use crate::event_loop::Reloaded;
 use crate::host::read_trusted_text;
+use crate::plugins::Plugins;
 
 /// Longer files are a mistake.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -55,8 +56,12 @@ pub(super) fn load(dir: &Path) -> Result<(Policy, Vec<String>), AppError> {
     Err(AppError::Policy(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
 }
 
-/// Reads configuration and policy again: what can be replaced while the agent runs is, the rest needs a restart and is named.
-pub(super) fn reloader(source: (Option<std::path::PathBuf>, Overrides), access: watch::Sender<Access>) -> Arc<Reload> {
+/// Reads configuration, policy, plugins and grants again: what can be replaced while the agent runs is, the rest needs a restart and is named.
+pub(super) fn reloader(
+    source: (Option<std::path::PathBuf>, Overrides),
+    access: watch::Sender<Access>,
+    plugins: Arc<Plugins>,
+) -> Arc<Reload> {
     Arc::new(move || {
         let failed = |problem: String| Reloaded {
             policy: None,
@@ -71,8 +76,13 @@ pub(super) fn reloader(source: (Option<std::path::PathBuf>, Overrides), access: 
         match load(&loaded.config.policy.dir) {
             Ok((policy, policy_files)) => {
                 let _ = access.send(super::access_of(&loaded.config));
-                let warnings =
-                    vec!["policy and access are in force; other settings take effect at the next start".to_owned()];
+                let problems = plugins.look();
+                super::plugins::complain(&problems);
+                let mut warnings = vec![
+                    "policy, access, plugins and grants are in force; other settings take effect at the next start"
+                        .to_owned(),
+                ];
+                warnings.extend(problems.iter().map(ToString::to_string));
                 Reloaded { policy: Some(policy), policy_files, problems: Vec::new(), warnings }
             }
             Err(error) => failed(error.to_string()),

@@ -41,6 +41,14 @@ impl PluginView for View {
         self.plugins.checks_of_path(path)
     }
 
+    fn checks_of_kind(&self, kind: &str) -> Vec<String> {
+        self.plugins.checks_of_kind(kind)
+    }
+
+    fn lift(&self, plugin: &str) -> Option<bool> {
+        self.plugins.lift(plugin)
+    }
+
     fn statuses(&self) -> Vec<PluginStatus> {
         self.plugins.list()
     }
@@ -81,8 +89,6 @@ pub(super) async fn load_plugins(config: &Config, key: &AuditKey, sources: Sourc
     let loading = tokio::task::spawn_blocking(move || Plugins::load(&options, sources));
     let loaded = loading.await.map_err(|_| AppError::Plugins("loading the plugins panicked".to_owned()))?;
     let (plugins, problems) = loaded.map_err(|error| AppError::Plugins(Chain(&error).to_string()))?;
-    for problem in problems {
-        tracing::warn!(file = %problem.file.display(), error = problem.message, "Plugin problem.");
-    }
+    super::plugins::complain(&problems);
     Ok(Arc::new(plugins))
 }

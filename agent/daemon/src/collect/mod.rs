@@ -21,6 +21,7 @@ mod load;
 mod memory;
 mod names;
 mod network;
+mod plugins;
 mod pressure;
 mod processes;
 mod runner;
@@ -37,6 +38,7 @@ mod documented;
 mod fixtures;
 
 pub use config::CollectConfig;
+pub use plugins::PluginBooks;
 pub use runner::{CollectorReport, Collectors};
 
 use std::time::Duration;

@@ -9,8 +9,9 @@ use holdfast_core::model::{SampleBatch, Timestamp};
 
 use super::sink::{Cached, Intern, Sink, gauge};
 use super::{
-    CollectConfig, CollectError, Collector, Context, Reading, cgroup, clock_sync, connections, cpu, disk, filesystem,
-    hardware, limits, load, memory, network, pressure, processes, self_process, sockets, temperature, uptime, vmstat,
+    CollectConfig, CollectError, Collector, Context, PluginBooks, Reading, cgroup, clock_sync, connections, cpu, disk,
+    filesystem, hardware, limits, load, memory, network, plugins, pressure, processes, self_process, sockets,
+    temperature, uptime, vmstat,
 };
 use crate::host::{Clock, FsRoot, SystemClock};
 
@@ -97,24 +98,7 @@ impl Collectors {
         clock: Arc<dyn Clock>,
         collectors: Vec<Box<dyn Collector>>,
     ) -> Self {
-        let slots = collectors
-            .into_iter()
-            .map(|collector| Slot {
-                due: Duration::ZERO,
-                report: CollectorReport {
-                    name: collector.name().to_owned(),
-                    last_run: None,
-                    cost: Duration::ZERO,
-                    cost_total: Duration::ZERO,
-                    runs: 0,
-                    errors: 0,
-                    last_error: None,
-                    failing: false,
-                    absent: None,
-                },
-                collector,
-            })
-            .collect();
+        let slots = collectors.into_iter().map(slot).collect();
         Self { fs, clock, slots, sink: Sink::new(registry), text: String::new(), units: BTreeMap::new() }
     }
 
@@ -160,6 +144,11 @@ impl Collectors {
         self.sink.take(now)
     }
 
+    /// From now on plugins' calls are counted too, every so often.
+    pub fn count_plugins(&mut self, every: Duration, books: PluginBooks) {
+        self.slots.push(slot(Box::new(plugins::Plugins::new(every, books))));
+    }
+
     /// Takes the active state of every known unit; from now on each batch carries how many are in which.
     pub fn count_units<'a>(&mut self, active_states: impl Iterator<Item = &'a str>) {
         for (count, _) in self.units.values_mut() {
@@ -178,6 +167,21 @@ impl Collectors {
     pub fn report(&self) -> Vec<CollectorReport> {
         self.slots.iter().map(|slot| slot.report.clone()).collect()
     }
+}
+
+fn slot(collector: Box<dyn Collector>) -> Slot {
+    let report = CollectorReport {
+        name: collector.name().to_owned(),
+        last_run: None,
+        cost: Duration::ZERO,
+        cost_total: Duration::ZERO,
+        runs: 0,
+        errors: 0,
+        last_error: None,
+        failing: false,
+        absent: None,
+    };
+    Slot { due: Duration::ZERO, report, collector }
 }
 
 fn fail(report: &mut CollectorReport, text: String) {

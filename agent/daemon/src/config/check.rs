@@ -10,7 +10,7 @@ use holdfast_core::redact::Redactor;
 use super::types::Config;
 
 /// Collectors by name, as `collect.off` may name them.
-pub(super) const COLLECTORS: [&str; 18] = [
+pub(super) const COLLECTORS: [&str; 19] = [
     "cpu",
     "memory",
     "vmstat",
@@ -25,6 +25,7 @@ pub(super) const COLLECTORS: [&str; 18] = [
     "temperature",
     "hardware",
     "load",
+    "plugins",
     "self",
     "uptime",
     "cgroup",

@@ -268,11 +268,12 @@ fn the_names_of_collectors_are_those_that_there_are() {
             (holdfast_core::model::SeriesId(0), false)
         }
     }
-    let all = crate::collect::Collectors::new(
+    let mut all = crate::collect::Collectors::new(
         crate::host::FsRoot::real(),
         std::sync::Arc::new(Ids),
         crate::collect::CollectConfig::default(),
     );
+    all.count_plugins(std::time::Duration::from_secs(1), std::sync::Arc::new(Vec::new));
     let mut names: Vec<String> = all.report().into_iter().map(|report| report.name).collect();
     let mut known = super::check::COLLECTORS.map(str::to_owned);
     names.sort();

@@ -17,6 +17,9 @@ use crate::answers::{PluginAnswer, Skipped};
 use crate::request::{Answer, Refusal, RefusalKind};
 use crate::store::{StoreEvent, Writes};
 
+/// A subscribed check runs so long after the first of what it is run for, and so once in this time at most.
+const SUBSCRIBED_QUIET: Duration = Duration::from_secs(5);
+
 impl Engine {
     /// Takes what a method says about a target. That a target without a finding is well, as most of what is said every
     /// second, costs one look.
@@ -72,6 +75,7 @@ impl Engine {
             severity = %finding.severity, title = finding.title, "Finding opened."
         );
         self.incidents.insert(incident.id.clone(), incident.clone());
+        self.run_subscribed(&finding.kind, Some(&finding.method.name), now);
         let id = finding.id.clone();
         if let Some(by) = self.asked.by.clone() {
             self.asked.findings.insert(id.clone(), by);
@@ -195,6 +199,16 @@ impl Engine {
             let kind = ("agent.store_failed", "store_failure");
             let detection = about_agent(kind, Target::new("store", "telemetry.db"), (present, title), evidence, now);
             self.observe(detection, now, out);
+        }
+    }
+
+    /// Has the checks run, a little later and once for many, that want to when something of this kind comes about. What a plugin has
+    /// found itself is no news to it.
+    pub(super) fn run_subscribed(&mut self, kind: &str, found_by: Option<&str>, now: Moment) {
+        for plugin in self.plugins.checks_of_kind(kind) {
+            if found_by.and_then(|method| method.strip_prefix("plugin:")) != Some(&plugin) {
+                self.checks_due.entry(plugin).or_insert(now.mono + SUBSCRIBED_QUIET);
+            }
         }
     }
 

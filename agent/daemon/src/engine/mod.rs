@@ -90,6 +90,14 @@ pub trait PluginView: Send + Sync {
     fn grant(&self, plugin: &str) -> Option<ActGrant>;
     /// Checks whose granted roots hold this path.
     fn checks_of_path(&self, path: &str) -> Vec<String>;
+    /// Checks that want to run when something of this kind has changed or was found.
+    fn checks_of_kind(&self, _kind: &str) -> Vec<String> {
+        Vec::new()
+    }
+    /// Ends a plugin's quarantine. Answers whether it had one; `None`: no such plugin.
+    fn lift(&self, _plugin: &str) -> Option<bool> {
+        None
+    }
     /// For `status`.
     fn statuses(&self) -> Vec<PluginStatus>;
     /// What plugins want kept since the last call.
@@ -424,6 +432,7 @@ impl Engine {
             self.changes.pop_front();
         }
         self.changes.push_back(change.clone());
+        self.run_subscribed(&change.kind, None, now);
         self.telemetry.write_change(change);
     }
 

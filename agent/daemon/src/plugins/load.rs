@@ -4,6 +4,7 @@
 //! what is new takes the old one's place between two calls, and what is new and refused leaves the old one running.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -103,6 +104,18 @@ impl Plugins {
         problems
     }
 
+    /// What tells a look that something has changed: the components and grants with their sizes and times of change.
+    pub fn files(&self) -> Vec<(PathBuf, u64, i64, i64, u64)> {
+        let options = &self.loader.options;
+        let mut files = components(&options.dirs, &mut Vec::new());
+        files.extend(grants(&options.grants));
+        let one = |file: PathBuf| {
+            let meta = std::fs::metadata(&file).ok()?;
+            Some((file, meta.len(), meta.ctime(), meta.ctime_nsec(), meta.ino()))
+        };
+        files.into_iter().filter_map(one).collect()
+    }
+
     fn load_all(&self, files: Vec<PathBuf>, running: &Entries, accepted: &AcceptedAll) -> Vec<(PathBuf, Loaded)> {
         let loaded = Mutex::new(Vec::new());
         let queue = Mutex::new(files.into_iter().enumerate());
@@ -191,14 +204,19 @@ pub(super) fn components(dirs: &[PathBuf], problems: &mut Vec<PluginProblem>) ->
 }
 
 /// A grant that grants nothing to anybody is most often a mistyped name.
-fn grants_without_plugin(grants: &Path, entries: &Entries) -> Vec<PluginProblem> {
-    let Ok(listed) = std::fs::read_dir(grants) else { return Vec::new() };
-    let mut files: Vec<PathBuf> = listed.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
-    files.sort();
-    files
+fn grants_without_plugin(dir: &Path, entries: &Entries) -> Vec<PluginProblem> {
+    grants(dir)
         .into_iter()
-        .filter(|file| file.extension().is_some_and(|ext| ext == "toml"))
         .filter(|file| !entries.contains_key(file.file_stem().unwrap_or_default().to_string_lossy().as_ref()))
         .map(|file| PluginProblem { file, message: "it is a grant for a plugin that is not there".to_owned() })
         .collect()
+}
+
+/// The grants, by name.
+fn grants(dir: &Path) -> Vec<PathBuf> {
+    let Ok(listed) = std::fs::read_dir(dir) else { return Vec::new() };
+    let mut files: Vec<PathBuf> = listed.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+    files.retain(|file| file.extension().is_some_and(|ext| ext == "toml"));
+    files.sort();
+    files
 }

@@ -14,6 +14,7 @@ mod loader;
 mod marks;
 mod options;
 mod processes;
+mod schedule;
 mod units;
 mod world;
 
@@ -32,6 +33,7 @@ pub use calls::{PluginError, PluginIdent};
 pub use compile::{Compiler, Confinement, compile_from_stdin};
 pub use marks::End;
 pub use options::{Admission, PluginProblem, PluginsOptions};
+pub use schedule::Schedule;
 pub use units::SystemdUnits;
 pub use world::{NoUnits, Sources, UnitSource};
 
@@ -179,6 +181,16 @@ impl Plugins {
     /// What the operator gave; `None`: no such plugin, or none granted.
     pub fn grant(&self, id: &str) -> Option<Grant> {
         self.entries().get(id)?.ready()?.grant().cloned()
+    }
+
+    /// Checks that want to run when something of this kind has changed or was found.
+    pub fn checks_of_kind(&self, kind: &str) -> Vec<String> {
+        let entries = self.entries();
+        let is_check = |id: &String| {
+            let plugin = entries.get(id).and_then(|entry| entry.ready());
+            plugin.is_some_and(|plugin| plugin.roles().contains(&Role::Check))
+        };
+        self.subscribers(kind).into_iter().filter(is_check).collect()
     }
 
     /// Plugins that want to be asked about findings of this kind.

@@ -12,6 +12,8 @@ use super::*;
 use crate::host::{FakeClock, FsRoot};
 use crate::store::{StateDb, TelemetryDb, TelemetryOptions, load_or_create_audit_key};
 
+mod replaced;
+
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 struct OneUnit;

@@ -143,7 +143,7 @@ impl World for HostWorld {
         since: Timestamp,
         until: Timestamp,
         limit: usize,
-        _within: Duration,
+        within: Duration,
     ) -> Result<Vec<Change>, WorldError> {
         if limit == 0 {
             return Ok(Vec::new());
@@ -157,7 +157,11 @@ impl World for HostWorld {
         match kinds {
             [] => found = ask(None)?,
             kinds => {
+                let end = self.monotonic() + within;
                 for kind in kinds {
+                    if self.monotonic() >= end {
+                        return Err(WorldError::timeout("the change ledger was not read in time; ask for fewer kinds"));
+                    }
                     found.extend(ask(Some(kind))?);
                 }
             }

@@ -133,6 +133,7 @@ impl Place {
         let place = self.resolve(flags)?;
         let stat = rustix::fs::fstat(&place).map_err(|errno| failed(errno, &self.name()))?;
         match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile if stat.st_nlink > 1 => self.names_its_owner(&stat, follow)?,
             FileType::RegularFile => {}
             FileType::Directory => return Err(Error::Invalid(format!("`{}` is a directory", self.name()))),
             _ => return Err(Error::Invalid(format!("`{}` is not a regular file", self.name()))),
@@ -142,6 +143,22 @@ impl Place {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(own, flags, Mode::empty()).map_err(|errno| failed(errno, &self.name()))?;
         Ok((fd, stat))
+    }
+
+    /// A file with several names may have been linked here by whoever may write this directory, to have it read with the agent's
+    /// rights. So it is read only where its own owner, and nobody else, could have put it.
+    fn names_its_owner(&self, file: &Stat, follow: bool) -> Result<(), Error> {
+        let foreign = || {
+            let text = "has another name, and somebody else than its owner may have put it here";
+            Error::Denied(format!("`{}` {text}", self.name()))
+        };
+        // Behind a symlink the directory is another one.
+        if follow && FileType::from_raw_mode(self.stat()?.st_mode) == FileType::Symlink {
+            return Err(foreign());
+        }
+        let parent = self.relative.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        let dir = self.at(parent.to_path_buf()).stat()?;
+        if dir.st_uid == file.st_uid && dir.st_mode & 0o022 == 0 { Ok(()) } else { Err(foreign()) }
     }
 
     /// Names in a directory, sorted, without `.` and `..`; and how many were not UTF-8 or beyond the bound.

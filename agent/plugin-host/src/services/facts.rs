@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use holdfast_core::model::{Timestamp, UnitState};
+use holdfast_core::model::{Change, Timestamp, UnitState};
 
 use super::Room;
 use super::room::Answer;
@@ -137,6 +137,9 @@ impl metrics::Host for Room {
     fn query(&mut self, selector: metrics::Selector) -> Answer<Vec<metrics::Series>> {
         entered!(self, Ask::Metrics, |left| {
             name_fits(&selector.name)?;
+            if selector.labels.len() > crate::limits::GLOBS_MAX {
+                return Err(Error::Limit(format!("{} labels", crate::limits::GLOBS_MAX)));
+            }
             let query = MetricQuery {
                 metric: selector.name.clone(),
                 attributes: selector.labels.iter().map(|l| (l.key.clone(), l.value.clone())).collect(),
@@ -176,6 +179,9 @@ impl changes::Host for Room {
             kinds.iter().try_for_each(|kind| name_fits(kind))?;
             let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(ROWS_MAX);
             let found = self.world.changes(&kinds, timestamp(start), timestamp(end), limit, left)?;
+            let of =
+                |it: &Change| it.summary.len() + it.attributes.iter().map(|(k, v)| k.len() + v.len()).sum::<usize>();
+            let texts: usize = found.iter().take(limit).map(of).sum();
             let rows: Vec<changes::Change> = found
                 .into_iter()
                 .take(limit)
@@ -197,7 +203,7 @@ impl changes::Host for Room {
                         .collect(),
                 })
                 .collect();
-            self.hand_over(rows.len() * ROW_BYTES * 2)?;
+            self.hand_over(rows.len() * ROW_BYTES * 2 + texts)?;
             Ok(rows)
         })
     }

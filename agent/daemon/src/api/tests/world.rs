@@ -12,7 +12,9 @@ use sha2::Digest;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-use crate::answers::{BaselineAnswer, PauseAnswer, PluginAnswer, PurgeAnswer, SimulatedStep, Simulation, Skipped};
+use crate::answers::{
+    BaselineAnswer, PauseAnswer, PluginAnswer, PurgeAnswer, QuarantineLifted, SimulatedStep, Simulation, Skipped,
+};
 use crate::api::{Access, ApiContext};
 use crate::host::{FakeClock, FsRoot};
 use crate::request::{Call, Door, Refusal, RefusalKind, Request, StepMeasurement};
@@ -512,6 +514,9 @@ fn answer(request: &Request) -> Result<serde_json::Value, Refusal> {
                 accepted: paths.clone(),
                 skipped: vec![Skipped { subject: "/etc/secret".into(), reason: "permission denied".into() }],
             }))
+        }
+        Request::LiftQuarantine { plugin, .. } => {
+            json(serde_json::to_value(QuarantineLifted { plugin: plugin.clone(), was_quarantined: true }))
         }
         Request::RunPlugin { plugin } => json(serde_json::to_value(PluginAnswer {
             plugin: plugin.clone(),

@@ -1,0 +1,208 @@
+//! Components and grants that change while the agent runs, and what is remembered of a plugin.
+
+use super::*;
+use crate::store::Writes;
+
+fn hostile() -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/guests/hostile.wasm")).unwrap()
+}
+
+/// The same bytes with another text of the same length in its manifest.
+fn altered(mut component: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let at = component.windows(from.len()).rposition(|it| it == from.as_bytes()).unwrap();
+    component[at..at + to.len()].copy_from_slice(to.as_bytes());
+    component
+}
+
+fn newer() -> Vec<u8> {
+    altered(hostile(), "version = \"3.1.0\"", "version = \"3.2.0\"")
+}
+
+impl Host {
+    fn put(&self, component: &[u8]) {
+        std::fs::write(self.path("plugins/hostile.wasm"), component).unwrap();
+    }
+
+    fn grant(&self, text: &str) {
+        std::fs::write(self.path("plugins.d/hostile.toml"), text).unwrap();
+    }
+
+    /// What plugins want kept becomes durable, as the engine does it.
+    fn keep(&mut self, plugins: &Plugins) {
+        self.state.commit(Writes { plugin_state: plugins.take_state(), ..Writes::default() }).unwrap();
+    }
+}
+
+fn problems(found: &[PluginProblem]) -> String {
+    found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn another_component_takes_the_place_of_the_old_one_and_its_books_go_on() {
+    let host = Host::new();
+    host.install("guests/hostile.wasm", Some(&format!("{GRANT}\"nothing\"\n")));
+    let (plugins, _) = host.load();
+    plugins.check("hostile", run(), NOW).await.unwrap();
+    let before = plugins.files();
+    assert_eq!(plugins.look(), []);
+    host.put(&newer());
+    assert_ne!(plugins.files(), before);
+    assert_eq!(plugins.look(), []);
+    let status = plugins.list().remove(0);
+    assert_eq!((status.version.as_str(), status.state.as_str(), status.calls), ("3.2.0", "ready", 1));
+    let report = plugins.check("hostile", run(), NOW).await.unwrap();
+    assert_eq!((report.detections.len(), plugins.list()[0].calls), (1, 2));
+    let cost = plugins.list().remove(0);
+    assert!(cost.last_memory_bytes.unwrap() > 0 && cost.last_cost_us.is_some(), "{cost:?}");
+}
+
+#[tokio::test]
+async fn something_newer_that_is_broken_leaves_the_old_one_running_and_is_told() {
+    let host = Host::new();
+    host.install("guests/hostile.wasm", Some(&format!("{GRANT}\"nothing\"\n")));
+    let (plugins, _) = host.load();
+    let whole = hostile();
+    host.put(&whole[..whole.len() / 2]);
+    let found = problems(&plugins.look());
+    assert!(found.contains("is truncated") && found.contains("hostile 3.1.0 goes on"), "{found}");
+    assert!(plugins.list()[0].update_refused.as_deref().unwrap().contains("is truncated"));
+    assert!(plugins.check("hostile", run(), NOW).await.is_ok());
+    // So does a grant that cannot be read.
+    host.put(&whole);
+    host.grant("[read]\nfils = []\n");
+    let found = problems(&plugins.look());
+    assert!(found.contains("unknown field `fils`") && found.contains("goes on"), "{found}");
+    assert!(plugins.check("hostile", run(), NOW).await.is_ok());
+    host.grant(&format!("{GRANT}\"nothing\"\n"));
+    assert_eq!(plugins.look(), []);
+    assert_eq!(plugins.list()[0].update_refused, None);
+}
+
+#[tokio::test]
+async fn another_grant_counts_from_the_next_call_and_without_one_there_is_no_next_call() {
+    let host = Host::new();
+    host.install("guests/hostile.wasm", Some(&format!("{GRANT}\"nothing\"\n")));
+    let (plugins, _) = host.load();
+    host.grant(&format!("{GRANT}\"panic\"\n"));
+    assert_eq!(plugins.look(), []);
+    assert!(matches!(plugins.check("hostile", run(), NOW).await, Err(PluginError::Call { .. })));
+    std::fs::remove_file(host.path("plugins.d/hostile.toml")).unwrap();
+    assert_eq!(plugins.look(), []);
+    assert!(matches!(plugins.check("hostile", run(), NOW).await, Err(PluginError::NotGranted(_))));
+    std::fs::remove_file(host.path("plugins/hostile.wasm")).unwrap();
+    plugins.look();
+    assert!(matches!(plugins.check("hostile", run(), NOW).await, Err(PluginError::Unknown(_))));
+}
+
+#[tokio::test]
+async fn an_upgrade_that_asks_for_more_waits_for_another_grant_also_after_a_restart() {
+    let mut host = Host::new();
+    let grant = format!("{GRANT}\"nothing\"\n");
+    host.install("guests/hostile.wasm", Some(&grant));
+    let (plugins, _) = host.load();
+    host.keep(&plugins);
+    host.put(&altered(newer(), "files = [\"/srv\", \"/proc\"]", "files = [\"/\", \"/proc/ab\"]"));
+    let found = problems(&plugins.look());
+    assert!(found.contains("version 3.2.0 asks for more than was granted before (wants.files /)"), "{found}");
+    assert!(plugins.check("hostile", run(), NOW).await.is_ok(), "the old one goes on");
+    let (restarted, found) = host.load();
+    assert_eq!(restarted.list()[0].state, "refused");
+    assert!(problems(&found).contains("asks for more"), "{}", problems(&found));
+    host.grant(&format!("# 3.2.0 reviewed\n{grant}"));
+    assert_eq!(restarted.look(), []);
+    assert_eq!((restarted.list()[0].state.as_str(), restarted.list()[0].version.as_str()), ("ready", "3.2.0"));
+}
+
+#[tokio::test]
+async fn quarantine_outlives_a_restart_and_a_person_can_lift_it() {
+    let mut host = Host::new();
+    host.install("guests/hostile.wasm", Some(&format!("{GRANT}\"panic\"\n")));
+    let (plugins, _) = host.load();
+    for _ in 0..3 {
+        plugins.check("hostile", run(), NOW).await.unwrap_err();
+    }
+    host.keep(&plugins);
+    let (restarted, _) = host.load();
+    let status = restarted.list().remove(0);
+    assert_eq!((status.state.as_str(), status.quarantines), ("quarantined", 1), "{status:?}");
+    assert!(status.quarantined_until.is_some_and(|until| until > NOW));
+    assert_eq!(restarted.detections(NOW)[0].presence, Presence::Present);
+    assert_eq!((restarted.lift("hostile"), restarted.lift("nobody")), (Some(true), None));
+    assert!(matches!(restarted.check("hostile", run(), NOW).await, Err(PluginError::Call { .. })));
+    host.keep(&restarted);
+    assert_eq!(host.load().0.list()[0].state, "ready");
+    // Another component has done nothing yet.
+    for _ in 0..3 {
+        let _ = restarted.check("hostile", run(), NOW).await;
+    }
+    assert_eq!(restarted.list()[0].state, "quarantined");
+    host.put(&newer());
+    assert_eq!((restarted.look(), restarted.list()[0].state.as_str()), (vec![], "ready"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_rest_one_call_tries_again_however_many_wait() {
+    let host = Host::new();
+    host.install("guests/hostile.wasm", Some(&format!("{GRANT}\"panic\"\n")));
+    let (plugins, _) = host.load();
+    let plugins = Arc::new(plugins);
+    for _ in 0..3 {
+        plugins.check("hostile", run(), NOW).await.unwrap_err();
+    }
+    host.clock.advance(Duration::from_mins(10));
+    assert_eq!(plugins.list()[0].state, "on_trial");
+    let calls: Vec<_> = (0..8)
+        .map(|_| {
+            let plugins = Arc::clone(&plugins);
+            tokio::spawn(async move { plugins.check("hostile", run(), NOW).await })
+        })
+        .collect();
+    let (mut failed, mut rested) = (0, 0);
+    for call in calls {
+        match call.await.unwrap() {
+            Err(PluginError::Call { .. }) => failed += 1,
+            Err(PluginError::Quarantined { .. }) => rested += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((failed, rested), (1, 7));
+    host.clock.advance(Duration::from_mins(19));
+    assert_eq!(plugins.list()[0].state, "quarantined", "the second rest is twice as long");
+}
+
+#[derive(Debug)]
+struct NothingUnsigned;
+
+impl Admission for NothingUnsigned {
+    fn admit(&self, file: &Path, component: &[u8]) -> Result<(), String> {
+        assert!(file.ends_with("hostile.wasm") && component.starts_with(b"\0asm"));
+        Err("it is not signed".to_owned())
+    }
+}
+
+#[test]
+fn what_is_not_admitted_is_never_compiled() {
+    let host = Host::new();
+    host.install("guests/hostile.wasm", Some(""));
+    let compiler = Compiler::Child {
+        program: "/no such program".into(),
+        limits: Confinement::default(),
+        deadline: Duration::from_secs(1),
+    };
+    let options = PluginsOptions { compiler, admission: Some(Arc::new(NothingUnsigned)), ..host.options() };
+    let (plugins, found) = Plugins::load(&options, host.sources()).unwrap();
+    assert!(problems(&found).ends_with("it is not signed"), "{}", problems(&found));
+    assert_eq!(plugins.list()[0].state, "refused");
+}
+
+#[test]
+fn a_check_is_subscribed_to_kinds_and_who_only_proposes_is_not_run() {
+    let host = Host::new();
+    host.install("guests/hostile.wasm", Some(""));
+    host.install("plugins/unit-medic.wasm", Some(""));
+    let (plugins, _) = host.load();
+    assert_eq!(plugins.checks_of_kind("test.rule"), ["hostile"]);
+    assert_eq!(plugins.checks_of_kind("unit.failed"), [""; 0]);
+    assert_eq!(plugins.subscribers("unit.failed"), ["unit-medic"]);
+}
