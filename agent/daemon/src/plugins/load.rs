@@ -22,6 +22,8 @@ use crate::telemetry::Chain;
 
 /// Components that are looked at; more are a mistake.
 const PLUGINS_MAX: usize = 64;
+/// Files beside components whose changes are noticed.
+const FILES_MAX: usize = 1_000;
 /// Components that are loaded at the same time: each may have a child that compiles, which takes a good part of the agent's memory.
 const LOADING_MAX: usize = 2;
 
@@ -104,10 +106,13 @@ impl Plugins {
         problems
     }
 
-    /// What tells a look that something has changed: the components and grants with their sizes and times of change.
+    /// What tells a look that something has changed: what lies beside the components (signatures too) and the grants, with sizes and times of change.
     pub fn files(&self) -> Vec<(PathBuf, u64, i64, i64, u64)> {
         let options = &self.loader.options;
-        let mut files = components(&options.dirs, &mut Vec::new());
+        let dirs = options.dirs.iter().filter_map(|dir| std::fs::read_dir(dir).ok());
+        let mut files: Vec<PathBuf> =
+            dirs.flatten().filter_map(|entry| Some(entry.ok()?.path())).take(FILES_MAX).collect();
+        files.sort();
         files.extend(grants(&options.grants));
         let one = |file: PathBuf| {
             let meta = std::fs::metadata(&file).ok()?;
