@@ -51,9 +51,12 @@ async fn changes(plugins: Arc<Plugins>, mut stopping: watch::Receiver<bool>) {
             seen = None;
         } else if seen.as_ref() == Some(&now) {
             let looking = Arc::clone(&plugins);
-            match tokio::task::spawn_blocking(move || looking.look()).await {
-                Ok(problems) => complain(&problems),
-                Err(_) => tracing::error!("Looking for changed plugins panicked."),
+            let looked = tokio::task::spawn_blocking(move || looking.look()).await;
+            if let Ok(problems) = &looked {
+                complain(problems);
+            }
+            if looked.is_err() {
+                tracing::error!("Looking for changed plugins panicked.");
             }
             (taken, seen) = (now, None);
         } else {

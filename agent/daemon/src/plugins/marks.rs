@@ -261,7 +261,8 @@ mod tests {
     #[test]
     fn a_damaged_file_of_marks_is_no_accusation() {
         let dir = tempfile::tempdir().unwrap();
-        for bytes in [&b"\xff\xfe\x00"[..], b"", b"holdfast-running-1 b running\ncall \ncall x", &[b'x'; 100_000]] {
+        let long = vec![b'x'; 100_000];
+        for bytes in [&b"\xff\xfe\x00"[..], b"", b"holdfast-running-1 b running\ncall \ncall x", &long] {
             std::fs::write(dir.path().join(FILE), bytes).unwrap();
             assert_eq!(Marks::open(dir.path(), "b").unwrap().1, []);
         }

@@ -18,13 +18,15 @@ fn holdfast(dir: &Path, arguments: &[&str]) -> Command {
 
 fn start(dir: &Path) -> Child {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).unwrap();
-    let child = holdfast(dir, &["run"]).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+    let mut child = holdfast(dir, &["run"]).stdout(Stdio::null()).stderr(log).spawn().unwrap();
     for _ in 0..600 {
         if holdfast(dir, &["status"]).output().unwrap().status.success() {
             return child;
         }
         std::thread::sleep(Duration::from_millis(100));
     }
+    child.kill().unwrap();
+    child.wait().unwrap();
     panic!("the agent does not answer: {}", std::fs::read_to_string(dir.join("log")).unwrap_or_default());
 }
 
