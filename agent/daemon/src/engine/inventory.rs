@@ -130,7 +130,7 @@ impl Engine {
             });
             let drifted = self.is_item_drifted(&name);
             match judgement {
-                Judgement::Unchanged(detection) if drifted => self.observe(&detection, now, out),
+                Judgement::Unchanged(detection) if drifted => self.observe(detection, now, out),
                 Judgement::Unchanged(_) => {}
                 // What nobody explained before is not explained by what came after it.
                 Judgement::Explained { .. } if drifted && cause.is_none() => {}
@@ -150,7 +150,7 @@ impl Engine {
                     if !drifted {
                         self.item_changed(&name, None, (at, now));
                     }
-                    self.observe(&detection, now, out);
+                    self.observe(detection, now, out);
                 }
             }
         }
