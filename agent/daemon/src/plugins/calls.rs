@@ -144,11 +144,11 @@ impl Plugins {
         let marks = self.marks.clone();
         let thread = tokio::task::spawn_blocking(move || {
             // A call that hangs keeps its turn, and with it only its own plugin.
-            let _turn = turn;
             let _mark = marks.as_ref().map(|marks| marks.begin(plugin.id(), plugin.digest()));
-            ask(&plugin, &run, &world)
+            (ask(&plugin, &run, &world), turn)
         });
-        let call = match timeout(after, thread).await {
+        // The turn is kept until the outcome is booked, or the next call would not know of it.
+        let (call, _turn) = match timeout(after, thread).await {
             Ok(Ok(call)) => call,
             Ok(Err(_)) => return Err(self.lost(&entry, PluginError::Panicked(id.to_owned()))),
             Err(_) => return Err(self.lost(&entry, PluginError::Stuck { id: id.to_owned(), after })),
