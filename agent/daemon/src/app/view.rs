@@ -14,7 +14,7 @@ use crate::export::ExportHandle;
 use crate::host::FsRoot;
 use crate::ingest::Ingest;
 use crate::ingest::inventory::{InventoryConfig, Reader};
-use crate::plugins::{Plugins, PluginsOptions, Sources};
+use crate::plugins::{Plugins, PluginsOptions, Sources, Trust};
 use crate::status::{PluginStatus, ReceiverStatus};
 use crate::store::PluginStateWrite;
 use crate::telemetry::Chain;
@@ -81,10 +81,14 @@ pub(super) fn look(fs: &FsRoot, config: &InventoryConfig) -> Look {
 
 /// Finds and compiles the plugins; what is wrong with one of them is logged and ends nothing.
 pub(super) async fn load_plugins(config: &Config, key: &AuditKey, sources: Sources) -> Result<Arc<Plugins>, AppError> {
+    let asked = &config.plugins;
+    let trust = Trust::new(&asked.trusted_keys, &asked.trusted_dirs, asked.allow_unsigned)
+        .map_err(|error| AppError::Plugins(error.to_string()))?;
     let options = PluginsOptions {
+        admission: Some(Arc::new(trust)),
         cache: Some((config.agent.cache_dir.clone(), CacheKey::new(key.derive("plugin-cache")))),
         marks: Some(config.agent.data_dir.clone()),
-        ..PluginsOptions::new(config.plugins.dirs.clone(), config.plugins.grants.clone())
+        ..PluginsOptions::new(asked.dirs.clone(), asked.grants.clone())
     };
     let loading = tokio::task::spawn_blocking(move || Plugins::load(&options, sources));
     let loaded = loading.await.map_err(|_| AppError::Plugins("loading the plugins panicked".to_owned()))?;

@@ -176,6 +176,15 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     for (index, dir) in config.plugins.dirs.iter().enumerate() {
         found.directory(format!("plugins.dirs[{index}]"), dir);
     }
+    for (index, dir) in config.plugins.trusted_dirs.iter().enumerate() {
+        found.directory(format!("plugins.trusted-dirs[{index}]"), dir);
+    }
+    for (index, key) in config.plugins.trusted_keys.iter().enumerate() {
+        if let Err(error) = crate::plugins::Trust::new(std::slice::from_ref(key), &[], false) {
+            let hint = "`holdfast plugin keygen` and `minisign -G` print it".to_owned();
+            found.add(format!("plugins.trusted-keys[{index}]"), error.to_string(), hint);
+        }
+    }
     found.directory("plugins.grants", &config.plugins.grants);
     found.socket("actuator.socket", &config.actuator.socket);
     super::export::check(&mut found, &config.export.otlp);

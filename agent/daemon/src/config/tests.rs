@@ -124,6 +124,7 @@ fn every_section_refuses_what_it_cannot_use() {
         ("watch.exclude = [\"*.log\"]", "watch.exclude[0]"),
         ("policy.dir = \"policy.d\"", "policy.dir"),
         ("plugins.dirs = [\"/a\", \"b\"]", "plugins.dirs[1]"),
+        ("plugins.trusted-keys = [\"nonsense\"]", "plugins.trusted-keys[0]"),
         ("export.otlp = [{ endpoint = \"127.0.0.1:4318\" }]", "must begin with http:// or https://"),
         ("export.otlp = [{ endpoint = \"http://a\" }, { endpoint = \"http://a\" }]", "named twice"),
         ("export.otlp = [{ endpoint = \"http://a\", headers = { \"a b\" = \"x\" } }]", "HTTP does not allow"),
@@ -241,7 +242,7 @@ fn an_ordinary_users_files_lie_where_xdg_says() {
     assert_eq!(config.agent.socket, Path::new("/home/u/.local/state/holdfast/holdfast.sock"));
     assert_eq!(config.agent.cache_dir, Path::new("/home/u/.cache/holdfast"));
     assert_eq!(config.policy.dir, Path::new("/home/u/.config/holdfast/policy.d"));
-    assert_eq!(config.plugins.dirs, [Path::new("/src/target/debug/plugins"), Path::new("/src/target/plugins")]);
+    assert_eq!(config.plugins.trusted_dirs, [Path::new("/src/target/debug/plugins"), Path::new("/src/target/plugins")]);
     assert_eq!((config.units.bus, config.watch.files.len()), (Bus::Session, 0));
 
     let xdg = Places { state: Some("/s".into()), runtime: Some("/run/user/7".into()), ..home };

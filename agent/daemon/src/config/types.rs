@@ -204,6 +204,13 @@ pub struct PluginsConfig {
     pub dirs: Vec<PathBuf>,
     /// One NAME.toml for each plugin: what it is granted here. Default: "/etc/holdfast/plugins.d".
     pub grants: PathBuf,
+    /// Public keys of minisign (the line that begins with `RW`): a component that one of them has signed is let in.
+    pub trusted_keys: Vec<String>,
+    /// Directories whose components need no signature, because whoever can write there can replace the agent itself.
+    /// Default: "/usr/lib/holdfast/plugins", where the agent's own package puts them.
+    pub trusted_dirs: Vec<PathBuf>,
+    /// Let components in that nobody whom this host trusts has signed. Default: false.
+    pub allow_unsigned: bool,
 }
 
 impl Default for PluginsConfig {
@@ -211,6 +218,9 @@ impl Default for PluginsConfig {
         Self {
             dirs: vec!["/usr/lib/holdfast/plugins".into(), "/var/lib/holdfast/plugins".into()],
             grants: "/etc/holdfast/plugins.d".into(),
+            trusted_keys: Vec::new(),
+            trusted_dirs: vec!["/usr/lib/holdfast/plugins".into()],
+            allow_unsigned: false,
         }
     }
 }

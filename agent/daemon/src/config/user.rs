@@ -58,9 +58,13 @@ impl Places {
         config.units.bus = Bus::Session;
         config.policy.dir = self.config_dir().join("policy.d");
         config.plugins.grants = self.config_dir().join("plugins.d");
+        let own = config.agent.data_dir.join("plugins");
         if let Some(beside) = self.exe.as_deref().and_then(Path::parent) {
             let up = beside.parent().unwrap_or(beside);
             config.plugins.dirs = vec![beside.join("plugins"), up.join("plugins")];
+            config.plugins.trusted_dirs.clone_from(&config.plugins.dirs);
+            // What the user installs; asked last and trusted by signature only.
+            config.plugins.dirs.push(own);
         }
         config.watch = WatchConfig { files: Vec::new(), ..WatchConfig::default() };
         config

@@ -15,6 +15,7 @@ mod marks;
 mod options;
 mod processes;
 mod schedule;
+mod trust;
 mod units;
 mod world;
 
@@ -34,6 +35,7 @@ pub use compile::{Compiler, Confinement, compile_from_stdin};
 pub use marks::End;
 pub use options::{Admission, PluginProblem, PluginsOptions};
 pub use schedule::Schedule;
+pub use trust::{Standing, Trust, TrustError, key_id, signature_beside, signature_file};
 pub use units::SystemdUnits;
 pub use world::{NoUnits, Sources, UnitSource};
 
@@ -278,6 +280,13 @@ impl Plugins {
 
     fn world(&self) -> Arc<dyn World> {
         Arc::clone(&self.world) as Arc<dyn World>
+    }
+}
+
+impl PluginsOptions {
+    /// These directories and grants, with the usual limits.
+    pub fn new(dirs: Vec<PathBuf>, grants: PathBuf, trust: Trust) -> Self {
+        Self { dirs, grants, trust, limits: holdfast_plugin_host::Limits::default() }
     }
 }
 

@@ -7,8 +7,9 @@ use anyhow::{Context, Result};
 
 /// Path below `target/run` and text; `@RUN@` stands for the directory,
 /// `@UID@` for the present user, `@TARGET@` for cargo's target directory.
-const FILES: [(&str, &str); 14] = [
+const FILES: [(&str, &str); 15] = [
     ("holdfast.toml", include_str!("holdfast.toml")),
+    ("holdfast.d/checkout.toml", include_str!("checkout.toml")),
     ("actuator.toml", include_str!("actuator.toml")),
     ("policy.d/restart-crashed.toml", include_str!("../../../policy.d/restart-crashed.toml")),
     ("policy.d/restore-tampered-release.toml", include_str!("../../../policy.d/restore-tampered-release.toml")),
