@@ -8,6 +8,7 @@
 mod case;
 mod golden;
 mod lay;
+mod new;
 mod play;
 mod world;
 
@@ -19,6 +20,7 @@ use serde::Serialize;
 
 use crate::telemetry::Chain;
 use case::Case;
+pub use new::{NewOptions, NewReport, new};
 
 /// Cases of one plugin that are looked at.
 const CASES_MAX: usize = 1_000;

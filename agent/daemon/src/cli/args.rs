@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::args_plugin::Plugin;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use holdfast_core::model::{DecisionId, DeploymentId, FindingId, IncidentId, Interval, RemediationId, Timestamp};
@@ -549,24 +550,6 @@ pub(super) struct Exec {
     pub(super) command: Vec<OsString>,
 }
 
-#[derive(Debug, Subcommand)]
-pub(super) enum Plugin {
-    /// List the agent's plugins
-    List,
-    /// Show what a component wants, exports and imports, without running it
-    Inspect {
-        /// A component (.wasm)
-        file: PathBuf,
-    },
-    /// Run a plugin's check now, and print its report: 0 nothing found, 1 something
-    Run {
-        /// The plugin's id
-        id: String,
-    },
-    /// Play a plugin's cases in the real host, in the worlds that they describe: 0 all passed, 1 not. Needs no agent
-    Test(PluginTest),
-}
-
 #[derive(Debug, Args)]
 pub(super) struct CompilePlugin {
     /// CPU time that it may take
@@ -575,22 +558,6 @@ pub(super) struct CompilePlugin {
     /// Address space that it may take
     #[arg(long, value_name = "BYTES")]
     pub(super) memory_bytes: u64,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct PluginTest {
-    /// The plugin's folder, with plugin.toml and cases/
-    #[arg(value_name = "DIR", default_value = ".")]
-    pub(super) dir: PathBuf,
-    /// Its component [default: ID.wasm in the folder, or in target/plugins of it or above]
-    #[arg(long, value_name = "FILE")]
-    pub(super) component: Option<PathBuf>,
-    /// Only cases whose name holds this
-    #[arg(long = "case", value_name = "TEXT")]
-    pub(super) filter: Option<String>,
-    /// Keep the answers as they are now as the golden files; look at the difference before you commit it
-    #[arg(long)]
-    pub(super) bless: bool,
 }
 
 #[derive(Debug, Args)]

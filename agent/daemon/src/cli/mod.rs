@@ -4,6 +4,7 @@
 //! concerns a running agent goes over its API: this room opens no database of a running agent and calls no effector.
 
 mod args;
+mod args_plugin;
 mod cmd;
 mod exit;
 mod ink;

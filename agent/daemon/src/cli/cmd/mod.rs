@@ -13,6 +13,7 @@ mod lists;
 mod metrics;
 mod pipeline;
 pub(super) mod plugin;
+mod plugin_keys;
 pub(super) mod policy;
 
 use std::cell::OnceCell;

@@ -14,7 +14,7 @@ use super::super::when::{percent, span};
 use super::words::{evidence, fact, section, severity};
 use crate::answers::PluginAnswer;
 use crate::api::wire::PluginsDocument;
-use crate::authoring::TestReport;
+use crate::authoring::{NewReport, TestReport};
 use crate::status::PluginStatus;
 
 pub(in super::super) fn list(it: &PluginsDocument, look: Look) -> String {
@@ -112,6 +112,13 @@ pub(in super::super) fn tested(it: &TestReport) -> String {
     out
 }
 
+pub(in super::super) fn made(it: &NewReport) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "{} is in {}, built against {}", bold(&it.plugin), it.dir.display(), it.sdk.display());
+    let _ = writeln!(out, "\n  cd {}\n  holdfast plugin test", it.dir.display());
+    out
+}
+
 pub(in super::super) fn inspection(it: &Inspection) -> String {
     let manifest = &it.manifest;
     let list = |all: &[String]| if all.is_empty() { dim("nothing") } else { all.join(", ") };
@@ -119,6 +126,14 @@ pub(in super::super) fn inspection(it: &Inspection) -> String {
     let _ = writeln!(out, "{} {}  {}", bold(&manifest.id), manifest.version, manifest.description);
     fact(&mut out, "file", &format!("{}, {} ({} bytes)", it.file, human_bytes(it.bytes), it.bytes));
     fact(&mut out, "digest", &it.digest);
+    fact(&mut out, "agent", &format!("{} or newer", it.agent_min));
+    if let Some(signature) = &it.signature {
+        fact(&mut out, "signature", signature);
+    }
+    if let Some(language) = &it.language {
+        let state = if it.unchanged == Some(true) { ", the same as before" } else { "" };
+        fact(&mut out, "built from", &format!("{language}{state}"));
+    }
     fact(&mut out, "roles", &list(&manifest.roles));
     fact(&mut out, "asked for", &list(&manifest.subscriptions));
     fact(&mut out, "schedule", &manifest.schedule.map_or_else(|| dim("none"), |s| format!("every {s}")));
