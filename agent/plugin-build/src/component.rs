@@ -46,7 +46,7 @@ pub fn from_core(core: &[u8], manifest: Option<&str>) -> Result<Made, BuildError
     let encoded = ComponentEncoder::default()
         .validate(true)
         .module(&core)
-        .and_then(|encoder| encoder.encode())
+        .and_then(ComponentEncoder::encode)
         .map_err(|error| component("the module does not fit the interface of plugins", &format!("{error:#}")))?;
     from_component(encoded, manifest)
 }

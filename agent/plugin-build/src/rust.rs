@@ -112,8 +112,10 @@ fn module(messages: &[u8]) -> Option<PathBuf> {
     let files = artifacts
         .filter(|it| it["reason"] == "compiler-artifact")
         .flat_map(|it| it["filenames"].as_array().cloned().unwrap_or_default());
-    let modules = files.filter_map(|file| file.as_str().filter(|name| name.ends_with(".wasm")).map(PathBuf::from));
-    modules.last()
+    let mut modules = files
+        .filter_map(|file| file.as_str().map(PathBuf::from))
+        .filter(|it| it.extension().is_some_and(|ext| ext == "wasm"));
+    modules.next_back()
 }
 
 #[cfg(test)]

@@ -23,21 +23,19 @@ pub const AGENT_FIRST: (u32, u32, u32) = (0, 1, 0);
 
 /// Functions and interfaces that were added to 0.1.x after its first release, with the agent that knows them first:
 /// `("files", Some("read-tail"), (0, 2, 0))`, or `None` for a whole interface. There are none yet.
-const ADDED: &[(&str, Option<&str>, (u32, u32, u32))] = &[];
+const ADDED: &[Added<'_>] = &[];
+
+/// Interface, function (`None`: all of it), and the first agent that knows it.
+type Added<'a> = (&'a str, Option<&'a str>, (u32, u32, u32));
 
 /// The lowest agent that knows all of these functions, given as interface (`files`) and name.
 pub(crate) fn agent_min<'a>(used: impl IntoIterator<Item = (&'a str, &'a str)>) -> (u32, u32, u32) {
     lowest(ADDED, used)
 }
 
-fn lowest<'a>(
-    added: &[(&str, Option<&str>, (u32, u32, u32))],
-    used: impl IntoIterator<Item = (&'a str, &'a str)>,
-) -> (u32, u32, u32) {
+fn lowest<'a>(added: &[Added<'_>], used: impl IntoIterator<Item = (&'a str, &'a str)>) -> (u32, u32, u32) {
     let needs = |(interface, function): (&str, &str)| {
-        let fits = |(name, only, _): &&(&str, Option<&str>, (u32, u32, u32))| {
-            *name == interface && only.is_none_or(|only| only == function)
-        };
+        let fits = |(name, only, _): &&Added<'_>| *name == interface && only.is_none_or(|only| only == function);
         added.iter().filter(fits).map(|(_, _, agent)| *agent).max()
     };
     used.into_iter().filter_map(needs).max().unwrap_or(AGENT_FIRST).max(AGENT_FIRST)
@@ -76,7 +74,7 @@ mod tests {
         let mut there: Vec<String> = fs::read_dir(dir)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name.ends_with(".wit"))
+            .filter(|name| name.strip_suffix(".wit").is_some())
             .collect();
         there.sort();
         assert_eq!(there, FILES.map(|(name, _)| name.to_owned()));

@@ -85,10 +85,9 @@ pub(super) async fn load_plugins(config: &Config, key: &AuditKey, sources: Sourc
     let trust = Trust::new(&asked.trusted_keys, &asked.trusted_dirs, asked.allow_unsigned)
         .map_err(|error| AppError::Plugins(error.to_string()))?;
     let options = PluginsOptions {
-        admission: Some(Arc::new(trust)),
         cache: Some((config.agent.cache_dir.clone(), CacheKey::new(key.derive("plugin-cache")))),
         marks: Some(config.agent.data_dir.clone()),
-        ..PluginsOptions::new(asked.dirs.clone(), asked.grants.clone())
+        ..PluginsOptions::new(asked.dirs.clone(), asked.grants.clone(), Arc::new(trust))
     };
     let loading = tokio::task::spawn_blocking(move || Plugins::load(&options, sources));
     let loaded = loading.await.map_err(|_| AppError::Plugins("loading the plugins panicked".to_owned()))?;

@@ -107,10 +107,9 @@ pub fn new(options: &NewOptions) -> Result<NewReport, TestError> {
 fn checkout(within: &Path) -> Option<PathBuf> {
     let exe = std::env::current_exe().ok();
     let above = within.ancestors().chain(exe.as_deref().into_iter().flat_map(Path::ancestors));
-    let found = above
+    above
         .map(|dir| dir.join("plugin-sdk"))
-        .find(|sdk| sdk.join("src/export.rs").is_file() && sdk.join("../wit").is_dir());
-    found
+        .find(|sdk| sdk.join("src/export.rs").is_file() && sdk.join("../wit").is_dir())
 }
 
 #[cfg(test)]
@@ -126,9 +125,9 @@ mod tests {
             for entry in fs::read_dir(dir).unwrap() {
                 let path = entry.unwrap().path();
                 if path.is_dir() {
-                    waiting.push(path)
+                    waiting.push(path);
                 } else {
-                    there.push(path.strip_prefix(&root).unwrap().display().to_string())
+                    there.push(path.strip_prefix(&root).unwrap().display().to_string());
                 }
             }
         }

@@ -112,9 +112,7 @@ impl Loader {
         if old.is_some_and(|old| old.grant == found.grant && old.plugin.is_ok() && old.refused.is_none()) {
             return Ok(None);
         }
-        if let Some(admission) = &self.options.admission {
-            admission.admit(file, &bytes)?;
-        }
+        self.options.admission.admit(file, &bytes)?;
         let grant = text.map(|text| self.grant(&manifest, &text, accepted)).transpose()?;
         let artifact = self.host.artifact(&bytes, &self.key);
         let plugin = match old.and_then(|old| old.plugin.as_ref().ok()) {

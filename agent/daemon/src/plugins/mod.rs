@@ -283,12 +283,5 @@ impl Plugins {
     }
 }
 
-impl PluginsOptions {
-    /// These directories and grants, with the usual limits.
-    pub fn new(dirs: Vec<PathBuf>, grants: PathBuf, trust: Trust) -> Self {
-        Self { dirs, grants, trust, limits: holdfast_plugin_host::Limits::default() }
-    }
-}
-
 #[cfg(test)]
 mod tests;

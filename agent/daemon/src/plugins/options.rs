@@ -20,8 +20,8 @@ pub struct PluginsOptions {
     pub compiler: Compiler,
     /// Where compiled plugins are kept, and what they are sealed with; `None`: each start compiles again.
     pub cache: Option<(PathBuf, CacheKey)>,
-    /// Who may refuse a component before anything of it is compiled; `None`: whatever lies in the directories is admitted.
-    pub admission: Option<Arc<dyn Admission>>,
+    /// Who may refuse a component before anything of it is compiled.
+    pub admission: Arc<dyn Admission>,
     /// The agent's data directory, which holds the marks of calls under way; `None`: calls leave no mark.
     pub marks: Option<PathBuf>,
 }
@@ -33,15 +33,15 @@ pub trait Admission: std::fmt::Debug + Send + Sync {
 }
 
 impl PluginsOptions {
-    /// These directories and grants with the usual limits, compiled in a child, without a cache.
-    pub fn new(dirs: Vec<PathBuf>, grants: PathBuf) -> Self {
+    /// These directories, grants and judge with the usual limits, compiled in a child, without a cache.
+    pub fn new(dirs: Vec<PathBuf>, grants: PathBuf, admission: Arc<dyn Admission>) -> Self {
         Self {
             dirs,
             grants,
             limits: Limits::default(),
             compiler: Compiler::child(),
             cache: None,
-            admission: None,
+            admission,
             marks: None,
         }
     }

@@ -95,7 +95,11 @@ impl Host {
     fn options(&self) -> PluginsOptions {
         PluginsOptions {
             compiler: Compiler::Here,
-            ..PluginsOptions::new(vec![self.path("plugins"), self.path("no such dir")], self.path("plugins.d"))
+            ..PluginsOptions::new(
+                vec![self.path("plugins"), self.path("no such dir")],
+                self.path("plugins.d"),
+                Arc::new(Trust::new(&[], &[], true).unwrap()),
+            )
         }
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast::host::{FsRoot, SystemClock};
-use holdfast::plugins::{Compiler, Confinement, NoUnits, PluginProblem, Plugins, PluginsOptions, Sources};
+use holdfast::plugins::{Compiler, Confinement, NoUnits, PluginProblem, Plugins, PluginsOptions, Sources, Trust};
 use holdfast::store::{StateDb, TelemetryDb, TelemetryOptions, load_or_create_audit_key};
 use holdfast_plugin_host::CacheKey;
 
@@ -62,7 +62,11 @@ impl Host {
         PluginsOptions {
             compiler,
             cache: Some((self.path("cache"), CacheKey::new([7; 32]))),
-            ..PluginsOptions::new(vec![self.path("plugins")], self.path("plugins.d"))
+            ..PluginsOptions::new(
+                vec![self.path("plugins")],
+                self.path("plugins.d"),
+                Arc::new(Trust::new(&[], &[], true).unwrap()),
+            )
         }
     }
 

@@ -190,7 +190,7 @@ fn what_is_not_admitted_is_never_compiled() {
         limits: Confinement::default(),
         deadline: Duration::from_secs(1),
     };
-    let options = PluginsOptions { compiler, admission: Some(Arc::new(NothingUnsigned)), ..host.options() };
+    let options = PluginsOptions { compiler, admission: Arc::new(NothingUnsigned), ..host.options() };
     let (plugins, found) = Plugins::load(&options, host.sources()).unwrap();
     assert!(problems(&found).ends_with("it is not signed"), "{}", problems(&found));
     assert_eq!(plugins.list()[0].state, "refused");
