@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     /// A component that holds one core module with one function: enough for a text section.
-    const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0\x01\x1d\0asm\x01\0\0\0\x01\x05\x01\x60\0\x01\x7f\x03\x02\x01\0\x0a\x06\x01\x04\0\x41\x2a\x0b";
+    const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0\x01\x1b\0asm\x01\0\0\0\x01\x05\x01\x60\0\x01\x7f\x03\x02\x01\0\x0a\x06\x01\x04\0\x41\x2a\x0b";
 
     fn key(of: u8, engine: &Engine) -> SealKey {
         CacheKey::new([of; 32]).seal_key(&Identity::of(engine, COMPONENT))

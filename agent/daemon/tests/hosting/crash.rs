@@ -39,7 +39,7 @@ impl Agent {
             std::fs::create_dir(dir.path().join(sub)).unwrap();
         }
         let config = format!(
-            "[agent]\ndata-dir = {:?}\ncache-dir = {:?}\nsocket = {:?}\n[plugins]\ndirs = [{:?}]\ngrants = {:?}\n[policy]\ndir = {:?}\n",
+            "[agent]\ndata-dir = {:?}\ncache-dir = {:?}\nsocket = {:?}\n[plugins]\nallow-unsigned = true\ndirs = [{:?}]\ngrants = {:?}\n[policy]\ndir = {:?}\n",
             at("data"),
             at("cache"),
             at("sock"),
