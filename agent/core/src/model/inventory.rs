@@ -42,6 +42,15 @@ impl ItemKind {
             Self::Listener => "listener",
         }
     }
+
+    /// Whether what is there is not what was accepted, each `None` where there is nothing.
+    ///
+    /// A port that closed and a module that was unloaded are no difference: services and devices come and go, and what failed
+    /// is found by other methods.
+    pub fn differs(self, accepted: Option<&str>, current: Option<&str>) -> bool {
+        let gone = current.is_none() && matches!(self, Self::Listener | Self::Module);
+        !gone && accepted != current
+    }
 }
 
 impl fmt::Display for ItemKind {

@@ -1,6 +1,6 @@
 //! What the host is made of besides files, as it is now, against what was accepted.
 
-use holdfast_core::model::{Item, ItemKind, ItemName};
+use holdfast_core::model::ItemName;
 
 use super::ApiContext;
 use super::wire::ItemComparison;
@@ -33,7 +33,7 @@ pub(super) fn compare(context: &ApiContext, only: &[ItemName]) -> Result<Compare
         let names: std::collections::BTreeSet<&String> = accepted.keys().chain(current.keys()).collect();
         for name in names.into_iter().filter(|name| wanted(name)) {
             let (before, now) = (accepted.get(name), current.get(name));
-            if is_unchanged(kind, before, now) {
+            if !kind.differs(before.map(String::as_str), now.map(|it| it.value.as_str())) {
                 compared.unchanged += 1;
                 continue;
             }
@@ -52,10 +52,4 @@ pub(super) fn compare(context: &ApiContext, only: &[ItemName]) -> Result<Compare
         }
         None => Ok(compared),
     }
-}
-
-/// As drift judges: a port that closed and a module that was unloaded are none.
-fn is_unchanged(kind: ItemKind, accepted: Option<&String>, current: Option<&Item>) -> bool {
-    let closed = current.is_none() && matches!(kind, ItemKind::Listener | ItemKind::Module);
-    closed || accepted == current.map(|it| &it.value)
 }

@@ -69,7 +69,9 @@ impl Known {
         let accepted = self.accepted.get(&kind).unwrap_or(&none);
         let current = self.last.get(&kind).unwrap_or(&nothing);
         let names: BTreeSet<&String> = accepted.keys().chain(current.keys()).collect();
-        let differs = |name: &&String| accepted.get(*name) != current.get(*name).map(|it| &it.value);
+        let differs = |name: &&String| {
+            kind.differs(accepted.get(*name).map(String::as_str), current.get(*name).map(|it| it.value.as_str()))
+        };
         names.into_iter().filter(differs).map(|name| ItemName { kind, name: name.clone() }).collect()
     }
 }
@@ -112,6 +114,9 @@ impl Engine {
         let settled = open.into_iter().filter(|name| !differing.contains(name));
         let names: Vec<ItemName> = settled.chain(differing.iter().take(JUDGED_MAX).cloned()).collect();
         self.inventory.doubted.retain(|name, _| name.kind != kind || differing.contains(name));
+        if names.is_empty() {
+            return;
+        }
         let deployments: Vec<Deployment> = self.deployments.values().cloned().collect();
         let changes: Vec<Change> = self.changes.iter().cloned().collect();
         let mut audit = Vec::new();

@@ -50,8 +50,7 @@ pub struct ItemFacts<'a> {
 /// What the difference between the accepted and the current state of an item comes to.
 pub fn judge_item(facts: &ItemFacts<'_>) -> Judgement {
     let now = facts.current.map(|it| it.value.as_str());
-    let closed = now.is_none() && matches!(facts.name.kind, ItemKind::Listener | ItemKind::Module);
-    if facts.accepted == now || closed {
+    if !facts.name.kind.differs(facts.accepted, now) {
         return Judgement::Unchanged(detection(facts, Presence::Cleared));
     }
     match explanation(facts) {

@@ -10,20 +10,31 @@ use crate::store::FindingFilter;
 const EVE: &str = "uid=1001 gid=1001 home=/home/eve shell=/bin/bash";
 const DAEMON: &str = "uid=107 gid=113 home=/nonexistent shell=/usr/sbin/nologin";
 
+fn items(all: &[(&str, &str)]) -> Items {
+    let item = |value: &str| Item { value: value.to_owned(), ..Item::default() };
+    all.iter().map(|(name, value)| ((*name).to_owned(), item(value))).collect()
+}
+
 impl Sim {
     /// One look at accounts, a minute after the last.
     fn look(&mut self, users: &[(&str, &str)]) {
+        self.look_at(ItemKind::User, items(users));
+    }
+
+    fn look_at(&mut self, kind: ItemKind, items: Items) {
         self.run(60);
-        let item = |value: &str| Item { value: value.to_owned(), ..Item::default() };
-        let items: Items = users.iter().map(|(name, value)| ((*name).to_owned(), item(value))).collect();
-        let found = Inventory::from([(ItemKind::User, items)]);
+        let found = Inventory::from([(kind, items)]);
         self.events.push_back(Event::Inventory(Box::new(found), self.now.wall));
         self.drain();
     }
 
     fn open_items(&self) -> Vec<String> {
+        self.drifted_items("user.drift")
+    }
+
+    fn drifted_items(&self, kind: &str) -> Vec<String> {
         let all = self.reader().findings(&FindingFilter { open_only: true, ..FindingFilter::default() }).unwrap();
-        let open = all.into_iter().filter(|it| it.kind == "user.drift");
+        let open = all.into_iter().filter(|it| it.kind == kind);
         open.map(|it| it.target.name).collect()
     }
 
@@ -125,6 +136,18 @@ fn what_came_later_explains_no_earlier_drift() {
     sim.look(&[("root", "uid=0"), ("eve", EVE), ("app", EVE)]);
     assert_eq!(sim.open_items(), ["eve"]);
     assert!(sim.accepted().contains_key("app"));
+}
+
+#[test]
+fn ports_that_were_opened_and_closed_by_the_hundred_hide_no_new_one() {
+    let mut sim = Sim::new("", Mode::Advise);
+    let names: Vec<String> = (0..300).map(|n| format!("tcp 0.0.0.0:{}", 10_000 + n)).collect();
+    let many: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "uid=1000")).collect();
+    sim.look_at(ItemKind::Listener, items(&many));
+    for _ in 0..3 {
+        sim.look_at(ItemKind::Listener, items(&[("tcp [::]:4444", "uid=1000")]));
+    }
+    assert_eq!(sim.drifted_items("listener.drift"), ["tcp [::]:4444"]);
 }
 
 #[test]
