@@ -165,8 +165,11 @@ impl Anomaly {
         passed_s: f64,
         activity: &[Activity],
     ) -> Option<Detection> {
-        let oddness = self.odd.push(at, value, self.floor.at(value));
-        let Some(expected) = self.baseline.expected(self.floor) else {
+        let expected = self.baseline.expected(self.floor);
+        // Of the level, not of this value: a wild one would raise for days what nobody would notice.
+        let least = self.floor.at(expected.as_ref().map_or(0.0, |it| it.level));
+        let oddness = self.odd.push(at, value, least);
+        let Some(expected) = expected else {
             self.baseline.learn(at, value, passed_s, self.floor, config.warm_up.0, &mut self.sketch);
             return None;
         };

@@ -70,6 +70,24 @@ fn a_departure_that_stays_is_reported_within_three_quarters_of_a_minute_and_clea
     assert!((fact(&first.evidence, "series.expected") - 0.08).abs() < 0.02, "{first:?}");
 }
 
+/// How odd a jump by two fifths of the level is said to be, half a day after one wild value or none.
+fn oddness_of_a_jump(wild: bool) -> f64 {
+    let queue = key("app.queue.length", "{item}", MetricKind::Gauge, &[]);
+    let watch = Watch { metric: queue.metric.clone(), where_: Attributes::new() };
+    let mut stage = Stage::new(DetectConfig { watch: vec![watch], ..quiet() });
+    stage.run(&queue, 20_000, |_, noise| 100.0 + 3.0 * noise);
+    stage.run(&queue, 5, |_, noise| if wild { 10_000.0 } else { 100.0 + 3.0 * noise });
+    stage.run(&queue, 40_000, |_, noise| 100.0 + 3.0 * noise);
+    stage.run(&queue, 120, |_, noise| 140.0 + 3.0 * noise);
+    fact(&stage.last("metric.anomaly").evidence, "series.oddness")
+}
+
+#[test]
+fn one_wild_value_makes_no_later_departure_ordinary() {
+    let (after_none, after_one) = (oddness_of_a_jump(false), oddness_of_a_jump(true));
+    assert!(after_one > 0.8 * after_none, "{after_one} after a wild value, {after_none} without");
+}
+
 #[test]
 fn while_it_lasts_it_is_repeated_at_most_once_a_minute() {
     let mut stage = warm(quiet());
