@@ -1,5 +1,7 @@
 //! What a person on call would see: pages that were false, windows noticed, and how late.
 
+use holdfast_core::stats::robust::median;
+
 use crate::corpus::File;
 
 /// After a page nothing more is paged for so long.
@@ -48,7 +50,7 @@ pub(crate) fn at(files: &[(&File, &[f64])], threshold: f64) -> Pages {
             }
         }
     }
-    pages.delay_s = median(&mut delays);
+    pages.delay_s = median(&mut delays).unwrap_or(f64::NAN);
     pages
 }
 
@@ -63,14 +65,4 @@ pub(crate) fn at_recall(files: &[(&File, &[f64])], recall: f64) -> Option<Pages>
     highest.sort_by(f64::total_cmp);
     let place = (highest.len() as f64 * (1.0 - recall)) as usize;
     highest.get(place).map(|threshold| at(files, *threshold))
-}
-
-pub(crate) fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => values[middle],
-        _ => f64::midpoint(values[middle - 1], values[middle]),
-    }
 }
