@@ -305,7 +305,16 @@ impl StateReader {
 
     /// What was accepted of a kind of items, by name; `None`: nothing yet.
     pub fn accepted_items(&self, kind: ItemKind) -> Result<Option<AcceptedItems>, StoreError> {
-        Ok(self.setting(&items_setting(kind))?.and_then(|value| serde_json::from_value(value).ok()))
+        let key = items_setting(kind);
+        // One that cannot be read is no first look, at which everything would be accepted.
+        let read = |value| {
+            serde_json::from_value(value).map_err(|source| StoreError::Document {
+                what: "setting",
+                id: key.clone(),
+                source,
+            })
+        };
+        Ok(self.setting(&key)?.map(read).transpose()?.flatten())
     }
 
     /// The latest measured runs of a build step, newest first.
