@@ -20,6 +20,12 @@ pub(super) struct Compared {
 /// Reads the host. `only`: these; empty means everything that is watched.
 pub(super) fn compare(context: &ApiContext, only: &[ItemName]) -> Result<Compared, Refusal> {
     let mut compared = Compared::default();
+    // As differences of files are: a value may hold what no one is to read here.
+    let shown = |text: Option<&str>| {
+        let mut text = text?.to_owned();
+        context.redactor.line(&mut text);
+        Some(text)
+    };
     let found = (context.look)();
     for (kind, current) in &found {
         let kind = *kind;
@@ -39,9 +45,9 @@ pub(super) fn compare(context: &ApiContext, only: &[ItemName]) -> Result<Compare
             }
             compared.changed.push(ItemComparison {
                 item: format!("{kind}:{name}"),
-                accepted: before.cloned(),
-                current: now.map(|it| it.value.clone()),
-                stated_by: now.and_then(|it| it.stated_by.clone()),
+                accepted: shown(before.map(String::as_str)),
+                current: shown(now.map(|it| it.value.as_str())),
+                stated_by: shown(now.and_then(|it| it.stated_by.as_deref())),
             });
         }
     }
