@@ -128,7 +128,12 @@ fn owners(fs: &FsRoot, wanted: &BTreeSet<u64>) -> HashMap<u64, Process> {
             if found.len() == wanted.len() || descriptors > DESCRIPTORS_MAX {
                 return found;
             }
-            let Ok(target) = std::fs::read_link(descriptor.path()) else { continue };
+            let target = match std::fs::read_link(descriptor.path()) {
+                Ok(target) => target,
+                // The right to look is that of the process: none of its other descriptors can be read either.
+                Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => break,
+                Err(_) => continue,
+            };
             let inode = target.to_str().and_then(|it| it.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());
             if let Some(inode) = inode.filter(|it| wanted.contains(it)) {
                 found.entry(inode).or_insert_with(|| process(fs, pid));
