@@ -45,9 +45,10 @@ impl Engine {
         }
     }
 
-    /// Whether an open finding says that this file is not as accepted.
-    fn is_drifted(&self, path: &str) -> bool {
-        self.lifecycle.open().any(|it| it.kind == "file.drift" && it.is_open() && it.target.name == path)
+    /// Whether an open finding says that this file or item is not as accepted.
+    pub(super) fn is_drifted(&self, target: &Target) -> bool {
+        let kind = format!("{}.drift", target.kind);
+        self.lifecycle.open().any(|it| it.kind == kind && it.is_open() && it.target == *target)
     }
 
     fn is_release_file(&self, path: &str) -> bool {
@@ -95,7 +96,7 @@ impl Engine {
                 self.second_look.remove(&path);
                 let own = cause.as_ref().is_some_and(|it| it.as_str() == reference);
                 // An edit that nobody explained before is not explained by what came after it.
-                if !own && self.is_drifted(&path) {
+                if !own && self.is_drifted(&Target::file(&path)) {
                     return;
                 }
                 self.file_changed(accepted, &found, Some((by.clone(), reference.clone())), now);
@@ -220,7 +221,7 @@ impl Engine {
                 None
             } else if self.is_release_file(&file.state.path) {
                 Some("it belongs to a release, which its deployment recorded")
-            } else if self.is_drifted(&file.state.path) {
+            } else if self.is_drifted(&Target::file(&file.state.path)) {
                 Some("it has drifted: look with `holdfast baseline diff`, then `holdfast baseline accept --reason …`")
             } else {
                 None

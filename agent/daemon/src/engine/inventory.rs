@@ -64,7 +64,7 @@ impl Known {
     }
 
     /// Items of a kind that are not as accepted.
-    fn differing(&self, kind: ItemKind) -> Vec<ItemName> {
+    fn differing(&self, kind: ItemKind) -> BTreeSet<ItemName> {
         let (none, nothing) = (AcceptedItems::new(), BTreeMap::new());
         let accepted = self.accepted.get(&kind).unwrap_or(&none);
         let current = self.last.get(&kind).unwrap_or(&nothing);
@@ -110,69 +110,77 @@ impl Engine {
     ) {
         let differing = self.inventory.differing(kind);
         // What is as accepted again, or not worth a word any more, ends its finding.
-        let open: Vec<ItemName> = self.drifted_items(kind);
-        let settled = open.into_iter().filter(|name| !differing.contains(name));
-        let names: Vec<ItemName> = settled.chain(differing.iter().take(JUDGED_MAX).cloned()).collect();
+        let open = self.drifted_items(kind);
+        let settled = open.difference(&differing);
+        let names: Vec<ItemName> = settled.chain(differing.iter().take(JUDGED_MAX)).cloned().collect();
         self.inventory.doubted.retain(|name, _| name.kind != kind || differing.contains(name));
+        self.judge_items(&names, (before, at), now, out);
+    }
+
+    /// Judges these, each of which is named once.
+    fn judge_items(
+        &mut self,
+        names: &[ItemName],
+        (before, at): (Timestamp, Timestamp),
+        now: Moment,
+        out: &mut Vec<Command>,
+    ) {
         if names.is_empty() {
             return;
         }
         let deployments: Vec<Deployment> = self.deployments.values().cloned().collect();
         let changes: Vec<Change> = self.changes.iter().cloned().collect();
-        let mut audit = Vec::new();
+        let (mut audit, mut accepted) = (Vec::new(), BTreeSet::new());
         for name in names {
-            let before = self.inventory.doubted.get(&name).copied().unwrap_or(before);
+            let before = self.inventory.doubted.get(name).copied().unwrap_or(before);
             let cause = self.own.cause_of(&name.target(), now.mono);
             let judgement = judge_item(&ItemFacts {
-                name: &name,
-                accepted: self.inventory.value(&name),
-                current: self.inventory.current(&name),
+                name,
+                accepted: self.inventory.value(name),
+                current: self.inventory.current(name),
                 changes: &changes,
                 deployments: &deployments,
                 cause: cause.as_ref(),
                 at,
                 before,
             });
-            let drifted = self.is_item_drifted(&name);
+            let drifted = self.is_drifted(&name.target());
             match judgement {
                 Judgement::Unchanged(detection) if drifted => self.observe(detection, now, out),
                 Judgement::Unchanged(_) => {}
                 // What nobody explained before is not explained by what came after it.
                 Judgement::Explained { .. } if drifted && cause.is_none() => {}
                 Judgement::Explained { by, reference } => {
-                    self.inventory.doubted.remove(&name);
-                    self.item_changed(&name, Some((&by, &reference)), (at, now));
-                    self.inventory.accept(&name);
+                    self.inventory.doubted.remove(name);
+                    self.item_changed(name, Some((&by, &reference)), (at, now));
+                    self.inventory.accept(name);
+                    accepted.insert(name.kind);
                     let body = serde_json::json!({
-                        "value": self.inventory.value(&name), "reason": by, "explained_by": reference,
+                        "value": self.inventory.value(name), "reason": by, "explained_by": reference,
                     });
-                    audit.push(Self::draft(now, AuditKind::Baseline, AGENT, &name, body));
+                    audit.push(Self::draft(now, AuditKind::Baseline, AGENT, name, body));
                 }
                 Judgement::Unexplained(detection) => {
                     if self.inventory.doubted.insert(name.clone(), before).is_none() && !drifted {
                         continue;
                     }
                     if !drifted {
-                        self.item_changed(&name, None, (at, now));
+                        self.item_changed(name, None, (at, now));
                     }
                     self.observe(detection, now, out);
                 }
             }
         }
         if !audit.is_empty() {
-            let writes = self.inventory.writes([kind], audit);
+            let writes = self.inventory.writes(accepted, audit);
             self.ledger.soon(writes, now);
         }
     }
 
-    fn drifted_items(&self, kind: ItemKind) -> Vec<ItemName> {
+    fn drifted_items(&self, kind: ItemKind) -> BTreeSet<ItemName> {
         let wanted = format!("{kind}.drift");
         let name = |it: &holdfast_core::model::Finding| ItemName { kind, name: it.target.name.clone() };
         self.lifecycle.open().filter(|it| it.kind == wanted && it.is_open()).map(name).collect()
-    }
-
-    fn is_item_drifted(&self, name: &ItemName) -> bool {
-        self.drifted_items(name.kind).contains(name)
     }
 
     fn item_changed(&mut self, name: &ItemName, explained: Option<(&str, &str)>, (at, now): (Timestamp, Moment)) {
@@ -236,14 +244,14 @@ impl Engine {
             audit.push(Self::draft(now, AuditKind::Baseline, by, name, body));
         }
         let kinds: BTreeSet<ItemKind> = items.iter().map(|it| it.kind).collect();
-        let writes = self.inventory.writes(kinds.clone(), audit);
+        let writes = self.inventory.writes(kinds, audit);
         if let Err(refusal) = self.record(writes) {
             self.inventory.accepted = before;
             return Err(refusal);
         }
-        for kind in kinds {
-            self.judge_kind(kind, (now.wall, now.wall), now, out);
-        }
+        // Only these: what else is in doubt is looked at once more first.
+        items.iter().for_each(|name| drop(self.inventory.doubted.remove(name)));
+        self.judge_items(&items, (now.wall, now.wall), now, out);
         let accepted = items.iter().map(ToString::to_string).collect();
         Ok(serde_json::json!(BaselineAnswer { accepted, skipped: vec![] }))
     }

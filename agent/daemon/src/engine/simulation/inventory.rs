@@ -139,6 +139,16 @@ fn what_came_later_explains_no_earlier_drift() {
 }
 
 #[test]
+fn accepting_one_item_rushes_no_other_into_a_finding() {
+    let mut sim = host();
+    sim.look(&[("root", "uid=0"), ("eve", EVE)]);
+    sim.look(&[("root", "uid=0"), ("eve", EVE), ("www", DAEMON)]);
+    let accept = Request::BaselineAccept { paths: vec!["user:eve".to_owned()], reason: "new".to_owned() };
+    sim.ask(accept).unwrap();
+    assert_eq!(sim.open_items(), Vec::<String>::new(), "its package's log may be late");
+}
+
+#[test]
 fn ports_that_were_opened_and_closed_by_the_hundred_hide_no_new_one() {
     let mut sim = Sim::new("", Mode::Advise);
     let names: Vec<String> = (0..300).map(|n| format!("tcp 0.0.0.0:{}", 10_000 + n)).collect();
