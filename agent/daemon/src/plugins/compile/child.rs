@@ -49,8 +49,8 @@ fn confine(limits: Confinement) -> io::Result<()> {
         (Resource::Fsize, 0),
         (Resource::Nproc, 0),
         (Resource::Memlock, 0),
-        // The three pipes are open already.
-        (Resource::Nofile, 3),
+        // The three pipes are open already, and stay so. None could be taken in the place of one that is closed.
+        (Resource::Nofile, 0),
     ] {
         let now = getrlimit(resource);
         let soft = now.maximum.map_or(most, |hard| hard.min(most));
