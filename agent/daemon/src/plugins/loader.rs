@@ -70,7 +70,12 @@ impl Loader {
             (Ok(None), Some(old)) => Loaded { entry: Arc::clone(old), problem: None },
             (Err(why), Some(old)) if old.ready().is_some() => {
                 let problem = format!("{why}; {} {} goes on", old.id, old.version);
-                let entry = Arc::new(Entry { refused: Some(why), ..old.again() });
+                let mut entry = Entry { refused: Some(why), ..Entry::clone(old) };
+                // What goes on has the rights that the operator gives it now, whatever lies in its component's place.
+                if let Some((plugin, grant)) = self.granted_now(old) {
+                    (entry.plugin, entry.grant) = (Ok(plugin), grant);
+                }
+                let entry = Arc::new(entry);
                 Loaded { entry, problem: Some(problem) }
             }
             (plugin, old) => {
@@ -92,6 +97,17 @@ impl Loader {
                 Loaded { entry: Arc::new(entry), problem }
             }
         }
+    }
+
+    /// What runs, under its grant as it is now, and that grant's digest; `None`: the grant is the same, or cannot be used.
+    fn granted_now(&self, old: &Entry) -> Option<(Plugin, Option<String>)> {
+        let text = grant_text(&self.options.grants, &old.id).ok()?;
+        let digest = text.as_ref().map(|text| hex(&Sha256::digest(text.as_bytes())));
+        if digest == old.grant {
+            return None;
+        }
+        let grant = text.map(|text| Grant::parse(&text)).transpose().ok()?;
+        Some((old.plugin.as_ref().ok()?.granted(grant).ok()?, digest))
     }
 
     /// `None`: it is the one that runs.
@@ -157,7 +173,9 @@ impl Loader {
         PluginCompiled { file }.emit();
         let sealed = self.options.compiler.compile(bytes, artifact)?;
         let plugin = load(&sealed).map_err(|error| Chain(&error).to_string());
-        if let Some(cache) = &self.cache
+        // What is refused for its roles or imports is used by nobody.
+        if plugin.is_ok()
+            && let Some(cache) = &self.cache
             && let Err(error) = cache.write(&artifact.name, &sealed)
         {
             tracing::warn!(file = %file.display(), %error, "A compiled plugin is not kept.");

@@ -35,7 +35,7 @@ pub use compile::{Compiler, Confinement, compile_from_stdin};
 pub use marks::End;
 pub use options::{Admission, PluginProblem, PluginsOptions};
 pub use schedule::Schedule;
-pub use trust::{Standing, Trust, TrustError, key_id, signature_beside, signature_file};
+pub use trust::{Standing, Trust, TrustError, key_id, signature_file};
 pub use units::SystemdUnits;
 pub use world::{NoUnits, Sources, UnitSource};
 
@@ -51,6 +51,7 @@ const HEALTH: &str = ".health";
 type Entries = BTreeMap<String, Arc<Entry>>;
 
 /// One plugin as it was found.
+#[derive(Clone)]
 struct Entry {
     id: String,
     version: String,
@@ -99,22 +100,6 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Entry {
     fn ready(&self) -> Option<&Plugin> {
         self.plugin.as_ref().ok().filter(|plugin| plugin.grant().is_some())
-    }
-
-    /// The same once more.
-    fn again(&self) -> Self {
-        Self {
-            id: self.id.clone(),
-            version: self.version.clone(),
-            digest: self.digest.clone(),
-            file: self.file.clone(),
-            grant: self.grant.clone(),
-            plugin: self.plugin.clone(),
-            refused: self.refused.clone(),
-            artifact: self.artifact.clone(),
-            book: Arc::clone(&self.book),
-            turn: Arc::clone(&self.turn),
-        }
     }
 
     fn status(&self, now: Now) -> PluginStatus {

@@ -84,12 +84,6 @@ impl Trust {
         Ok(Self { keys, dirs: dirs.to_vec(), allow_unsigned })
     }
 
-    /// The same keys, without trusted directories and without mercy: for judging one file.
-    #[must_use]
-    pub fn strict(&self) -> Self {
-        Self { keys: self.keys.clone(), dirs: Vec::new(), allow_unsigned: false }
-    }
-
     /// Whether a directory needs no signatures.
     pub fn trusts_dir(&self, dir: &Path) -> bool {
         self.dirs.iter().any(|trusted| trusted == dir)
@@ -104,7 +98,7 @@ impl Trust {
     }
 
     /// The same for a component and a signature at hand; `wanted` is where a missing signature belongs.
-    pub fn judge(&self, component: &[u8], signature: Option<&str>, wanted: &Path) -> Result<Standing, TrustError> {
+    fn judge(&self, component: &[u8], signature: Option<&str>, wanted: &Path) -> Result<Standing, TrustError> {
         let verdict = match signature {
             None => Err(TrustError::NoSignature(wanted.display().to_string())),
             Some(text) => self.verify(component, text),
@@ -172,7 +166,7 @@ pub fn signature_file(component: &Path) -> PathBuf {
 }
 
 /// The signature beside a component; `None`: there is none.
-pub fn signature_beside(component: &Path) -> Result<Option<String>, TrustError> {
+fn signature_beside(component: &Path) -> Result<Option<String>, TrustError> {
     match read_trusted_text(&signature_file(component), SIGNATURE_BYTES_MAX) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

@@ -16,7 +16,7 @@ use super::Session;
 use crate::answers::PluginAnswer;
 use crate::api::wire::PluginsDocument;
 use crate::authoring::{self, NewOptions, TestOptions};
-use crate::plugins::{Standing, signature_beside, signature_file};
+use crate::plugins::Standing;
 use crate::request::Request;
 use crate::telemetry::Chain;
 
@@ -166,8 +166,7 @@ fn inspect(it: &Session, file: &Path) -> Result<Inspection, Failure> {
 fn signature(it: &Session, file: &Path, component: &[u8]) -> String {
     // Without a configuration nobody is trusted, and the signature is still named.
     let trust = super::plugin_keys::trust(it, &[]).unwrap_or_default();
-    let beside = signature_beside(file);
-    match beside.and_then(|text| trust.judge(component, text.as_deref(), &signature_file(file))) {
+    match trust.admit(file, component) {
         Ok(Standing::Signed { key, comment }) => format!("signed by the trusted key {key}: {comment}"),
         Ok(Standing::Shipped | Standing::Unsigned) => "nobody vouches for it".to_owned(),
         Err(error) => error.to_string(),

@@ -14,7 +14,7 @@ use super::super::exit::{DONE, Failure, NO, Outcome};
 use super::Session;
 use crate::config::Overrides;
 use crate::host::read_trusted_text;
-use crate::plugins::{Standing, Trust, key_id, signature_beside, signature_file};
+use crate::plugins::{Standing, Trust, key_id, signature_file};
 use crate::telemetry::Chain;
 
 /// A key is two lines.
@@ -175,7 +175,7 @@ pub(super) fn verify(it: &Session, file: &Path, keys: &[String]) -> Outcome {
     let trust = trust(it, keys)?;
     let bytes = component(file)?;
     let manifest = manifest_of(&bytes).map_err(|error| unusable(file, Chain(&error)))?;
-    let verdict = signature_beside(file).and_then(|text| trust.judge(&bytes, text.as_deref(), &signature_file(file)));
+    let verdict = trust.admit(file, &bytes);
     let mut verified = Verified {
         file: file.to_owned(),
         plugin: manifest.id,

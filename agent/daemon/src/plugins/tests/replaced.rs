@@ -80,6 +80,21 @@ async fn something_newer_that_is_broken_leaves_the_old_one_running_and_is_told()
 }
 
 #[tokio::test]
+async fn a_refused_component_keeps_no_rights_that_the_operator_took_away() {
+    let host = Host::new();
+    host.install("guests/hostile.wasm", Some(&format!("{GRANT}\"nothing\"\n")));
+    let (plugins, _) = host.load();
+    let whole = hostile();
+    host.put(&whole[..whole.len() / 2]);
+    host.grant(&format!("{GRANT}\"panic\"\n"));
+    assert!(problems(&plugins.look()).contains("goes on"));
+    assert!(matches!(plugins.check("hostile", run(), NOW).await, Err(PluginError::Call { .. })));
+    std::fs::remove_file(host.path("plugins.d/hostile.toml")).unwrap();
+    plugins.look();
+    assert!(matches!(plugins.check("hostile", run(), NOW).await, Err(PluginError::NotGranted(_))));
+}
+
+#[tokio::test]
 async fn another_grant_counts_from_the_next_call_and_without_one_there_is_no_next_call() {
     let host = Host::new();
     host.install("guests/hostile.wasm", Some(&format!("{GRANT}\"nothing\"\n")));
