@@ -27,6 +27,8 @@ pub struct DetectConfig {
     pub standard_thresholds: bool,
     /// Space on file systems.
     pub disk: DiskConfig,
+    /// What is wrong with the telemetry itself.
+    pub telemetry: TelemetryConfig,
 }
 
 impl Default for DetectConfig {
@@ -41,6 +43,7 @@ impl Default for DetectConfig {
             threshold: Vec::new(),
             standard_thresholds: true,
             disk: DiskConfig::default(),
+            telemetry: TelemetryConfig::default(),
         }
     }
 }
@@ -172,6 +175,25 @@ impl Default for DiskConfig {
     }
 }
 
+/// What is wrong with the telemetry itself: sources that fall silent, values that are stuck, a clock that was set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TelemetryConfig {
+    /// Report it. Default: true.
+    pub report: bool,
+    /// An application (`service.name`) or target that gives nothing for so long, and for ten of its own steps, is silent. Default: "3m".
+    pub silent_after: Interval,
+    /// An application that tells of itself is missed after it has done so for this time; a target that is scraped is missed from
+    /// the beginning. Default: "1h".
+    pub known_after: Interval,
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self { report: true, silent_after: Interval::secs(180), known_after: Interval::secs(3600) }
+    }
+}
+
 impl DetectConfig {
     /// The limits in force: one's own, and the standard ones whose name isn't taken.
     pub fn thresholds(&self) -> Vec<Threshold> {
@@ -204,6 +226,9 @@ impl DetectConfig {
             if it.above.into_iter().chain(it.below).any(|limit| !limit.is_finite()) {
                 problems.push(format!("threshold `{name}` has a limit that is not a finite number"));
             }
+        }
+        if self.telemetry.silent_after.0 < std::time::Duration::from_secs(10) {
+            problems.push("telemetry.silent-after must be 10s or longer".to_owned());
         }
         if self.disk.horizon.0.is_zero() {
             problems.push("disk.horizon must be longer than nothing".to_owned());

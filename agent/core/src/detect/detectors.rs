@@ -4,21 +4,20 @@
 //! nothing is allocated unless something is said. Bounded: at most [`SERIES_MAX`] series and [`MOUNTS_MAX`] file systems.
 //! State is kept by series key, so it survives the numbers that the store gives to series.
 
+mod saved;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
 
 use super::anomaly::{ACTIVITY_REACH, Activity, Anomaly};
 use super::config::{DetectConfig, Threshold};
 use super::disk::{self, Mount, Role};
 use super::series::Watched;
+use super::telemetry::{Clock, Sources, UPTIME};
 use super::threshold::ThresholdState;
 use crate::model::{Change, Detection, SampleBatch, SeriesId, SeriesKey, Timestamp, has_all};
 
-/// Raised whenever a saved state no longer means the same: an older one is dropped and everything learnt anew.
-const STATE_VERSION: u32 = 2;
 /// Series that are watched at once.
 const SERIES_MAX: usize = 2048;
 /// File systems that are judged at once; the collector reports 128.
@@ -60,21 +59,13 @@ pub struct Detectors {
     by_id: HashMap<SeriesId, usize>,
     mounts: Vec<Mount>,
     activity: VecDeque<Activity>,
+    sources: Sources,
+    clock: Clock,
+    uptime: Option<SeriesId>,
     swept_at: Timestamp,
     left_out: u64,
     scratch: Vec<f64>,
     touched: Vec<usize>,
-}
-
-/// As saved; see [`STATE_VERSION`].
-#[derive(Serialize, Deserialize)]
-struct Saved {
-    version: u32,
-    series: Vec<Watched>,
-    mounts: Vec<Mount>,
-    activity: VecDeque<Activity>,
-    swept_at: Timestamp,
-    left_out: u64,
 }
 
 impl Detectors {
@@ -87,6 +78,9 @@ impl Detectors {
             by_id: HashMap::new(),
             mounts: Vec::new(),
             activity: VecDeque::new(),
+            sources: Sources::default(),
+            clock: Clock::default(),
+            uptime: None,
             swept_at: Timestamp::default(),
             left_out: 0,
             scratch: Vec::new(),
@@ -98,13 +92,22 @@ impl Detectors {
     /// changes), `Cleared` once, `Inconclusive` once when a series with a finding goes silent.
     pub fn on_batch(&mut self, batch: &SampleBatch) -> Vec<Detection> {
         let mut out = Vec::new();
-        for (id, key) in &batch.new_series {
-            self.bind(*id, key);
-        }
         let at = batch.at;
+        for (id, key) in &batch.new_series {
+            self.bind(*id, key, at);
+        }
+        self.sources.listened(at);
         self.forget_activity(at);
         let activity = self.activity.make_contiguous();
+        let report = self.config.telemetry.report;
+        let from_sources = report && self.sources.are_there();
         for (id, value) in &batch.samples {
+            if from_sources {
+                self.sources.heard(*id, at, *value);
+            }
+            if report && self.uptime == Some(*id) {
+                out.extend(self.clock.step(at, *value));
+            }
             let Some(&slot) = self.by_id.get(id) else { continue };
             if !value.is_finite() {
                 // No value is a gap, never a number.
@@ -123,7 +126,17 @@ impl Detectors {
                 self.touched.push(mount);
             }
             if let Some(anomaly) = &mut watched.anomaly {
-                out.extend(anomaly.step(&self.config, &watched.key, at, value, activity));
+                if report {
+                    let told = watched.stillness.step(&watched.key, at, raw);
+                    out.extend(told.detection);
+                    if told.stuck {
+                        anomaly.gap();
+                        out.extend(anomaly.silent(&watched.key, at));
+                    }
+                }
+                if !(report && watched.stillness.is_stuck()) {
+                    out.extend(anomaly.step(&self.config, &watched.key, at, value, activity));
+                }
             }
             if !watched.thresholds.is_empty() {
                 judge_limits(&self.limits, &mut self.series, slot, at, value, &mut out);
@@ -176,47 +189,15 @@ impl Detectors {
         self.series.len()
     }
 
-    /// Everything learnt, for [`Detectors::restore`].
-    pub fn save(&self) -> serde_json::Value {
-        let saved = Saved {
-            version: STATE_VERSION,
-            series: self.series.clone(),
-            mounts: self.mounts.clone(),
-            activity: self.activity.clone(),
-            swept_at: self.swept_at,
-            left_out: self.left_out,
-        };
-        serde_json::to_value(saved).unwrap_or(serde_json::Value::Null)
-    }
-
-    /// As it was saved, under the configuration of now. What can't be understood (another version, damage) gives a fresh start.
-    pub fn restore(config: &DetectConfig, saved: &serde_json::Value) -> Self {
-        let mut fresh = Self::new(config);
-        if saved.get("version").and_then(serde_json::Value::as_u64) != Some(u64::from(STATE_VERSION)) {
-            return fresh;
-        }
-        let Ok(saved) = Saved::deserialize(saved) else { return fresh };
-        if saved.series.len() > SERIES_MAX || saved.mounts.len() > MOUNTS_MAX {
-            return fresh;
-        }
-        fresh.mounts = saved.mounts;
-        fresh.activity = saved.activity;
-        fresh.swept_at = saved.swept_at;
-        fresh.left_out = saved.left_out;
-        for watched in saved.series {
-            fresh.by_id.insert(watched.id, fresh.series.len());
-            fresh.series.push(watched);
-        }
-        for slot in 0..fresh.series.len() {
-            fresh.apply_config(slot);
-        }
-        fresh.find_divisors();
-        fresh
-    }
-
     /// A series has a number now: watch it, if any method wants it.
-    fn bind(&mut self, id: SeriesId, key: &Arc<SeriesKey>) {
+    fn bind(&mut self, id: SeriesId, key: &Arc<SeriesKey>, at: Timestamp) {
         self.by_id.remove(&id);
+        self.sources.bind(id, key, at);
+        if key.metric == UPTIME {
+            self.uptime = Some(id);
+        } else if self.uptime == Some(id) {
+            self.uptime = None;
+        }
         if let Some(slot) = self.series.iter().position(|it| it.key == *key) {
             // The number that it had may have been given to another series.
             self.by_id.retain(|_, other| *other != slot);
@@ -316,6 +297,9 @@ impl Detectors {
 
     /// Series that have gone silent: what hangs on them is inconclusive; the long silent ones are forgotten.
     fn sweep(&mut self, at: Timestamp, out: &mut Vec<Detection>) {
+        if self.config.telemetry.report {
+            self.sources.sweep(&self.config.telemetry, at, out);
+        }
         let mut forget = false;
         for watched in &mut self.series {
             let Some((last, _)) = watched.last else { continue };

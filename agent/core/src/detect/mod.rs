@@ -17,13 +17,14 @@ pub mod lifecycle;
 mod odd;
 mod said;
 mod series;
+mod telemetry;
 mod threshold;
 mod unit;
 
 #[cfg(test)]
 mod tests;
 
-pub use config::{DetectConfig, DiskConfig, Sensitivity, Threshold, Watch};
+pub use config::{DetectConfig, DiskConfig, Sensitivity, TelemetryConfig, Threshold, Watch};
 pub use detectors::Detectors;
 pub use odd::{ALARM_AT, Host, HostOddness, Odd, Oddness};
 pub use unit::unit_failure;

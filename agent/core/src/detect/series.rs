@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::anomaly::Anomaly;
 use super::disk::Role;
+use super::telemetry::Stillness;
 use super::threshold::ThresholdState;
 use crate::model::{MetricKind, SeriesId, SeriesKey, Timestamp};
 
@@ -29,6 +30,9 @@ pub(super) struct Watched {
     /// Last value or rate, and when it was known.
     pub(super) value: Option<(Timestamp, f64)>,
     pub(super) anomaly: Option<Box<Anomaly>>,
+    /// How it moves, of those that are compared with their past.
+    #[serde(default)]
+    pub(super) stillness: Stillness,
     pub(super) thresholds: Vec<ThresholdState>,
     /// Divisor of each threshold, where it has one: its place among the series.
     pub(super) divisors: Vec<Option<usize>>,
@@ -44,6 +48,7 @@ impl Watched {
             step_s: 0.0,
             value: None,
             anomaly: None,
+            stillness: Stillness::default(),
             thresholds: Vec::new(),
             divisors: Vec::new(),
             mount: None,

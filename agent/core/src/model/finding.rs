@@ -115,7 +115,7 @@ pub enum Presence {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Detection {
     /// `unit.failed`, `disk.filling`, `disk.full`, `file.drift`, `metric.anomaly`, `metric.threshold`, `release.tampered`,
-    /// `plugin.quarantined`, `agent.collector_failed`.
+    /// `plugin.quarantined`, `agent.collector_failed`, `telemetry.silent`.
     pub kind: String,
     /// Which promise it touches.
     pub class: Class,

@@ -321,7 +321,8 @@ fn detection_of(finding: &Finding, now: Moment) -> Detection {
     }
 }
 
-fn about_agent(
+/// What the agent says of a part of itself.
+pub(super) fn about_agent(
     (kind, method): (&str, &str),
     target: Target,
     (present, title): (bool, String),

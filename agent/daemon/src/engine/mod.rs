@@ -16,6 +16,7 @@ mod own_effects;
 mod perform;
 mod plan;
 mod purge;
+mod receivers;
 mod recover;
 mod rules;
 mod status;
@@ -202,6 +203,7 @@ pub struct Engine {
     paused: Option<Paused>,
     collectors: Vec<CollectorReport>,
     collectors_failing: Vec<String>,
+    receivers: receivers::Receivers,
     started: Moment,
     checks_due: BTreeMap<String, Duration>,
     detectors_saved: Duration,
@@ -286,6 +288,7 @@ impl Engine {
             paused,
             collectors: Vec::new(),
             collectors_failing: Vec::new(),
+            receivers: receivers::Receivers::default(),
             started: now,
             checks_due: BTreeMap::new(),
             detectors_saved: now.mono,
@@ -410,6 +413,7 @@ impl Engine {
         }
         self.collectors = collectors;
         self.observe_collectors(now, out);
+        self.observe_receivers(now, out);
         self.observe_store(now, out);
         self.observe_plugins(now, out);
         if now.mono.saturating_sub(self.detectors_saved) >= Duration::from_mins(5) {

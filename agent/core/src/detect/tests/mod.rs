@@ -5,6 +5,7 @@ mod lifecycle;
 mod metrics;
 
 mod properties;
+mod telemetry;
 mod unit;
 
 use std::collections::BTreeMap;
