@@ -1,11 +1,11 @@
 //! From the configured destinations to running exporters.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::AppError;
+use super::{AppError, credential};
 use crate::config::{ExportSection, OtlpDestination};
 use crate::export::{self, ExportConfig, ExportHandle, TlsFiles};
 use crate::host::Clock;
@@ -20,7 +20,7 @@ pub(super) fn start(
     clock: &Arc<dyn Clock>,
     stopping: &watch::Receiver<bool>,
 ) -> Result<Arc<Vec<ExportHandle>>, AppError> {
-    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let credentials = credential::directory();
     let mut handles = Vec::new();
     for destination in &section.otlp {
         let config = settings(destination, &section.otlp, credentials.as_deref());
@@ -32,7 +32,7 @@ pub(super) fn start(
 }
 
 fn settings(it: &OtlpDestination, all: &[OtlpDestination], credentials: Option<&Path>) -> ExportConfig {
-    let file = |text: &Option<String>| text.as_deref().map(|text| place(text, credentials));
+    let file = |text: &Option<String>| text.as_deref().map(|text| credential::place(text, credentials));
     // A destination that was given a name goes on where it was without one, unless that is another's by now.
     let taken = all.iter().any(|other| other.identity() == it.endpoint);
     ExportConfig {
@@ -48,15 +48,6 @@ fn settings(it: &OtlpDestination, all: &[OtlpDestination], credentials: Option<&
         timeout: it.timeout.0,
         ..ExportConfig::new(it.endpoint.clone())
     }
-}
-
-/// A path as it is; a bare name is a credential that systemd has loaded for the agent.
-fn place(text: &str, credentials: Option<&Path>) -> PathBuf {
-    if text.starts_with('/') {
-        return PathBuf::from(text);
-    }
-    // Without the directory the error names what is missing.
-    credentials.unwrap_or(Path::new("$CREDENTIALS_DIRECTORY")).join(text)
 }
 
 #[cfg(test)]

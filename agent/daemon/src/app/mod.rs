@@ -4,6 +4,7 @@
 //! serves people (API) and what sends (exporters); then waits for the end. What cannot be had at the start (a bus, a plugin, a
 //! receiver) is a value that `status` shows; only unusable configuration, policy or state is an error.
 
+mod credential;
 mod error;
 mod exports;
 mod feeds;
@@ -127,7 +128,9 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
     let reader = state.reader();
     let now = Moment { wall: clock.wall(), mono: clock.monotonic() };
     let numbers = Arc::new(ingest::Numbers(telemetry_db.registry()));
-    let intake = Ingest::new(&config.ingest, numbers, Arc::clone(&clock), Arc::clone(&redactor));
+    let token = config.ingest.token_file.as_deref();
+    let token = token.map(|text| credential::place(text, credential::directory().as_deref()));
+    let intake = Ingest::new(&config.ingest, token, numbers, Arc::clone(&clock), Arc::clone(&redactor));
     let engine = engine(
         &config,
         now,

@@ -165,7 +165,7 @@ fn endpoint(found: &mut Problems, key: String, it: &OtlpDestination) {
 }
 
 /// An absolute path without `..`, or a bare name.
-fn is_file(text: &str) -> bool {
+pub(super) fn is_file(text: &str) -> bool {
     let path = Path::new(text);
     let credential = !text.is_empty()
         && !text.starts_with('.')

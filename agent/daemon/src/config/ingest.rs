@@ -5,6 +5,7 @@ use std::time::Duration;
 use holdfast_core::model::{ByteSize, Interval};
 
 use super::check::Problems;
+use super::export::is_file;
 use crate::ingest::IngestConfig;
 
 /// Everything that is wrong.
@@ -13,10 +14,9 @@ pub(super) fn check(found: &mut Problems, config: &IngestConfig) {
     for (index, (name, address)) in addresses.iter().enumerate() {
         let Some(address) = address else { continue };
         if !address.ip().is_loopback() && !config.allow_remote {
-            let message =
-                format!("`{address}` can be reached from other machines, and receivers ask nobody who they are");
+            let message = format!("`{address}` can be reached from other machines");
             let hint = format!(
-                "write \"127.0.0.1:{}\", or `allow-remote = true` in [ingest] when the network may",
+                "write \"127.0.0.1:{}\", or `allow-remote = true` and `token-file` in [ingest] when the network may",
                 address.port()
             );
             found.add(format!("ingest.{name}"), message, hint);
@@ -25,6 +25,14 @@ pub(super) fn check(found: &mut Problems, config: &IngestConfig) {
             let hint = "give each receiver a port of its own".to_owned();
             found.add(format!("ingest.{name}"), format!("`{address}` is named twice"), hint);
         }
+    }
+    if config.allow_remote && config.token_file.is_none() {
+        let hint = "write `token-file` in [ingest]; senders show the token as `Authorization: Bearer TOKEN`".to_owned();
+        found.add("ingest.allow-remote".to_owned(), "other machines may send, and nobody is asked who they are", hint);
+    }
+    if let Some(text) = config.token_file.as_deref().filter(|text| !is_file(text)) {
+        let hint = "write an absolute path without `..`, or the name of a systemd credential".to_owned();
+        found.add("ingest.token-file".to_owned(), format!("`{text}` is neither a path nor a credential"), hint);
     }
     let limits = &config.limits;
     found.within("ingest.limits.body-max", limits.body_max, ByteSize(1 << 10), ByteSize(32 << 20));
@@ -76,7 +84,9 @@ mod tests {
         check("otlp-http = \"127.0.0.1:4318\"", None);
         check("cdevents = \"[::1]:4319\"", None);
         check("otlp-grpc = \"0.0.0.0:4317\"", Some("other machines"));
-        check("otlp-grpc = \"0.0.0.0:4317\"\nallow-remote = true", None);
+        check("otlp-grpc = \"0.0.0.0:4317\"\nallow-remote = true", Some("nobody is asked"));
+        check("otlp-grpc = \"0.0.0.0:4317\"\nallow-remote = true\ntoken-file = \"otlp-token\"", None);
+        check("token-file = \"a/b\"", Some("neither a path nor a credential"));
         check("otlp-grpc = \"127.0.0.1:1\"\notlp-http = \"127.0.0.1:1\"", Some("named twice"));
         check("otlp-htp = \"127.0.0.1:1\"", Some("unknown field"));
     }

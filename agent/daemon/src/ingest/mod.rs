@@ -18,8 +18,10 @@ mod rate;
 mod scrape;
 mod server;
 mod tally;
+mod token;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use holdfast_core::model::{Change, SampleBatch};
@@ -33,6 +35,7 @@ use body::Room;
 use intake::Intake;
 use rate::Rate;
 use tally::Tally;
+use token::Token;
 
 pub use config::{IngestConfig, Limits, ScrapeTarget};
 pub use intake::Registry;
@@ -41,6 +44,7 @@ pub use intake::Registry;
 #[derive(Clone)]
 pub struct Ingest {
     config: Arc<IngestConfig>,
+    token: Option<Token>,
     clock: Arc<dyn Clock>,
     intake: Intake,
     http: Tally,
@@ -53,9 +57,10 @@ pub struct Ingest {
 }
 
 impl Ingest {
-    /// As configured; nothing listens yet.
+    /// As configured; nothing listens yet. `token`: where the file lies that `token-file` names.
     pub fn new(
         config: &IngestConfig,
+        token: Option<PathBuf>,
         registry: Arc<dyn Registry>,
         clock: Arc<dyn Clock>,
         redactor: Arc<Redactor>,
@@ -70,6 +75,7 @@ impl Ingest {
             targets: scrape::Standing::default(),
             derived: Tally::new("derived", String::new()),
             config: Arc::new(config.clone()),
+            token: token.map(|path| Token::new(path, Arc::clone(&clock))),
             clock,
         }
     }
@@ -83,17 +89,18 @@ impl Ingest {
         let shared = otlp::Shared::new(self.intake.clone(), room.clone(), Arc::clone(&rate), Arc::clone(&self.clock));
         if let Some(address) = self.config.otlp_http {
             let handler = Arc::new(otlp::Http { shared: shared.clone(), tally: self.http.clone() });
-            tokio::spawn(server::listen(address, handler, self.http.clone(), stopping.clone()));
+            tokio::spawn(server::listen((address, self.token.clone()), handler, self.http.clone(), stopping.clone()));
         }
         if let Some(address) = self.config.otlp_grpc {
             let handler = Arc::new(otlp::Grpc { shared, tally: self.grpc.clone() });
-            tokio::spawn(server::listen(address, handler, self.grpc.clone(), stopping.clone()));
+            tokio::spawn(server::listen((address, self.token.clone()), handler, self.grpc.clone(), stopping.clone()));
         }
         if let Some(address) = self.config.cdevents {
             let limits = (room.clone(), rate);
             let to = (changes, door);
             let handler = cdevents::CdEvents::new(limits, Arc::clone(&self.clock), self.cdevents.clone(), to);
-            tokio::spawn(server::listen(address, Arc::new(handler), self.cdevents.clone(), stopping.clone()));
+            let at = (address, self.token.clone());
+            tokio::spawn(server::listen(at, Arc::new(handler), self.cdevents.clone(), stopping.clone()));
         }
         if self.config.journal {
             let journal = journal::Journal {

@@ -1,7 +1,7 @@
 //! A listener on TCP for one receiver: how many connections, how long each may wait, and a clean end.
 //!
-//! Receivers ask nobody who they are. So they listen on loopback unless told otherwise, and refuse what a web page in
-//! somebody's browser may have sent (a request with an `Origin`).
+//! Without a token receivers ask nobody who they are. So they listen on loopback unless told otherwise, and refuse what a web
+//! page in somebody's browser may have sent (a request with an `Origin`).
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::ORIGIN;
+use hyper::header::{AUTHORIZATION, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -21,6 +21,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::tally::Tally;
+use super::token::Token;
 use crate::telemetry::Chain;
 
 /// Connections at once of one receiver.
@@ -39,6 +40,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Wait for requests under way when the agent stops.
 const STOP_DEADLINE: Duration = Duration::from_secs(2);
 
+/// What a sender without the token is told.
+pub(crate) const UNKNOWN: &str = "send `Authorization: Bearer TOKEN`, with the token of ingest.token-file";
+
 /// The body of an answer.
 pub(crate) type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 /// An answer that is being made.
@@ -50,6 +54,12 @@ pub(crate) trait Handler: Send + Sync + 'static {
     const HTTP2: bool;
     /// Takes it and answers.
     fn answer(self: Arc<Self>, request: Request<Incoming>) -> Answering;
+    /// The answer to who shows no token, or another.
+    fn unknown() -> Answer {
+        let mut answer = full(StatusCode::UNAUTHORIZED, "text/plain", UNKNOWN.as_bytes().to_vec());
+        answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        answer
+    }
 }
 
 /// An answer of bytes.
@@ -62,17 +72,17 @@ pub(crate) fn full(status: StatusCode, content_type: &'static str, body: Vec<u8>
 
 /// Listens until `stopping`; an address that is taken is tried again, and said.
 pub(crate) async fn listen<H: Handler>(
-    address: SocketAddr,
+    (address, token): (SocketAddr, Option<Token>),
     handler: Arc<H>,
     tally: Tally,
     mut stopping: watch::Receiver<bool>,
 ) {
     let listener = loop {
-        match TcpListener::bind(address).await {
+        match bind(address, token.clone()).await {
             Ok(listener) => break listener,
-            Err(error) => {
-                tracing::warn!(address = %address, error = %Chain(&error), "Receiver cannot listen; it will be tried again.");
-                tally.failing(Some(format!("cannot listen: {error}")));
+            Err(why) => {
+                tracing::warn!(address = %address, error = why, "Receiver cannot listen; it will be tried again.");
+                tally.failing(Some(why));
                 tokio::select! {
                     () = tokio::time::sleep(BIND_PAUSE) => {}
                     _ = stopping.wait_for(|stop| *stop) => return,
@@ -85,10 +95,25 @@ pub(crate) async fn listen<H: Handler>(
         tally.listens(at.to_string());
         tracing::info!(receiver = tally.status().name, address = %at, "Receiver listens.");
     }
-    serve(listener, handler, tally, stopping).await;
+    serve(listener, token, handler, tally, stopping).await;
 }
 
-async fn serve<H: Handler>(listener: TcpListener, handler: Arc<H>, tally: Tally, mut stopping: watch::Receiver<bool>) {
+/// A receiver whose token cannot be read does not listen: it would have to refuse everybody.
+async fn bind(address: SocketAddr, token: Option<Token>) -> Result<TcpListener, String> {
+    if let Some(token) = token {
+        let read = tokio::task::spawn_blocking(move || token.read()).await;
+        read.unwrap_or_else(|_| Err("reading the token ended badly".to_owned()))?;
+    }
+    TcpListener::bind(address).await.map_err(|error| format!("cannot listen: {}", Chain(&error)))
+}
+
+async fn serve<H: Handler>(
+    listener: TcpListener,
+    token: Option<Token>,
+    handler: Arc<H>,
+    tally: Tally,
+    mut stopping: watch::Receiver<bool>,
+) {
     let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -105,10 +130,10 @@ async fn serve<H: Handler>(listener: TcpListener, handler: Arc<H>, tally: Tally,
                     tally.reject("connections", 1);
                     continue;
                 };
-                let handler = Arc::clone(&handler);
+                let (handler, token, tally) = (Arc::clone(&handler), token.clone(), tally.clone());
                 connections.spawn(async move {
                     let _seat = seat;
-                    let _ = tokio::time::timeout(CONNECTION_DEADLINE, one(stream, handler)).await;
+                    let _ = tokio::time::timeout(CONNECTION_DEADLINE, one(stream, token, handler, tally)).await;
                 });
             }
             Err(error) => {
@@ -123,14 +148,21 @@ async fn serve<H: Handler>(listener: TcpListener, handler: Arc<H>, tally: Tally,
     connections.shutdown().await;
 }
 
-async fn one<H: Handler>(stream: TcpStream, handler: Arc<H>) {
+async fn one<H: Handler>(stream: TcpStream, token: Option<Token>, handler: Arc<H>, tally: Tally) {
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request: Request<Incoming>| {
-        let handler = Arc::clone(&handler);
+        let (handler, token, tally) = (Arc::clone(&handler), token.clone(), tally.clone());
         async move {
             if request.headers().contains_key(ORIGIN) {
                 let why = b"requests of web pages are not taken".to_vec();
                 return Ok::<_, Infallible>(full(StatusCode::FORBIDDEN, "text/plain", why));
+            }
+            if let Some(token) = token {
+                let shown = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+                if !token.admits(shown).await {
+                    tally.reject("requests_without_token", 1);
+                    return Ok(H::unknown());
+                }
             }
             Ok(handler.answer(request).await)
         }

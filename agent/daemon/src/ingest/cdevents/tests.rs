@@ -28,7 +28,7 @@ fn start(queue: usize) -> Receiver {
     let clock = Arc::new(FakeClock::at(Timestamp::from_secs(1_800_000_000)));
     let limits = (Room::new(8 << 10), Arc::new(Rate::new(50)));
     let handler = Arc::new(CdEvents::new(limits, clock, tally.clone(), (sender, door)));
-    tokio::spawn(server::listen("127.0.0.1:0".parse().unwrap(), handler, tally.clone(), stopping));
+    tokio::spawn(server::listen(("127.0.0.1:0".parse().unwrap(), None), handler, tally.clone(), stopping));
     Receiver { tally, changes, calls, _stop: stop }
 }
 

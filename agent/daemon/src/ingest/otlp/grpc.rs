@@ -11,7 +11,7 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::super::body::Fault;
-use super::super::server::{Answer, Answering, Handler, full};
+use super::super::server::{Answer, Answering, Handler, UNKNOWN, full};
 use super::super::tally::Tally;
 use super::{Encoding, Shared, Signal};
 
@@ -27,6 +27,7 @@ const DEADLINE_EXCEEDED: i32 = 4;
 const RESOURCE_EXHAUSTED: i32 = 8;
 const UNIMPLEMENTED: i32 = 12;
 const INTERNAL: i32 = 13;
+const UNAUTHENTICATED: i32 = 16;
 
 /// See the module.
 pub(crate) struct Grpc {
@@ -39,6 +40,10 @@ impl Handler for Grpc {
 
     fn answer(self: Arc<Self>, request: Request<Incoming>) -> Answering {
         Box::pin(async move { self.take(request).await })
+    }
+
+    fn unknown() -> Answer {
+        failed(UNAUTHENTICATED, UNKNOWN, None)
     }
 }
 

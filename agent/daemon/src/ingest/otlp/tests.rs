@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use super::super::config::Limits;
 use super::super::intake::tests::World;
 use super::super::server;
+use super::super::token::Token;
 use super::*;
 use crate::status::ReceiverStatus;
 
@@ -44,15 +45,26 @@ async fn address(tally: &Tally) -> String {
 
 impl Receiver {
     fn start(limits: Limits) -> Self {
+        Self::asking(limits, None)
+    }
+
+    /// One that asks for the token of a file.
+    fn asking(limits: Limits, token: Option<std::path::PathBuf>) -> Self {
         let (stop, stopping) = watch::channel(false);
         let (http, grpc) = (Tally::new("http", String::new()), Tally::new("grpc", String::new()));
         let rate = Arc::new(Rate::new(limits.requests_per_second));
         let world = World::new(limits);
         let shared = Shared::new(world.intake.clone(), Room::new(BODY_MAX), rate, world.clock.clone());
+        let token = token.map(|path| Token::new(path, world.clock.clone()));
         let any = "127.0.0.1:0".parse().unwrap();
         let handler = Arc::new(Http { shared: shared.clone(), tally: http.clone() });
-        tokio::spawn(server::listen(any, handler, http.clone(), stopping.clone()));
-        tokio::spawn(server::listen(any, Arc::new(Grpc { shared, tally: grpc.clone() }), grpc.clone(), stopping));
+        tokio::spawn(server::listen((any, token.clone()), handler, http.clone(), stopping.clone()));
+        tokio::spawn(server::listen(
+            (any, token),
+            Arc::new(Grpc { shared, tally: grpc.clone() }),
+            grpc.clone(),
+            stopping,
+        ));
         Self { world, http, grpc, _stop: stop }
     }
 
@@ -148,6 +160,24 @@ async fn points_are_taken_plain_and_compressed_and_reach_the_next_tick() {
     let headers = [("content-type", "application/x-protobuf"), ("content-encoding", "gzip")];
     let (status, ..) = it.post("/v1/metrics", &headers, gzip(&series("shop", 3))).await;
     assert_eq!((status, it.world.tick().len(), it.http.status().accepted), (200, 3, 5));
+}
+
+#[tokio::test]
+async fn who_shows_no_token_is_not_heard_over_either_protocol() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("token");
+    std::fs::write(&path, "0123456789abcdef\n").unwrap();
+    let it = Receiver::asking(Limits::default(), Some(path));
+    let (status, headers, _) = it.metrics(series("shop", 2)).await;
+    assert_eq!((status, headers["www-authenticate"].to_str().unwrap()), (401, "Bearer"));
+    let (headers, _) = it.call(EXPORT, &series("shop", 2)).await;
+    assert_eq!(headers["grpc-status"], "16");
+    assert_eq!((it.http.status().accepted, it.grpc.status().accepted), (0, 0));
+    assert_eq!(rejected(&it.http.status(), "requests_without_token"), 1);
+    assert_eq!(rejected(&it.grpc.status(), "requests_without_token"), 1);
+    let shown = [("content-type", "application/x-protobuf"), ("authorization", "Bearer 0123456789abcdef")];
+    let (status, ..) = it.post("/v1/metrics", &shown, series("shop", 2)).await;
+    assert_eq!((status, it.http.status().accepted), (200, 2));
 }
 
 #[tokio::test]
