@@ -28,3 +28,9 @@ pub fn program(name: impl AsRef<OsStr>) -> Command {
 pub fn now() -> Instant {
     Instant::now()
 }
+
+/// The wall clock in nanoseconds since the epoch, for what senders say.
+#[expect(clippy::disallowed_methods, reason = "senders tell the time; this is the one place that reads the clock")]
+pub fn unix_ns() -> u128 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |it| it.as_nanos())
+}

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::stages::Stages;
-use crate::{check, deny, docs, e2e, faults, test};
+use crate::{check, deny, docs, e2e, faults, peers, test};
 
 pub(crate) fn run(root: &Path) -> Result<()> {
     let mut stages = Stages::default();
@@ -16,6 +16,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
         stages.run("docs", || docs::run(root))?;
         stages.run("test", || test::run(root, &[]))?;
         stages.run("faults", || faults::run(root, &[]))?;
+        stages.run("peers", || peers::run(root, &[]))?;
         stages.run("e2e", || e2e::run(root, &[]))
     })();
     stages.print();

@@ -20,6 +20,14 @@ pub(crate) const E2E: [Part; 6] = [
 /// What `cargo xtask faults` needs.
 pub(crate) const FAULTS: [Part; 2] = [Part("strace", "strace"), Part("mount", "mount")];
 
+/// What `cargo xtask peers` needs.
+pub(crate) const PEERS: [Part; 4] = [
+    Part("curl", "curl"),
+    Part("prometheus", "prometheus"),
+    Part("promtool", "prometheus"),
+    Part("python3", "python3-venv"),
+];
+
 /// What `cargo xtask bench telemetry` holds the store against.
 pub(crate) const BENCH_TELEMETRY: [Part; 4] = [
     Part("prometheus", "prometheus"),
