@@ -113,7 +113,7 @@ fn ours(with_plugins: bool) -> Result<Cost> {
     fs::write(
         &config,
         format!(
-            "[collect]\nper-core = true\ncgroups-every = \"1s\"\n[policy]\ndir = \"{}\"\n[plugins]\ndirs = [\"{}\"]\ngrants = \"{}\"\n",
+            "[collect]\nper-core = true\ncgroups-every = \"1s\"\n[policy]\ndir = \"{}\"\n[plugins]\ndirs = [\"{}\"]\ngrants = \"{}\"\nallow-unsigned = true\n",
             nowhere.display(),
             components.display(),
             grants.display()

@@ -47,13 +47,14 @@ fn main() -> std::process::ExitCode {
     let json = std::env::args().any(|arg| arg == "--json");
     let only_ours = std::env::args().any(|arg| arg == "--only-ours");
     let recorded = std::env::args().any(|arg| arg == "--idle-host");
-    match if recorded { idle::figures() } else { run(only_ours) } {
-        Ok(figures) => {
-            for figure in figures {
-                println!("{}", if json { figure.json() } else { figure.text() });
-            }
-            std::process::ExitCode::SUCCESS
+    // Said as soon as they are known: what fails later takes nothing of them away.
+    let say = |figures: Vec<Figure>| {
+        for figure in figures {
+            println!("{}", if json { figure.json() } else { figure.text() });
         }
+    };
+    match if recorded { idle::figures().map(say) } else { run(only_ours, say) } {
+        Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
             std::process::ExitCode::FAILURE
@@ -61,7 +62,7 @@ fn main() -> std::process::ExitCode {
     }
 }
 
-fn run(only_ours: bool) -> Result<Vec<Figure>> {
+fn run(only_ours: bool, say: impl Fn(Vec<Figure>)) -> Result<()> {
     let peers = if only_ours { Vec::new() } else { vec![Peer::prometheus()?, Peer::victoria_metrics()?] };
     let ours = ours::measure()?;
     let mut figures = vec![
@@ -99,6 +100,7 @@ fn run(only_ours: bool) -> Result<Vec<Figure>> {
             }
         }
     }
-    figures.extend(host::figures(!only_ours)?);
-    Ok(figures)
+    say(figures);
+    say(host::figures(!only_ours)?);
+    Ok(())
 }

@@ -28,7 +28,10 @@ pub(crate) fn measure(dir: &Path) -> Result<OverSocket> {
     let own = tempfile::tempdir()?;
     let data = own.path().join("data");
     std::fs::create_dir(&data)?;
-    std::fs::copy(dir.join("telemetry.db"), data.join("telemetry.db"))?;
+    // Its log too: the newest samples may lie there.
+    for file in std::fs::read_dir(dir)?.filter_map(std::result::Result::ok) {
+        std::fs::copy(file.path(), data.join(file.file_name()))?;
+    }
     let (config, socket, none) =
         (own.path().join("holdfast.toml"), own.path().join("holdfast.sock"), own.path().join("none"));
     // The workload lies in the past, where a fresh agent would make hours of it.
