@@ -11,6 +11,7 @@
 
 mod host;
 mod rest;
+mod scaled;
 mod season;
 
 use serde::{Deserialize, Serialize};
@@ -115,8 +116,7 @@ impl Oddness {
     }
 }
 
-/// Level and mean distance from it.
-/// Mean and scale.
+/// A level and the usual distance from it.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 struct Level {
     at: f64,
@@ -173,11 +173,6 @@ impl Odd {
         let rarities = self.rarities(at_s, value, least);
         self.learn_levels(value, least);
         self.whole(&rarities)
-    }
-
-    /// How odd the present is, before any habit: in about powers of ten.
-    fn held(&self) -> f64 {
-        self.held
     }
 
     /// Values that this series is known for.
