@@ -18,7 +18,7 @@ use super::threshold::ThresholdState;
 use crate::model::{Change, Detection, SampleBatch, SeriesId, SeriesKey, Timestamp, has_all};
 
 /// Raised whenever a saved state no longer means the same: an older one is dropped and everything learnt anew.
-const STATE_VERSION: u32 = 2;
+const STATE_VERSION: u32 = 3;
 /// Series that are watched at once.
 const SERIES_MAX: usize = 2048;
 /// File systems that are judged at once; the collector reports 128.
