@@ -23,6 +23,9 @@ use holdfast_core::detect::{ALARM_AT, Host, Odd};
 use holdfast_core::model::Timestamp;
 use serde_json::json;
 
+/// What nobody would notice of a metric of the multivariate sets: their authors have scaled each to 0..1.
+const PART_OF_SCALE: f64 = 0.01;
+
 /// What the detector said of one file.
 struct Said {
     score: Vec<f64>,
@@ -107,6 +110,7 @@ fn watch(file: &File) -> Said {
     let mut said = Said { score: Vec::new(), alarm: Vec::new(), named: Vec::new() };
     let columns = file.rows.first().map_or(0, Vec::len);
     let (mut one, mut host) = (Odd::default(), Host::new(columns));
+    let least = vec![PART_OF_SCALE; columns];
     for (at_s, row) in file.at_s.iter().zip(&file.rows) {
         let at = Timestamp::from_secs(*at_s);
         if columns == 1 {
@@ -114,7 +118,7 @@ fn watch(file: &File) -> Said {
             said.score.push(odd.score);
             said.alarm.push(odd.alarm);
         } else {
-            let odd = host.push(at, row);
+            let odd = host.push(at, row, &least);
             said.score.push(odd.score);
             said.alarm.push(odd.score);
             said.named.push(odd.named);

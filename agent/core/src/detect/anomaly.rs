@@ -19,8 +19,8 @@ use super::said::{Said, number, series_target};
 use crate::model::{Class, Detection, Evidence, Method, MetricKind, Presence, SeriesKey, Severity, Timestamp};
 
 const METHOD: &str = "baseline_robust";
-const VERSION: u32 = 2;
-/// Bins after which the oddness of a series is calibrated: its members and their habits know it by then.
+const VERSION: u32 = 3;
+/// Bins after which the oddness of a series is calibrated: its members know it by then.
 const CALIBRATED_AFTER: u64 = 720;
 /// Inside for good begins at this part of the reporting limit.
 const CALM_PART: f64 = 0.6;

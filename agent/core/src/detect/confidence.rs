@@ -22,12 +22,12 @@ const ODDNESS: [(f64, f64); 9] = [
     (0.05, 0.05),
     (0.15, 0.05),
     (0.25, 0.05),
-    (0.35, 0.07),
-    (0.45, 0.2),
-    (0.55, 0.39),
-    (0.65, 0.39),
-    (0.75, 0.39),
-    (0.85, 0.71),
+    (0.35, 0.05),
+    (0.45, 0.14),
+    (0.55, 0.31),
+    (0.65, 0.41),
+    (0.75, 0.44),
+    (0.85, 0.81),
 ];
 
 /// The share of values of this oddness that were trouble, between the measured ones; never less than the first.

@@ -13,7 +13,7 @@ use super::{Detectors, MOUNTS_MAX, SERIES_MAX};
 use crate::model::{SeriesId, Timestamp};
 
 /// Raised whenever a saved state no longer means the same: an older one is dropped and everything learnt anew.
-const STATE_VERSION: u32 = 2;
+const STATE_VERSION: u32 = 3;
 
 /// As saved; see [`STATE_VERSION`].
 #[derive(Serialize, Deserialize)]

@@ -2,20 +2,24 @@
 //!
 //! Members compare the value, or a short mean of it, with levels of the recent and the longer past, with the season, with the range
 //! seen so far, and ask how often such a pair of mean and dispersion, or of value and hour, was seen. Each goes through a
-//! streaming tail to `-log10 p`; what a member says again and again counts less ([`rest`]). The largest and a quarter of the
-//! others make the rarity of the whole. One setting for all series, counted in values, whatever their distance in time; only the
-//! season looks at the clock. About 6 KiB and 1 µs a value. Too little history is 0.
+//! streaming tail to `-log10 p`; the largest and a part of the others make the rarity of the whole. One setting for all
+//! series, counted in values, whatever their distance in time; only the season looks at the clock. About 6 KiB and 1 µs a
+//! value. Too little history is 0.
 //!
-//! Two answers: `score` says how odd the present is, `alarm` whether that is news. Neither is a probability:
-//! [`confidence`](super::confidence) makes one, by a table measured on labelled series.
+//! Two answers: `score` says how odd the present is, `alarm` whether that is news: so rare, and not so rare for so long
+//! ([`returns`]), and not just said ([`rest`]). Neither is a probability: [`confidence`](super::confidence) makes one, by a table
+//! measured on labelled series.
 
 mod host;
 mod rest;
+mod returns;
+mod scaled;
 mod season;
 
 use serde::{Deserialize, Serialize};
 
-use self::rest::{Fading, Habit};
+use self::rest::Fading;
+use self::returns::Returns;
 use self::season::Season;
 use crate::model::Timestamp;
 use crate::stats::density::Density;
@@ -52,40 +56,52 @@ enum Part {
     Level(usize, usize),
     Range(usize),
     Season,
+    /// A short mean of the distance from the season.
+    Seasons,
     /// Mean and dispersion of the last two dozen values, together.
     Spread,
     /// Value and hour of the day, together.
     Hour,
 }
 
-/// Members, and how much each weighs.
-const MEMBERS: [(Part, f64); 10] = [
-    (Part::Level(0, 1), 0.9),
-    (Part::Level(2, 2), 1.1),
-    (Part::Level(2, 3), 0.7),
-    (Part::Level(3, 2), 0.7),
-    (Part::Range(0), 1.5),
-    (Part::Range(1), 3.0),
-    (Part::Range(2), 1.1),
-    (Part::Hour, 1.2),
-    (Part::Season, 0.3),
-    (Part::Spread, 0.4),
+/// Members: how much each weighs in what is news, and in how odd the present is. A value outside the range seen so far says
+/// the more, the shorter the mean is; what another member sees too counts half. Otherwise all weigh the same: weights that were
+/// searched for did not hold on series that they were not searched on.
+const MEMBERS: [(Part, f64, f64); 11] = [
+    (Part::Level(0, 1), 1.0, 1.0),
+    (Part::Level(2, 2), 1.0, 1.0),
+    (Part::Level(2, 3), 1.0, 1.0),
+    (Part::Level(3, 2), 0.5, 0.0),
+    (Part::Range(0), 4.0, 1.0),
+    (Part::Range(1), 2.0, 1.0),
+    (Part::Range(2), 1.0, 1.0),
+    (Part::Hour, 1.0, 1.0),
+    (Part::Season, 1.0, 1.0),
+    (Part::Seasons, 0.5, 1.0),
+    (Part::Spread, 0.5, 1.0),
 ];
-/// What the others add to the largest.
-const SHARE: f64 = 0.25;
-/// Rarities count by this power: many small ones say more than one large.
+/// Rarities count by this power in what is news: many small ones say more than one large.
 const POWER: f64 = 0.74;
-/// A member's habit: weight, memory, and what of it is taken off.
-const MEMBER_HABIT: (f64, f64, f64) = (0.08, 2600.0, 0.5);
-const WHOLE_HABIT: (f64, f64, f64) = (0.1, 19_000.0, 0.9);
+/// Less than this is not said.
+const SAID_MIN: f64 = 0.3;
+/// What the others add to the largest: of what is news, and of how odd the present is.
+const NEWS_SHARE: f64 = 0.5;
+const SHARE: f64 = 0.25;
+/// The rarity's power in the alarm, and what is taken off the logarithm of its return time.
+const ALARM_POWER: f64 = 1.3;
+const RETURNS_FROM: f64 = 1.2;
 /// The last peak is forgotten in so many values.
-const REST: f64 = 230.0;
+const REST: f64 = 110.0;
 /// What of it is taken off.
-const REST_PART: f64 = 0.87;
+const REST_PART: f64 = 0.83;
+/// Half of the alarm's scale from 0 to 1.
+const ALARM_HALF: f64 = 39.6;
 /// The score holds on to a peak for about so many values.
 const HOLD: f64 = 20.0;
-/// A habit this high halves what is left.
-const HABIT_HALVES: f64 = 10.0;
+/// Half of the score's scale from 0 to 1.
+const SCORE_HALF: f64 = 4.0;
+/// Distances from the season are averaged over about so many values.
+const SEASONS: f64 = 16.0;
 
 /// What is said of one value.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -103,20 +119,19 @@ pub struct Oddness {
 impl Oddness {
     /// The comparison that says most, in words; `None` when nothing says anything.
     pub fn reason(&self) -> Option<&'static str> {
-        let (part, _) = MEMBERS.get(usize::from(self.member)).filter(|_| self.rarity > 0.0)?;
+        let (part, ..) = MEMBERS.get(usize::from(self.member)).filter(|_| self.rarity > 0.0)?;
         Some(match part {
             Part::Level(0 | 1, _) => "far from its level",
             Part::Level(..) => "its mean has left its level",
             Part::Range(_) => "outside the range seen so far",
-            Part::Season => "unusual for the time of the week",
+            Part::Season | Part::Seasons => "unusual for the time of the week",
             Part::Spread => "an unusual level and spread",
             Part::Hour => "unusual for the hour",
         })
     }
 }
 
-/// Level and mean distance from it.
-/// Mean and scale.
+/// A level and the usual distance from it.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 struct Level {
     at: f64,
@@ -147,8 +162,8 @@ pub struct Odd {
     hours: Density,
     tails: Vec<Tail>,
     rare: [RareTail; 3],
-    habits: Vec<Habit>,
-    habit: Habit,
+    seasonal: f64,
+    returns: Returns,
     last: Fading,
     held: f64,
 }
@@ -175,11 +190,6 @@ impl Odd {
         self.whole(&rarities)
     }
 
-    /// How odd the present is, before any habit: in about powers of ten.
-    fn held(&self) -> f64 {
-        self.held
-    }
-
     /// Values that this series is known for.
     pub fn seen(&self) -> u64 {
         self.seen
@@ -200,7 +210,6 @@ impl Odd {
         self.ranges = [(warm[0], warm[WARM - 1]), (middle, middle), (middle, middle)];
         self.spread = (middle, scale * scale);
         self.tails = vec![Tail::default(); MEMBERS.len()];
-        self.habits = vec![Habit::default(); MEMBERS.len()];
     }
 
     fn rarities(&mut self, at_s: f64, value: f64, least: f64) -> [f64; MEMBERS.len()] {
@@ -209,15 +218,17 @@ impl Odd {
         }
         self.spread.0 += (value - self.spread.0) / SPREAD;
         self.spread.1 += ((value - self.spread.0).powi(2) - self.spread.1) / SPREAD;
-        let seasonal = self.season.step(at_s, value, self.levels[1].at, self.levels[2].scale);
+        let expected = self.season.step(at_s, value, self.levels[1].at, self.levels[2].scale);
+        let away = expected.map(|expected| value - expected);
+        self.seasonal += (away.unwrap_or(self.seasonal) - self.seasonal) / SEASONS;
         let place = |it: f64| it.signum() * it.abs().ln_1p() * 1.6;
-        let away = |it: f64| (it - self.usual.at) / self.usual.scale;
+        let usual = |it: f64| (it - self.usual.at) / self.usual.scale;
         let spread = (self.spread.1.sqrt() / self.usual.scale).max(1e-3).ln() * 1.2;
-        let surprise = self.pairs.push(place(away(self.spread.0)), spread);
+        let surprise = self.pairs.push(place(usual(self.spread.0)), spread);
         let hour = (at_s.rem_euclid(86_400.0) / 86_400.0 * 14.0 - 7.0) / 2.0 * 0.99;
-        let hourly = self.hours.push(place(away(self.means[1])), hour);
+        let hourly = self.hours.push(place(usual(self.means[1])), hour);
         let mut rarities = [0.0; MEMBERS.len()];
-        for (index, (part, _)) in MEMBERS.iter().enumerate() {
+        for (index, (part, ..)) in MEMBERS.iter().enumerate() {
             let tail = &mut self.tails[index];
             rarities[index] = match *part {
                 Part::Level(mean, level) => tail.push((self.means[mean] - self.levels[level].at).abs(), least),
@@ -229,7 +240,8 @@ impl Odd {
                     (*low, *high) = (low.min(mean), high.max(mean));
                     self.rare[which].push(if out < RANGE_PART { 0.0 } else { out })
                 }
-                Part::Season => seasonal.map_or(0.0, |expected| tail.push((value - expected).abs(), least)),
+                Part::Season => away.map_or(0.0, |away| tail.push(away.abs(), least)),
+                Part::Seasons => away.map_or(0.0, |_| tail.push(self.seasonal.abs(), least)),
                 Part::Spread => tail.push(surprise, LEAST_SURPRISE),
                 Part::Hour => tail.push(hourly, LEAST_SURPRISE),
             };
@@ -250,29 +262,27 @@ impl Odd {
     fn whole(&mut self, rarities: &[f64; MEMBERS.len()]) -> Oddness {
         let (mut largest, mut sum, mut member) = (0.0, 0.0, 0);
         let (mut plain, mut plain_sum) = (0.0_f64, 0.0);
-        let (weight, fade, taken) = MEMBER_HABIT;
-        for (index, (rarity, (_, weighs))) in rarities.iter().zip(MEMBERS).enumerate() {
-            let habit = &mut self.habits[index];
-            let said = weighs * (rarity - taken * habit.usual()).max(0.0).powf(POWER);
-            habit.learn(*rarity, fade, weight);
+        for (index, (rarity, (_, weighs, weighs_now))) in rarities.iter().zip(MEMBERS).enumerate() {
+            plain_sum += weighs_now * rarity;
+            plain = plain.max(weighs_now * rarity);
+            if *rarity <= SAID_MIN {
+                continue;
+            }
+            let said = weighs * rarity.powf(POWER);
             sum += said;
             if said > largest {
                 (largest, member) = (said, index);
             }
-            let unrested = weighs.min(1.0) * rarity;
-            plain_sum += unrested;
-            plain = plain.max(unrested);
         }
-        let rarity = largest + SHARE * (sum - largest);
-        let (weight, fade, taken) = WHOLE_HABIT;
-        let bar = (REST_PART * self.last.height()).max(taken * self.habit.usual());
-        let news = (rarity - bar).max(0.0) / (1.0 + self.habit.usual() / HABIT_HALVES);
-        self.last.learn(rarity, REST);
-        self.habit.learn(rarity, fade, weight);
+        let rarity = largest + NEWS_SHARE * (sum - largest);
+        let returned = self.returns.push(self.seen, ALARMS_AFTER, rarity);
+        let height = rarity.powf(ALARM_POWER) * ((1.0 + returned as f64).log10() - RETURNS_FROM).max(0.0);
+        let news = (height - REST_PART * self.last.height()).max(0.0);
+        self.last.learn(height, REST);
         self.held = (self.held * (1.0 - 1.0 / HOLD)).max(plain + SHARE * (plain_sum - plain));
         Oddness {
-            score: self.held / (self.held + 4.0),
-            alarm: if self.seen > ALARMS_AFTER { news / (news + 4.0) } else { 0.0 },
+            score: self.held / (self.held + SCORE_HALF),
+            alarm: if self.seen > ALARMS_AFTER { news / (news + ALARM_HALF) } else { 0.0 },
             rarity,
             member: u8::try_from(member).unwrap_or(u8::MAX),
         }

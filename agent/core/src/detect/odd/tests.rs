@@ -64,7 +64,7 @@ fn of_many_series_the_one_at_fault_is_named() {
                 wave + if step > 1200 && series == 3 { 8.0 } else { 0.0 }
             })
             .collect();
-        last = host.push(Timestamp::from_secs(step * 60), &row);
+        last = host.push(Timestamp::from_secs(step * 60), &row, &[]);
     }
     assert_eq!(last.named.first(), Some(&3), "{last:?}");
 }
