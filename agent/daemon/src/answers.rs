@@ -2,7 +2,7 @@
 //!
 //! The door passes them on as JSON and the CLI prints them; field names are a contract with scripts. Requests that are not
 //! listed here answer with the document that they altered, as `holdfast_core::model` writes it:
-//! approve, reject and undo with the `Remediation`, label with the `Finding`, deploy start and finish with the `Deployment`.
+//! approve, reject and undo with the `Remediation`, label and unlabel with the `Finding`, deploy start and finish with the `Deployment`.
 
 use holdfast_core::model::plan::PlanDigest;
 use holdfast_core::model::{Detection, Effect, RemediationId, RunId};

@@ -125,6 +125,14 @@ pub enum Request {
         /// Why.
         note: String,
     },
+    /// Take a finding's label back.
+    Unlabel {
+        /// Which.
+        finding: FindingId,
+        /// Why.
+        #[serde(default)]
+        note: String,
+    },
     /// No action starts until `Resume`; survives a restart.
     Pause {
         /// Why.
@@ -192,6 +200,7 @@ impl Request {
         match self {
             Self::Status | Self::Simulate { .. } => Role::Viewer,
             Self::Label { .. }
+            | Self::Unlabel { .. }
             | Self::Pause { .. }
             | Self::DeployStart(_)
             | Self::DeployFinish { .. }
@@ -215,7 +224,7 @@ impl Request {
             Self::Reject { .. } => "reject a plan",
             Self::Undo { .. } => "undo a remediation",
             Self::Simulate { .. } => "simulate a remediation",
-            Self::Label { .. } => "label a finding",
+            Self::Label { .. } | Self::Unlabel { .. } => "label a finding",
             Self::Pause { .. } => "pause the agent",
             Self::Resume { .. } => "resume the agent",
             Self::DeployStart(_) | Self::DeployFinish { .. } => "record a deployment",

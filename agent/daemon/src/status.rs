@@ -40,6 +40,9 @@ pub struct StatusDocument {
     pub policy: PolicyStatus,
     /// Open findings.
     pub open_findings: u64,
+    /// What people said about findings.
+    #[serde(default)]
+    pub labels: LabelsStatus,
     /// Open incidents.
     pub open_incidents: u64,
     /// Remediations that wait for a person.
@@ -72,6 +75,17 @@ pub struct Paused {
     pub at: Timestamp,
     /// Why.
     pub reason: String,
+}
+
+/// What people said about findings, and what comes of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabelsStatus {
+    /// Findings that were no problem: what is like them is suppressed.
+    pub false_positives: u64,
+    /// Findings that were one: what is like them never is.
+    pub true_positives: u64,
+    /// Findings that are suppressed at the moment.
+    pub suppressed: u64,
 }
 
 /// How one collector is doing.

@@ -13,10 +13,13 @@ mod config;
 mod detectors;
 mod disk;
 pub mod drift;
+mod known;
+pub mod labels;
 pub mod lifecycle;
 mod odd;
 mod said;
 mod series;
+mod silence;
 mod threshold;
 mod unit;
 

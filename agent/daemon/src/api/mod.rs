@@ -14,6 +14,7 @@ mod data;
 mod exposition;
 mod gate;
 mod items;
+mod learning;
 mod params;
 mod prometheus;
 mod read;

@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 
 use super::wire::ErrorDocument;
-use super::{ApiContext, baseline, data, gate, prometheus, read};
+use super::{ApiContext, baseline, data, gate, learning, prometheus, read};
 use crate::request::{Caller, Refusal, RefusalKind, Request, Role};
 
 /// Most bytes of a request's body.
@@ -96,6 +96,7 @@ pub(super) fn router(context: ApiContext) -> Router {
         .route("/changes", get(read::changes))
         .route("/findings", get(read::findings))
         .route("/findings/{id}", get(read::finding))
+        .route("/labels", get(learning::labels))
         .route("/incidents", get(read::incidents))
         .route("/incidents/{id}", get(read::incident))
         .route("/remediations", get(read::remediations))

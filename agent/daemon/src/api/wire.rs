@@ -4,8 +4,8 @@
 //! Lists are newest first, except changes and audit entries, which tell a story. Absence is `null`.
 
 use holdfast_core::model::{
-    Attributes, AuditEntry, Change, Decision, Deployment, FileState, Finding, Incident, Interval, MetricKind,
-    Remediation, SeriesKey, Timestamp,
+    Attributes, AuditEntry, Change, Decision, Deployment, FileState, Finding, FindingId, Incident, Interval, Label,
+    MetricKind, Remediation, SeriesKey, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -95,6 +95,30 @@ pub struct FindingDocument {
     pub remediations: Vec<Remediation>,
     /// What policy decided about it, newest first.
     pub decisions: Vec<Decision>,
+    /// What a person said about it.
+    #[serde(default)]
+    pub label: Option<Label>,
+    /// The label of another finding that decides about this one; its `label.effect` and `label.why` say how.
+    #[serde(default)]
+    pub ruled_by: Option<Label>,
+}
+
+/// `GET /api/v1/labels`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LabelsDocument {
+    /// The newest first.
+    pub labels: Vec<LabelDocument>,
+    /// A detection that is more than this many times as large as what was labelled is a finding again.
+    pub larger: f64,
+}
+
+/// One label and its effect.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LabelDocument {
+    /// The label.
+    pub label: Label,
+    /// Findings that it suppresses at the moment, the newest first.
+    pub suppresses: Vec<FindingId>,
 }
 
 /// `GET /api/v1/incidents`

@@ -247,6 +247,9 @@ pub(super) struct FindingsList {
     /// Only this kind, for example unit.failed
     #[arg(long)]
     pub(super) kind: Option<String>,
+    /// Only those that a label suppresses at the moment
+    #[arg(long, conflicts_with = "open")]
+    pub(super) suppressed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -266,7 +269,7 @@ pub(super) enum FindingsCommand {
         /// fnd_…
         id: FindingId,
     },
-    /// Say whether it was a problem; the detector learns from it
+    /// Say whether it was a problem: the next one like a false positive is suppressed, a true positive never is
     Label {
         /// fnd_…
         id: FindingId,
@@ -276,6 +279,16 @@ pub(super) enum FindingsCommand {
         #[arg(long, default_value = "")]
         note: String,
     },
+    /// Take a label back, and what it suppressed with it
+    Unlabel {
+        /// fnd_…
+        id: FindingId,
+        /// Why
+        #[arg(long, default_value = "")]
+        note: String,
+    },
+    /// List labels, and what each of them suppresses
+    Labels,
 }
 
 #[derive(Debug, Args)]

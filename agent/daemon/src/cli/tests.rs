@@ -67,6 +67,11 @@ printed! {
     findings_show: format!("findings show {}", world::finding_id());
     findings_show_drift: format!("findings show {}", world::drift_id());
     findings_label: format!("findings label {} false-positive --note planned", world::finding_id());
+    findings_unlabel: format!("findings unlabel {} --note planned", world::finding_id());
+    findings_labels: "findings labels";
+    findings_show_suppressed: format!("findings show {}", world::suppressed_id());
+    findings_list_suppressed: "findings list --suppressed";
+    policy_explain_suppressed: format!("policy explain {}", world::suppressed_id());
     incidents_list: "incidents list";
     incidents_show: format!("incidents show {}", world::incident_id());
     remediations_list: "remediations list";

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use holdfast_core::correlate;
+use holdfast_core::detect::labels::Seen;
 use holdfast_core::detect::lifecycle::FindingEvent;
 use holdfast_core::model::audit::AuditKind;
 use holdfast_core::model::{
@@ -29,6 +30,8 @@ impl Engine {
             return;
         }
         self.config.redactor.detection(&mut detection);
+        let ruling = self.labels.rule(&Seen::detection(&detection, &detection.fingerprint()));
+        ruling.tell(&mut detection.evidence);
         let detection = &detection;
         match self.lifecycle.observe(detection, now.wall, self.ids.as_mut()) {
             None => {}
@@ -40,7 +43,11 @@ impl Engine {
                 self.ledger.soon(Writes { findings: vec![finding], ..Writes::default() }, now);
                 self.consider(&id, now, out);
             }
+            Some(FindingEvent::Opened(finding)) if ruling.suppresses() => self.suppressed(finding, &ruling, now),
             Some(FindingEvent::Opened(finding)) => self.opened(finding, now, out),
+            Some(FindingEvent::Updated(finding)) if self.is_ruled_otherwise(&finding, &ruling) => {
+                self.ruled_otherwise(finding, &ruling, now, out);
+            }
             Some(FindingEvent::Updated(finding)) => {
                 self.ledger.soon(Writes { findings: vec![finding], ..Writes::default() }, now);
             }
@@ -48,7 +55,7 @@ impl Engine {
         }
     }
 
-    fn opened(&mut self, mut finding: Finding, now: Moment, out: &mut Vec<Command>) {
+    pub(super) fn opened(&mut self, mut finding: Finding, now: Moment, out: &mut Vec<Command>) {
         let open: Vec<Incident> = self.incidents.values().cloned().collect();
         let siblings: Vec<Finding> = self.lifecycle.open().filter(|it| it.id != finding.id).cloned().collect();
         let changes: Vec<_> = self.changes.iter().cloned().collect();

@@ -11,6 +11,7 @@ mod facts;
 mod files;
 mod findings;
 mod inventory;
+mod labels;
 mod ledger;
 mod own_effects;
 mod perform;
@@ -30,6 +31,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use holdfast_core::detect::labels::Labels;
 use holdfast_core::detect::lifecycle::Lifecycle;
 use holdfast_core::detect::{DetectConfig, Detectors};
 use holdfast_core::model::audit::{AuditKind, Draft};
@@ -174,6 +176,8 @@ pub struct Engine {
     policy_files: Vec<String>,
     detectors: Detectors,
     lifecycle: Lifecycle,
+    /// What people said about findings.
+    labels: Labels,
     incidents: BTreeMap<IncidentId, Incident>,
     remediations: BTreeMap<RemediationId, Remediation>,
     running: Option<Running>,
@@ -231,7 +235,14 @@ impl Engine {
         let Parts { state, telemetry, blobs, plugins, policy, policy_files, ids } = parts;
         let ledger = Ledger::new(state);
         let reader = ledger.reader();
-        let open = reader.findings(&FindingFilter { open_only: true, limit: 100_000, ..FindingFilter::default() })?;
+        let mut open =
+            reader.findings(&FindingFilter { open_only: true, limit: 100_000, ..FindingFilter::default() })?;
+        open.extend(reader.findings(&FindingFilter {
+            suppressed_only: true,
+            limit: 100_000,
+            ..FindingFilter::default()
+        })?);
+        let labels = Labels::new(reader.labels()?);
         let incidents =
             reader.incidents(&IncidentFilter { open_only: true, limit: 100_000, ..IncidentFilter::default() })?;
         let since = Some(now.wall.minus(HISTORY_KEPT));
@@ -253,10 +264,11 @@ impl Engine {
             })
             .unwrap_or_default();
         let paused = reader.setting("paused")?.and_then(|value| serde_json::from_value(value).ok());
-        let detectors = match reader.setting("detectors")? {
+        let mut detectors = match reader.setting("detectors")? {
             Some(saved) => Detectors::restore(&config.detect, &saved),
             None => Detectors::new(&config.detect),
         };
+        detectors.protect(&labels);
         Ok(Self {
             ids,
             plugins,
@@ -264,6 +276,7 @@ impl Engine {
             policy_files,
             detectors,
             lifecycle: Lifecycle::new(open),
+            labels,
             incidents: incidents.into_iter().map(|it| (it.id.clone(), it)).collect(),
             history: past.iter().filter_map(rules::past_run).collect(),
             remediations: unfinished.into_iter().map(|it| (it.id.clone(), it)).collect(),

@@ -108,7 +108,8 @@ impl Mount {
 
     /// On the way down to where it turned by itself before.
     pub(super) fn usual(&self, at: Timestamp, free: f64) -> bool {
-        self.turn.is_some_and(|turn| {
+        let turn = self.turn.filter(|_| !self.known_incident);
+        turn.is_some_and(|turn| {
             turn.count >= TURNS_USUAL && at.since(turn.at) <= TURN_REMEMBERED && free > turn.free * 0.95
         })
     }

@@ -1,6 +1,7 @@
 //! A small corpus of scripted hosts, through the one door that the agent uses.
 
 mod disk;
+mod known_incidents;
 mod lifecycle;
 mod metrics;
 

@@ -123,6 +123,7 @@ async fn roles_are_enforced_before_the_event_loop_hears_of_it() {
         (json!("status"), Role::Viewer),
         (json!({ "simulate": { "remediation": rem } }), Role::Viewer),
         (json!({ "label": { "finding": fnd, "label": "false-positive", "note": "" } }), Role::Operator),
+        (json!({ "unlabel": { "finding": fnd, "note": "" } }), Role::Operator),
         (json!({ "pause": { "reason": "" } }), Role::Operator),
         (json!({ "deploy_start": start }), Role::Operator),
         (json!({ "run_plugin": { "plugin": "x" } }), Role::Operator),

@@ -8,6 +8,7 @@ pub(super) mod decisions;
 pub(super) mod deployments;
 pub(super) mod findings;
 pub(super) mod incidents;
+pub(super) mod labels;
 pub(super) mod metrics;
 pub(super) mod plugins;
 pub(super) mod policy;

@@ -5,6 +5,7 @@
 
 mod files;
 mod inventory;
+mod labels;
 mod scenarios;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};

@@ -6,7 +6,7 @@ use std::path::Path;
 use holdfast_core::model::audit::{AuditKind, Head};
 use holdfast_core::model::{
     AcceptedItems, AuditEntry, Decision, DecisionId, Deployment, DeploymentId, Finding, FindingId, Incident,
-    IncidentId, ItemKind, Remediation, RemediationId, RemediationState, Timestamp,
+    IncidentId, ItemKind, Label, Remediation, RemediationId, RemediationState, Timestamp,
 };
 use rusqlite::{Connection, Row, ToSql, params};
 use serde::de::DeserializeOwned;
@@ -24,6 +24,8 @@ const LIMIT_DEFAULT: usize = 1_000;
 pub struct FindingFilter {
     /// Only those that still count.
     pub open_only: bool,
+    /// Only those that a label suppresses at the moment.
+    pub suppressed_only: bool,
     /// Only those detected at or after this moment.
     pub since: Option<Timestamp>,
     /// Only this kind.
@@ -212,6 +214,7 @@ impl StateReader {
     pub fn findings(&self, filter: &FindingFilter) -> Result<Vec<Finding>, StoreError> {
         let mut clauses = Clauses::default();
         clauses.also(filter.open_only, "open = 1");
+        clauses.also(filter.suppressed_only, "json_extract(body, '$.state') = 'suppressed'");
         clauses.since(filter.since);
         if let Some(kind) = &filter.kind {
             clauses.add("kind = ?", kind.clone());
@@ -222,6 +225,17 @@ impl StateReader {
     /// One finding.
     pub fn finding(&self, id: &FindingId) -> Result<Option<Finding>, StoreError> {
         self.one("finding", "SELECT id, body FROM finding WHERE id = ?", id.as_str())
+    }
+
+    /// Every label, the newest first.
+    pub fn labels(&self) -> Result<Vec<Label>, StoreError> {
+        let sql = "SELECT finding, body FROM label ORDER BY at DESC, finding";
+        self.pool.read("read labels", |db| documents(db, self.pool.path(), "label", sql, &[]))
+    }
+
+    /// The label of one finding.
+    pub fn label(&self, finding: &FindingId) -> Result<Option<Label>, StoreError> {
+        self.one("label", "SELECT finding, body FROM label WHERE finding = ?", finding.as_str())
     }
 
     /// Incidents, newest first.

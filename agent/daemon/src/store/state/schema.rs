@@ -1,7 +1,7 @@
 //! The tables of `state.db`, as numbered migrations. A migration that was released is never edited.
 
 /// One entry a version, in order.
-pub(super) const MIGRATIONS: &[&str] = &[V1];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2];
 
 /// Documents are JSON; columns beside them exist to be searched. `revision` numbers every write of the database,
 /// so that an exporter can continue where it stopped.
@@ -60,4 +60,10 @@ CREATE TRIGGER audit_is_never_updated BEFORE UPDATE ON audit
   BEGIN SELECT RAISE(ABORT, 'the audit chain is append-only'); END;
 CREATE TRIGGER audit_is_never_deleted BEFORE DELETE ON audit
   BEGIN SELECT RAISE(ABORT, 'the audit chain is append-only'); END;
+";
+
+/// Labels outlive the findings that they were given to. Suppressed findings are looked for at the start.
+const V2: &str = "
+CREATE TABLE label (finding TEXT PRIMARY KEY NOT NULL, at INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
+CREATE INDEX finding_suppressed ON finding (at) WHERE json_extract(body, '$.state') = 'suppressed';
 ";

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use holdfast_core::model::audit::Draft;
 use holdfast_core::model::{
-    Decision, Deployment, DeploymentState, FileState, Finding, Incident, IncidentState, ItemKind, Remediation,
-    Timestamp,
+    Decision, Deployment, DeploymentState, FileState, Finding, FindingId, Incident, IncidentState, ItemKind, Label,
+    Remediation, Timestamp,
 };
 use rusqlite::{Transaction, params};
 use serde::{Deserialize, Serialize};
@@ -57,6 +57,8 @@ pub struct Writes {
     pub decisions: Vec<Decision>,
     /// Deployments.
     pub deployments: Vec<Deployment>,
+    /// Labels of findings; `None` takes one away.
+    pub labels: Vec<(FindingId, Option<Label>)>,
     /// Accepted files.
     pub baselines: Vec<BaselineFile>,
     /// Paths that are not watched any more.
@@ -130,6 +132,17 @@ impl Writes {
                 "INSERT OR REPLACE INTO deployment (id, revision, service, open, at, body) VALUES (?,?,?,?,?,?)",
                 params![it.id.as_str(), next(), it.service, running, it.started_at.ns(), body],
             )?;
+        }
+        for (finding, label) in &self.labels {
+            if let Some(it) = label {
+                let body = json("label", finding.as_str(), it)?;
+                put(
+                    "INSERT OR REPLACE INTO label (finding, at, body) VALUES (?,?,?)",
+                    params![finding.as_str(), it.at.ns(), body],
+                )?;
+            } else {
+                put("DELETE FROM label WHERE finding = ?", params![finding.as_str()])?;
+            }
         }
         for it in &self.baselines {
             let body = json("baseline", &it.state.path, it)?;
