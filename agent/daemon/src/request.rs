@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use holdfast_core::detect::tuning::{Proof, Tuning};
 use holdfast_core::model::{DeploymentId, FindingId, RemediationId, RunId};
 use serde::{Deserialize, Serialize};
 
@@ -133,6 +134,24 @@ pub enum Request {
         #[serde(default)]
         note: String,
     },
+    /// Put settings of the detectors over those of the configuration, in place of an earlier tuning.
+    TuneApply {
+        /// All of them.
+        tuning: Tuning,
+        /// Why.
+        reason: String,
+        /// What was proved about them.
+        #[serde(default)]
+        proof: Option<Proof>,
+    },
+    /// Put the settings of an earlier tuning in force again.
+    TuneRevert {
+        /// Its number; 0: the configuration alone. `None`: the one before that of now.
+        #[serde(default)]
+        to: Option<u64>,
+        /// Why.
+        reason: String,
+    },
     /// No action starts until `Resume`; survives a restart.
     Pause {
         /// Why.
@@ -210,6 +229,8 @@ impl Request {
             Self::Purge { .. }
             | Self::Resume { .. }
             | Self::LiftQuarantine { .. }
+            | Self::TuneApply { .. }
+            | Self::TuneRevert { .. }
             | Self::BaselineCapture { .. }
             | Self::BaselineAccept { .. }
             | Self::Reload => Role::Admin,
@@ -225,6 +246,7 @@ impl Request {
             Self::Undo { .. } => "undo a remediation",
             Self::Simulate { .. } => "simulate a remediation",
             Self::Label { .. } | Self::Unlabel { .. } => "label a finding",
+            Self::TuneApply { .. } | Self::TuneRevert { .. } => "tune detection",
             Self::Pause { .. } => "pause the agent",
             Self::Resume { .. } => "resume the agent",
             Self::DeployStart(_) | Self::DeployFinish { .. } => "record a deployment",

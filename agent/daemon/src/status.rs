@@ -43,6 +43,9 @@ pub struct StatusDocument {
     /// What people said about findings.
     #[serde(default)]
     pub labels: LabelsStatus,
+    /// Settings of the detectors over those of the configuration; `None`: the configuration alone.
+    #[serde(default)]
+    pub tuning: Option<TuningStatus>,
     /// Open incidents.
     pub open_incidents: u64,
     /// Remediations that wait for a person.
@@ -86,6 +89,19 @@ pub struct LabelsStatus {
     pub true_positives: u64,
     /// Findings that are suppressed at the moment.
     pub suppressed: u64,
+}
+
+/// Settings of the detectors that are over those of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TuningStatus {
+    /// The version.
+    pub number: u64,
+    /// Who applied it.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// Its entries, by their keys in the configuration.
+    pub entries: std::collections::BTreeMap<String, String>,
 }
 
 /// How one collector is doing.

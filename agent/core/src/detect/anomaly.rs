@@ -84,6 +84,17 @@ pub(super) struct Anomaly {
     /// Up, down: departures from this size on are a known incident, and never become normal. Of the labels, not of the samples.
     #[serde(skip)]
     protected: [Option<f64>; 2],
+    /// Of the configuration, not of the samples.
+    #[serde(skip)]
+    settings: Settings,
+}
+
+/// What the configuration says about this series.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+struct Settings {
+    /// Robust standard deviations.
+    limit: f64,
+    sustained_s: f64,
 }
 
 impl Anomaly {
@@ -99,7 +110,14 @@ impl Anomaly {
             known: [Known::default(); 2],
             said: Said::default(),
             protected: [None; 2],
+            settings: Settings::default(),
         }
+    }
+
+    /// To be told before the first sample, after a restore, and when the configuration changes.
+    pub(super) fn configure(&mut self, config: &DetectConfig, key: &SeriesKey) {
+        let (limit, sustained) = config.of_series(key);
+        self.settings = Settings { limit, sustained_s: sustained.0.as_secs_f64() };
     }
 
     /// What people confirmed on this series is never known nor adopted.
@@ -163,7 +181,7 @@ impl Anomaly {
             return None;
         };
         let score = (value - expected.level) / expected.scale;
-        let limit = config.sensitivity.deviations();
+        let Settings { limit, sustained_s } = self.settings;
         let outside = score.abs() > limit;
         let Some(episode) = &mut self.episode else {
             if outside {
@@ -207,7 +225,6 @@ impl Anomaly {
         }
         let calm = score.abs() < limit * CALM_PART;
         episode.calm_s = if calm { episode.calm_s + passed_s } else { 0.0 };
-        let sustained_s = config.sustained.0.as_secs_f64();
         let standing = self.said.present || episode.known;
         if !standing {
             if !outside {

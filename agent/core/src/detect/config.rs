@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Attributes, ByteSize, Interval, Ratio, Severity};
+use crate::model::{Attributes, ByteSize, Interval, Ratio, SeriesKey, Severity, has_all};
 
 /// What is watched, and how closely.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,8 @@ pub struct DetectConfig {
     /// Series compared with their past in addition to the standard ones (utilisations, pressure, load, disk time, error
     /// ratio and latency of applications). Default: none.
     pub watch: Vec<Watch>,
+    /// Settings of single series, over those of all. Of several that fit, the last counts. Default: none.
+    pub series: Vec<SeriesSettings>,
     /// Limits of your own. One with the name of a standard limit replaces it. Default: none.
     pub threshold: Vec<Threshold>,
     /// Use the standard limits on memory, swap and CPU. Default: true.
@@ -38,6 +40,7 @@ impl Default for DetectConfig {
             sustained: Interval::secs(30),
             adopt_after: Interval::secs(3600),
             watch: Vec::new(),
+            series: Vec::new(),
             threshold: Vec::new(),
             standard_thresholds: true,
             disk: DiskConfig::default(),
@@ -58,6 +61,24 @@ pub enum Sensitivity {
 }
 
 impl Sensitivity {
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+
+    /// The next one that reports less.
+    #[must_use]
+    pub fn lower(self) -> Self {
+        match self {
+            Self::High => Self::Medium,
+            Self::Medium | Self::Low => Self::Low,
+        }
+    }
+
     /// The number of robust standard deviations.
     pub fn deviations(self) -> f64 {
         match self {
@@ -77,6 +98,23 @@ pub struct Watch {
     /// Attributes that the series must have; others may be anything. Default: none.
     #[serde(rename = "where", default, skip_serializing_if = "Attributes::is_empty")]
     pub where_: Attributes,
+}
+
+/// How closely single series are compared with their past.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SeriesSettings {
+    /// `system.disk.io_time`
+    pub metric: String,
+    /// Attributes that the series must have; others may be anything. Default: none.
+    #[serde(rename = "where", default, skip_serializing_if = "Attributes::is_empty")]
+    pub where_: Attributes,
+    /// In place of the `sensitivity` of all. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sensitivity: Option<Sensitivity>,
+    /// In place of the `sustained` of all. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sustained: Option<Interval>,
 }
 
 /// A limit on a series that must be passed for a while before it is reported.
@@ -181,6 +219,15 @@ impl DetectConfig {
             all.extend(standard.filter(|it| self.threshold.iter().all(|own| own.name != it.name)));
         }
         all
+    }
+
+    /// How far a series may depart from its past, in robust standard deviations, and how long before it is reported.
+    pub fn of_series(&self, key: &SeriesKey) -> (f64, Interval) {
+        let fits = |it: &&SeriesSettings| it.metric == key.metric && has_all(&key.attributes, &it.where_);
+        let own: Vec<&SeriesSettings> = self.series.iter().filter(fits).collect();
+        let sensitivity = own.iter().rev().find_map(|it| it.sensitivity).unwrap_or(self.sensitivity);
+        let sustained = own.iter().rev().find_map(|it| it.sustained).unwrap_or(self.sustained);
+        (sensitivity.deviations(), sustained)
     }
 
     /// What can't be meant as written; each a sentence that names the entry.

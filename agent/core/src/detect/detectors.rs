@@ -186,6 +186,15 @@ impl Detectors {
         }
     }
 
+    /// Goes on with what was learnt under other settings.
+    pub fn reconfigure(&mut self, config: &DetectConfig) {
+        (self.config, self.limits) = (config.clone(), config.thresholds());
+        for slot in 0..self.series.len() {
+            self.apply_config(slot);
+        }
+        self.find_divisors();
+    }
+
     /// Series that should be watched and are not, because there are too many.
     pub fn left_out(&self) -> u64 {
         self.left_out
@@ -287,6 +296,9 @@ impl Detectors {
             (None, true) => watched.anomaly = Some(Box::new(Anomaly::new(&key))),
             (Some(_), false) => watched.anomaly = None,
             _ => {}
+        }
+        if let Some(anomaly) = &mut watched.anomaly {
+            anomaly.configure(&self.config, &key);
         }
         watched.mount = mount;
         self.apply_labels(slot);

@@ -17,16 +17,18 @@ mod known;
 pub mod labels;
 pub mod lifecycle;
 mod odd;
+pub mod replay;
 mod said;
 mod series;
 mod silence;
 mod threshold;
+pub mod tuning;
 mod unit;
 
 #[cfg(test)]
 mod tests;
 
-pub use config::{DetectConfig, DiskConfig, Sensitivity, Threshold, Watch};
+pub use config::{DetectConfig, DiskConfig, Sensitivity, SeriesSettings, Threshold, Watch};
 pub use detectors::Detectors;
 pub use odd::{ALARM_AT, Host, HostOddness, Odd, Oddness};
 pub use unit::unit_failure;

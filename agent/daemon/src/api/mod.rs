@@ -26,6 +26,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use holdfast_core::detect::DetectConfig;
 use holdfast_core::model::audit::AuditKey;
 use holdfast_core::model::{FileState, ItemKind, Items};
 use holdfast_core::redact::Redactor;
@@ -73,6 +74,8 @@ pub struct ApiContext {
     pub required: Arc<Vec<Required>>,
     /// What is taken out of diffs that are shown.
     pub redactor: Arc<Redactor>,
+    /// Detection as the configuration says, without a tuning.
+    pub detect: Arc<DetectConfig>,
     /// Reads watched files: `ingest::files::read_state`.
     pub read_file: ReadFile,
     /// Where the audit chain's anchors lie.

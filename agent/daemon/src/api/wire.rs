@@ -3,15 +3,18 @@
 //! A document about one thing carries that thing as `holdfast_core::model` writes it, with what belongs to it beside.
 //! Lists are newest first, except changes and audit entries, which tell a story. Absence is `null`.
 
+use holdfast_core::detect::DetectConfig;
+use holdfast_core::detect::tuning::Tuning;
 use holdfast_core::model::{
     Attributes, AuditEntry, Change, Decision, Deployment, FileState, Finding, FindingId, Incident, Interval, Label,
     MetricKind, Remediation, SeriesKey, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::answers::TuningVersion;
 use crate::request::{Refusal, RefusalKind, StepMeasurement};
 use crate::status::PluginStatus;
-use crate::store::{Agg, BaselineFile, ChainReport, Fill};
+use crate::store::{Agg, BaselineFile, ChainReport, EpisodeHead, Fill};
 
 /// Every error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,6 +122,30 @@ pub struct LabelDocument {
     pub label: Label,
     /// Findings that it suppresses at the moment, the newest first.
     pub suppresses: Vec<FindingId>,
+}
+
+/// `GET /api/v1/episodes`; one of them with its samples is at `/api/v1/episodes/FINDING`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpisodesDocument {
+    /// The newest first.
+    pub episodes: Vec<EpisodeHead>,
+    /// What they take together, in bytes.
+    pub bytes: u64,
+    /// They stay below this, in bytes.
+    pub bytes_max: u64,
+}
+
+/// `GET /api/v1/tuning`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TuningDocument {
+    /// Detection as the configuration says.
+    pub base: DetectConfig,
+    /// What is over it; empty: nothing.
+    pub tuning: Tuning,
+    /// The settings in force: both together.
+    pub in_force: DetectConfig,
+    /// Every remembered version, the newest first.
+    pub versions: Vec<TuningVersion>,
 }
 
 /// `GET /api/v1/incidents`

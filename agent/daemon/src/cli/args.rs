@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::args_plugin::Plugin;
+use super::args_tune::Tune;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use holdfast_core::model::{DecisionId, DeploymentId, FindingId, IncidentId, Interval, RemediationId, Timestamp};
@@ -83,6 +84,9 @@ pub(super) enum Command {
     Incidents(Incidents),
     /// Attempts to cure a finding by a plan
     Remediations(Remediations),
+    /// Settings of the detectors, proposed from labels with proof, applied by people only
+    #[command(subcommand)]
+    Tune(Tune),
     /// What a remediation would change, exactly; writes nothing
     Simulate(OneRemediation),
     /// Say yes to a remediation's plan
@@ -139,7 +143,7 @@ pub(super) enum Command {
 }
 
 /// A moment or a span before now; checked when it is given, resolved when it is used.
-fn moment(text: &str) -> Result<String, String> {
+pub(super) fn moment(text: &str) -> Result<String, String> {
     crate::api::moment(text, Timestamp::from_ns(0)).map(|_| text.to_owned())
 }
 
@@ -289,6 +293,14 @@ pub(super) enum FindingsCommand {
     },
     /// List labels, and what each of them suppresses
     Labels,
+    /// List the samples that are kept of labelled findings, or write them to a file that detectors can be held to
+    Episodes {
+        /// Only these; fnd_…
+        ids: Vec<FindingId>,
+        /// Write them here, one JSON object a line
+        #[arg(long, value_name = "FILE")]
+        export: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]

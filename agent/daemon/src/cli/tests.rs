@@ -72,6 +72,11 @@ printed! {
     findings_show_suppressed: format!("findings show {}", world::suppressed_id());
     findings_list_suppressed: "findings list --suppressed";
     policy_explain_suppressed: format!("policy explain {}", world::suppressed_id());
+    findings_episodes: "findings episodes";
+    tune_show: "tune show --all";
+    tune_set: "tune set sustained=\"2m\" --reason nervous";
+    tune_revert: "tune revert --reason quiet";
+    tune_propose: "tune propose --since 10m";
     incidents_list: "incidents list";
     incidents_show: format!("incidents show {}", world::incident_id());
     remediations_list: "remediations list";

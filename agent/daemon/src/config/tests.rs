@@ -315,6 +315,7 @@ fn the_shipped_file_states_every_default() {
         detect: DetectConfig {
             threshold: config.detect.threshold.clone(),
             watch: config.detect.watch.clone(),
+            series: config.detect.series.clone(),
             ..DetectConfig::default()
         },
         ingest: crate::ingest::IngestConfig { limits: crate::ingest::Limits::default(), ..config.ingest.clone() },

@@ -6,7 +6,7 @@ use holdfast_core::model::{
 };
 
 use super::rules::strictest;
-use super::{Command, Engine, Moment};
+use super::{Command, Engine, Moment, WantedTuning};
 use crate::answers::{self, PauseAnswer, StepRecorded};
 use crate::event_loop::{ReadFor, Reloaded, refuse};
 use crate::request::{Answer, Call, Caller, Refusal, RefusalKind, Request, StepMeasurement};
@@ -40,6 +40,11 @@ impl Engine {
                 Err(why) => Err(Refusal::new(RefusalKind::Usage, why)),
             },
             Request::Unlabel { finding, note } => self.label(&caller, (&finding, None), &note, now, out),
+            Request::TuneApply { tuning, reason, proof } => {
+                let wanted = WantedTuning { tuning, by: caller.name, reason, proof, reverted_to: None };
+                return self.tune(wanted, answer, out);
+            }
+            Request::TuneRevert { to, reason } => return self.revert_tuning(&caller, to, reason, answer, out),
             Request::Pause { reason } => self.pause(&caller, reason, now),
             Request::Resume { reason } => self.resume(&caller, &reason, now),
             Request::DeployStart(start) => self.deploy_start(&caller, start, now, out),

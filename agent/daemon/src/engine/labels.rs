@@ -5,6 +5,7 @@
 //! is asked about it.
 
 use holdfast_core::detect::labels::{LABELS_MAX, Ruling, Seen};
+use holdfast_core::detect::replay::Episode;
 use holdfast_core::model::audit::AuditKind;
 use holdfast_core::model::{Finding, FindingId, FindingState, Label, Says};
 
@@ -56,9 +57,11 @@ impl Engine {
             "label": says, "before": before.as_ref().map(|it| it.says), "note": note, "state": finding.state,
         });
         let audit = vec![Self::draft(now, AuditKind::Finding, &caller.name, id, body)];
-        let labels = vec![(id.clone(), label)];
+        let labels = vec![(id.clone(), label.clone())];
+        // What is labelled no more is no case of the corpus.
+        let episodes = if label.is_none() { vec![(id.clone(), None)] } else { vec![] };
         if let Err(refusal) =
-            self.record(Writes { findings: vec![finding.clone()], labels, audit, ..Writes::default() })
+            self.record(Writes { findings: vec![finding.clone()], labels, episodes, audit, ..Writes::default() })
         {
             match before {
                 Some(before) => drop(self.labels.put(before)),
@@ -79,14 +82,39 @@ impl Engine {
             (FindingState::Suppressed, FindingState::New) => self.opened(finding.clone(), now, out),
             _ => {}
         }
+        if let Some(label) = label {
+            self.keep_episode(label, out);
+        }
         // Another finding of this kind and subject may stand at the moment: what was said counts for it, too.
         if let Some(standing) = self.lifecycle.by_fingerprint(&finding.fingerprint).filter(|it| it.id != *id).cloned() {
             let ruling = self.labels.rule(&Seen::finding(&standing));
-            if self.is_ruled_otherwise(&standing, &ruling) {
+            if Self::is_ruled_otherwise(&standing, &ruling) {
                 self.ruled_otherwise(standing, &ruling, now, out);
             }
         }
         Ok(serde_json::json!(self.finding(id).unwrap_or(finding)))
+    }
+
+    /// Has the samples gathered that a labelled finding rests on, where it rests on any.
+    pub(super) fn keep_episode(&self, label: Label, out: &mut Vec<Command>) {
+        let detect = Box::new(self.config.detect.clone());
+        out.push(Command::KeepEpisode { label: Box::new(label), detect });
+    }
+
+    /// The samples of a labelled finding.
+    pub(super) fn on_episode(&mut self, label: &Label, result: Result<Box<Episode>, String>, now: Moment) {
+        match result {
+            Err(error) => {
+                tracing::warn!(finding_id = %label.finding, error, "Samples of a labelled finding are not kept.");
+            }
+            // Meanwhile the label may have been taken back, or another given.
+            Ok(episode) if self.labels.get(&label.finding).is_some_and(|it| it.says == label.says) => {
+                let kept = Some(episode).filter(|it| it.samples() > 0);
+                let episodes = vec![(label.finding.clone(), kept)];
+                self.ledger.soon(Writes { episodes, ..Writes::default() }, now);
+            }
+            Ok(_) => {}
+        }
     }
 
     /// Kept, and shown to whoever asks; nothing else comes of it.
@@ -118,7 +146,7 @@ impl Engine {
     }
 
     /// Whether what the labels say now is not what the finding's state says. What is being cured is left to its end.
-    pub(super) fn is_ruled_otherwise(&self, finding: &Finding, ruling: &Ruling) -> bool {
+    pub(super) fn is_ruled_otherwise(finding: &Finding, ruling: &Ruling) -> bool {
         match finding.state {
             FindingState::New => ruling.suppresses(),
             FindingState::Suppressed => !ruling.suppresses(),

@@ -132,6 +132,7 @@ fn is_empty(writes: &Writes) -> bool {
         && writes.decisions.is_empty()
         && writes.deployments.is_empty()
         && writes.labels.is_empty()
+        && writes.episodes.is_empty()
         && writes.baselines.is_empty()
         && writes.baselines_removed.is_empty()
         && writes.settings.is_empty()
@@ -152,6 +153,7 @@ fn merge(into: &mut Writes, from: Writes) {
     documents(&mut into.remediations, from.remediations, |it| it.id.clone());
     documents(&mut into.decisions, from.decisions, |it| it.id.clone());
     documents(&mut into.deployments, from.deployments, |it| it.id.clone());
+    documents(&mut into.episodes, from.episodes, |it| it.0.clone());
     documents(&mut into.labels, from.labels, |it| it.0.clone());
     documents(&mut into.baselines, from.baselines, |it| it.state.path.clone());
     into.baselines_removed.extend(from.baselines_removed);

@@ -20,6 +20,7 @@ mod purge;
 mod recover;
 mod rules;
 mod status;
+mod tuning;
 mod undo;
 mod units;
 mod verification;
@@ -51,7 +52,7 @@ use crate::store::{
 };
 use ledger::Ledger;
 
-pub use command::Command;
+pub use command::{Command, WantedTuning};
 
 /// Changes remembered for ranking suspects.
 const CHANGES_MAX: usize = 2_000;
@@ -132,7 +133,7 @@ pub struct EngineConfig {
     pub four_eyes: bool,
     /// What is taken out of findings, changes and plans before anything is made of them.
     pub redactor: Arc<Redactor>,
-    /// Detection.
+    /// Detection, as the configuration says; a tuning comes over it.
     pub detect: DetectConfig,
     /// Contents up to so many bytes are kept for restoring.
     pub content_bytes_max: u64,
@@ -178,6 +179,8 @@ pub struct Engine {
     lifecycle: Lifecycle,
     /// What people said about findings.
     labels: Labels,
+    /// Settings over those of the configuration.
+    tuning: tuning::Tunings,
     incidents: BTreeMap<IncidentId, Incident>,
     remediations: BTreeMap<RemediationId, Remediation>,
     running: Option<Running>,
@@ -231,7 +234,7 @@ pub struct Parts {
 
 impl Engine {
     /// Takes up where the stored state ends.
-    pub fn new(config: EngineConfig, parts: Parts, now: Moment) -> Result<Self, StoreError> {
+    pub fn new(mut config: EngineConfig, parts: Parts, now: Moment) -> Result<Self, StoreError> {
         let Parts { state, telemetry, blobs, plugins, policy, policy_files, ids } = parts;
         let ledger = Ledger::new(state);
         let reader = ledger.reader();
@@ -264,6 +267,8 @@ impl Engine {
             })
             .unwrap_or_default();
         let paused = reader.setting("paused")?.and_then(|value| serde_json::from_value(value).ok());
+        let tuning = tuning::Tunings::load(&reader, &config.detect)?;
+        config.detect = tuning.in_force();
         let mut detectors = match reader.setting("detectors")? {
             Some(saved) => Detectors::restore(&config.detect, &saved),
             None => Detectors::new(&config.detect),
@@ -276,6 +281,7 @@ impl Engine {
             policy_files,
             detectors,
             lifecycle: Lifecycle::new(open),
+            tuning,
             labels,
             incidents: incidents.into_iter().map(|it| (it.id.clone(), it)).collect(),
             history: past.iter().filter_map(rules::past_run).collect(),
@@ -361,6 +367,8 @@ impl Engine {
             Event::Outcome { remediation, step, undo, result } => {
                 self.on_outcome(&remediation, (step, undo), result, now, &mut out);
             }
+            Event::Episode { label, result } => self.on_episode(&label, result, now),
+            Event::TuningProved { wanted, lost, answer } => self.on_tuning_proved(*wanted, lost, answer, now),
             Event::ReloadAsked => out.push(Command::Reload(None)),
             Event::Reloaded(reloaded, answer) => self.on_reloaded(reloaded, answer, now, &mut out),
             Event::Shutdown => self.on_shutdown(now),

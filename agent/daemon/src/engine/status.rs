@@ -3,7 +3,7 @@
 use holdfast_core::model::{RemediationState, Says};
 
 use super::{Engine, Moment};
-use crate::status::{CollectorStatus, LabelsStatus, OwnCost, PolicyStatus, StatusDocument, StoreStatus};
+use crate::status::{CollectorStatus, LabelsStatus, OwnCost, PolicyStatus, StatusDocument, StoreStatus, TuningStatus};
 
 impl Engine {
     pub(super) fn status(&self, now: Moment) -> StatusDocument {
@@ -46,6 +46,12 @@ impl Engine {
             },
             open_findings: self.lifecycle.open().filter(|it| it.is_open()).count() as u64,
             labels: self.labels_status(),
+            tuning: self.tuning.current().filter(|it| !it.tuning.is_empty()).map(|it| TuningStatus {
+                number: it.number,
+                by: it.by.clone(),
+                at: it.at,
+                entries: it.tuning.entries(),
+            }),
             open_incidents: self.incidents.len() as u64,
             pending_approvals: self.remediations.values().filter(awaiting).count() as u64,
             audit_head: self.ledger.head(),

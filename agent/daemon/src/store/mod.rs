@@ -17,8 +17,9 @@ mod telemetry;
 pub use error::StoreError;
 pub use state::{
     AUDIT_HEADS_FILE, AuditRow, BaselineFile, Blobs, ChainReport, Completeness, DecisionFilter, DeploymentFilter,
-    FindingFilter, IncidentFilter, Integrity, PluginStateWrite, RemediationFilter, Revised, StateCounts, StateDb,
-    StateReader, Writes, items_setting, load_or_create_audit_key, read_anchors, verify_chain,
+    EPISODES_BYTES_MAX, EpisodeHead, FindingFilter, IncidentFilter, Integrity, PluginStateWrite, RemediationFilter,
+    Revised, StateCounts, StateDb, StateReader, TUNING_SETTING, Writes, items_setting, load_or_create_audit_key,
+    read_anchors, verify_chain,
 };
 pub use telemetry::{
     Agg, ChangeFilter, ExportCursor, ExportSeries, ExportSlice, Fill, Gap, NextPlan, PurgeFilter, Purged, Query,

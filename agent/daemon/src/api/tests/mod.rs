@@ -130,6 +130,8 @@ async fn roles_are_enforced_before_the_event_loop_hears_of_it() {
         (json!({ "approve": { "remediation": rem, "note": "" } }), Role::Approver),
         (json!({ "reject": { "remediation": rem, "note": "" } }), Role::Approver),
         (json!({ "undo": { "remediation": rem, "note": "" } }), Role::Approver),
+        (json!({ "tune_apply": { "tuning": {}, "reason": "" } }), Role::Admin),
+        (json!({ "tune_revert": { "reason": "" } }), Role::Admin),
         (json!({ "resume": { "reason": "" } }), Role::Admin),
         (json!({ "baseline_accept": { "paths": ["/x"], "reason": "y" } }), Role::Admin),
     ] {

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_core::detect::labels::Ruling;
+use holdfast_core::detect::replay::{Episode, EpisodeSeries};
+use holdfast_core::detect::tuning::Tuning;
+use holdfast_core::detect::{DetectConfig, Sensitivity, SeriesSettings};
 use holdfast_core::model::audit::{AuditKey, AuditKind, Draft, Head};
 use holdfast_core::model::finding::Method;
 use holdfast_core::model::id::SeededIds;
@@ -15,12 +18,13 @@ use tokio::sync::watch;
 
 use crate::answers::{
     BaselineAnswer, PauseAnswer, PluginAnswer, PurgeAnswer, QuarantineLifted, SimulatedStep, Simulation, Skipped,
+    TuningVersion,
 };
 use crate::api::{Access, ApiContext};
 use crate::host::{FakeClock, FsRoot};
 use crate::request::{Call, Door, Refusal, RefusalKind, Request, StepMeasurement};
 use crate::status::*;
-use crate::store::{BaselineFile, Blobs, StateDb, StateReader, TelemetryDb, TelemetryOptions, Writes};
+use crate::store::{BaselineFile, Blobs, StateDb, StateReader, TUNING_SETTING, TelemetryDb, TelemetryOptions, Writes};
 
 /// 2027-01-15 08:00:00 UTC; the world looks at itself ten minutes later.
 const T0: i64 = 1_800_000_000;
@@ -118,6 +122,41 @@ fn drift() -> Finding {
         cause: None,
         label: Some("true-positive".into()),
     }
+}
+
+fn tuning_versions() -> Vec<TuningVersion> {
+    let sustained = |seconds| Tuning { sustained: Some(Interval::secs(seconds)), ..Tuning::default() };
+    let series = SeriesSettings {
+        metric: "system.memory.utilization".into(),
+        where_: Attributes::from([("system.memory.state".to_owned(), "used".to_owned())]),
+        sensitivity: Some(Sensitivity::Low),
+        sustained: None,
+    };
+    let second = Tuning { series: vec![series], ..sustained(120) };
+    let one = |number, tuning: Tuning, before: &Tuning, reason: &str| TuningVersion {
+        number,
+        differences: tuning.differences(before),
+        tuning,
+        by: "alice (uid 1000)".into(),
+        at: at(number as i64 * 250),
+        reason: reason.into(),
+        proof: None,
+        reverted_to: None,
+    };
+    vec![one(1, sustained(60), &Tuning::default(), "too nervous"), one(2, second, &sustained(60), "still too nervous")]
+}
+
+/// Some minutes of memory, for the finding that was labelled.
+fn episode() -> Episode {
+    let label = labels().remove(1);
+    let key = SeriesKey {
+        metric: "system.memory.utilization".into(),
+        unit: "1".into(),
+        kind: MetricKind::Gauge,
+        attributes: Attributes::from([("system.memory.state".to_owned(), "used".to_owned())]),
+    };
+    let points: Vec<(Timestamp, f64)> = (0..120).map(|second| (at(second - 60), 0.5)).collect();
+    Episode { series: vec![EpisodeSeries::new(key, &points)], ..Episode::of(&label, &DetectConfig::default()) }
 }
 
 /// A departure that was no trouble before, and comes again.
@@ -479,6 +518,12 @@ pub(crate) fn status() -> StatusDocument {
         })],
         policy: PolicyStatus { digest: "d".repeat(64), files: vec!["web.toml".into()], rules: 2 },
         open_findings: 1,
+        tuning: Some(TuningStatus {
+            number: 2,
+            by: "alice (uid 1000)".into(),
+            at: at(500),
+            entries: tuning_versions()[1].tuning.entries(),
+        }),
         labels: LabelsStatus { false_positives: 2, true_positives: 1, suppressed: 1 },
         open_incidents: 1,
         pending_approvals: 1,
@@ -546,6 +591,7 @@ fn answer(request: &Request) -> Result<serde_json::Value, Refusal> {
             Ruling::Suppressed { label: finding_id() }.tell(&mut evidence);
             json(serde_json::to_value(Finding { label: Some(label.clone()), evidence, ..finding() }))
         }
+        Request::TuneApply { .. } | Request::TuneRevert { .. } => json(serde_json::to_value(&tuning_versions()[1])),
         Request::Unlabel { .. } => json(serde_json::to_value(finding())),
         Request::Pause { reason } => json(serde_json::to_value(PauseAnswer {
             changed: true,
@@ -670,9 +716,12 @@ impl World {
             labels: labels().into_iter().map(|it| (it.finding.clone(), Some(it))).collect(),
             baselines: vec![baseline("/etc/web.conf", Some(blob)), baseline("/etc/gone.conf", Some("9".repeat(64)))],
             step_runs: vec![step_run()],
+            episodes: vec![(episode().finding, Some(Box::new(episode())))],
             settings: ["user", "group", "listener"]
                 .map(|kind| (format!("inventory.{kind}"), serde_json::json!({ "root": "uid=0", "gone": "uid=7" })))
-                .into(),
+                .into_iter()
+                .chain([(TUNING_SETTING.to_owned(), serde_json::json!(tuning_versions()))])
+                .collect(),
             audit: vec![
                 audit(1, AuditKind::AgentStarted, String::new()),
                 audit(100, AuditKind::Finding, finding_id().to_string()),
@@ -717,6 +766,7 @@ impl World {
             look: Arc::new(items),
             blobs,
             read_file,
+            detect: Arc::new(DetectConfig::default()),
             data_dir: dir.path().to_owned(),
             audit_key: key,
         };

@@ -85,6 +85,7 @@ pub(super) fn findings(it: &Session, args: Findings) -> Outcome {
             it.out.document(&finding, |_| view::labels::labelled(&finding))?;
             Ok(DONE)
         }
+        Some(FindingsCommand::Episodes { ids, export }) => super::episodes::run(it, &ids, export.as_deref()),
         Some(FindingsCommand::Labels) => {
             let document: LabelsDocument = it.client()?.get("/labels", &[])?;
             it.out.document(&document, |look| view::labels::list(&document, look))?;

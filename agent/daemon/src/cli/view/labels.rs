@@ -2,14 +2,15 @@
 
 use std::fmt::Write as _;
 
+use holdfast_core::model::unit::human_bytes;
 use holdfast_core::model::{Finding, FindingState, Label, Says, Value};
 
 use super::super::ink::{Ink, dim, flat, paint};
 use super::super::out::Look;
 use super::super::table::Table;
-use super::super::when::relative;
+use super::super::when::{relative, span};
 use super::words::section;
-use crate::api::wire::{FindingDocument, LabelsDocument};
+use crate::api::wire::{EpisodesDocument, FindingDocument, LabelsDocument};
 
 fn word(says: Says) -> String {
     match says {
@@ -120,5 +121,35 @@ pub(in super::super) fn list(it: &LabelsDocument, look: Look) -> String {
             it.larger
         ))
     );
+    out
+}
+
+pub(in super::super) fn episodes(it: &EpisodesDocument, look: Look) -> String {
+    if it.episodes.is_empty() {
+        return "No samples of labelled findings are kept.\n".to_owned();
+    }
+    let mut table =
+        Table::new(&["FINDING", "LABEL", "BEGAN", ">COVERS", ">SERIES", ">SAMPLES", ">SIZE", "KIND", "TITLE"]);
+    for one in &it.episodes {
+        let covers = one.from.zip(one.until).map_or_else(|| "-".to_owned(), |(from, until)| span(until.since(from)));
+        table.row(vec![
+            one.finding.to_string(),
+            word(one.says),
+            relative(one.began_at, look.now),
+            covers,
+            one.series.len().to_string(),
+            one.samples.to_string(),
+            human_bytes(one.bytes),
+            one.kind.clone(),
+            one.title.clone(),
+        ]);
+    }
+    let mut out = table.render(look.columns);
+    let kept = format!(
+        "{} of at most {} are used; they outlive the samples themselves",
+        human_bytes(it.bytes),
+        human_bytes(it.bytes_max)
+    );
+    let _ = writeln!(out, "{}", dim(&kept));
     out
 }

@@ -15,4 +15,5 @@ pub(super) mod policy;
 pub(super) mod remediations;
 pub(super) mod retention;
 pub(super) mod status;
+pub(super) mod tune;
 mod words;

@@ -48,6 +48,11 @@ pub(in super::super) fn status(it: &StatusDocument, look: Look) -> String {
         n => format!(", {n} suppressed by labels"),
     };
     fact(&mut out, "findings", &format!("{} open{suppressed}", count(it.open_findings)));
+    if let Some(tuning) = &it.tuning {
+        let entries: Vec<String> = tuning.entries.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        let who = format!("version {} by {}, {}", tuning.number, tuning.by, relative(tuning.at, look.now));
+        fact(&mut out, "tuning", &format!("{who}: {}", entries.join(", ")));
+    }
     fact(&mut out, "incidents", &format!("{} open", count(it.open_incidents)));
     fact(&mut out, "approvals", &format!("{} pending", count(it.pending_approvals)));
     fact(&mut out, "audit", &format!("{} entries", it.audit_head.seq));

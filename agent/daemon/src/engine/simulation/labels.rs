@@ -10,21 +10,21 @@ use crate::store::{FindingFilter, IncidentFilter};
 const NO_RULES: &str = "";
 
 impl Sim {
-    fn findings(&self) -> Vec<Finding> {
+    pub(super) fn findings(&self) -> Vec<Finding> {
         let mut all = self.reader().findings(&FindingFilter::default()).unwrap();
         all.reverse();
         all
     }
 
-    fn newest(&self) -> Finding {
+    pub(super) fn newest(&self) -> Finding {
         self.findings().pop().unwrap()
     }
 
-    fn label(&mut self, id: &FindingId, says: Says) -> Answer {
+    pub(super) fn label(&mut self, id: &FindingId, says: Says) -> Answer {
         self.ask(Request::Label { finding: id.clone(), label: says.to_string(), note: "as planned".into() })
     }
 
-    fn unlabel(&mut self, id: &FindingId) -> Answer {
+    pub(super) fn unlabel(&mut self, id: &FindingId) -> Answer {
         self.ask(Request::Unlabel { finding: id.clone(), note: "a mistake".into() })
     }
 

@@ -13,7 +13,8 @@ use serde::de::DeserializeOwned;
 
 use super::super::error::{Context, StoreError};
 use super::super::sqlite::Pool;
-use super::writes::{BaselineFile, items_setting};
+use super::writes::{BaselineFile, TUNING_SETTING, items_setting};
+use crate::answers::TuningVersion;
 use crate::request::StepMeasurement;
 
 /// Rows that a filter without a limit gives.
@@ -315,6 +316,18 @@ impl StateReader {
     /// One setting.
     pub fn setting(&self, key: &str) -> Result<Option<serde_json::Value>, StoreError> {
         self.one("setting", "SELECT key, body FROM setting WHERE key = ?", key)
+    }
+
+    /// Every remembered tuning of the detectors, the oldest first; the last one is in force.
+    pub fn tunings(&self) -> Result<Vec<TuningVersion>, StoreError> {
+        let read = |value| {
+            serde_json::from_value(value).map_err(|source| StoreError::Document {
+                what: "setting",
+                id: TUNING_SETTING.to_owned(),
+                source,
+            })
+        };
+        Ok(self.setting(TUNING_SETTING)?.map(read).transpose()?.unwrap_or_default())
     }
 
     /// What was accepted of a kind of items, by name; `None`: nothing yet.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use holdfast_core::detect::replay::Episode;
 use holdfast_core::model::audit::Draft;
 use holdfast_core::model::{
     Decision, Deployment, DeploymentState, FileState, Finding, FindingId, Incident, IncidentState, ItemKind, Label,
@@ -11,6 +12,7 @@ use rusqlite::{Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use super::super::error::{Context, StoreError};
+use super::episodes;
 use crate::request::StepMeasurement;
 
 /// The accepted state of one watched file.
@@ -32,6 +34,9 @@ pub struct BaselineFile {
 pub fn items_setting(kind: ItemKind) -> String {
     format!("inventory.{kind}")
 }
+
+/// Under which setting the tunings of the detectors lie.
+pub const TUNING_SETTING: &str = "tuning";
 
 /// One key of a plugin's own state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +64,8 @@ pub struct Writes {
     pub deployments: Vec<Deployment>,
     /// Labels of findings; `None` takes one away.
     pub labels: Vec<(FindingId, Option<Label>)>,
+    /// Samples of labelled findings; `None` lets them go.
+    pub episodes: Vec<(FindingId, Option<Box<Episode>>)>,
     /// Accepted files.
     pub baselines: Vec<BaselineFile>,
     /// Paths that are not watched any more.
@@ -143,6 +150,9 @@ impl Writes {
             } else {
                 put("DELETE FROM label WHERE finding = ?", params![finding.as_str()])?;
             }
+        }
+        for (finding, episode) in &self.episodes {
+            episodes::put(db, path, finding, episode.as_deref(), episodes::EPISODES_BYTES_MAX)?;
         }
         for it in &self.baselines {
             let body = json("baseline", &it.state.path, it)?;
