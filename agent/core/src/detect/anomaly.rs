@@ -11,6 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::activity::{ACTIVITY_REACH, Activity};
 use super::baseline::{BIN, Baseline, Bin, Expected, Floor, Sketch};
 use super::confidence;
 use super::config::DetectConfig;
@@ -31,13 +32,6 @@ const CALM_PART: f64 = 0.6;
 const BINS_MIN: u32 = 3;
 /// One bin can't say more than this many deviations.
 const SCORE_MAX: f64 = 50.0;
-
-/// Something deliberate that was going on lately.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Activity {
-    pub(super) at: Timestamp,
-    pub(super) what: String,
-}
 
 /// A departure under way, reported or not.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -388,9 +382,6 @@ impl Anomaly {
         }
     }
 }
-
-/// Activity this long before a departure is still a likely reason for it.
-pub(super) const ACTIVITY_REACH: std::time::Duration = std::time::Duration::from_mins(10);
 
 /// Modest on purpose: less of something is seldom trouble, and even much more is only worth a look this week.
 fn severity(episode: &Episode) -> Severity {

@@ -29,6 +29,10 @@ pub struct DetectConfig {
     pub standard_thresholds: bool,
     /// Space on file systems.
     pub disk: DiskConfig,
+    /// Inodes, open files, tracked connections, threads and memory.
+    pub exhaustion: ExhaustionConfig,
+    /// Objectives of services, whose error budgets are watched. Default: none.
+    pub slo: Vec<Objective>,
 }
 
 impl Default for DetectConfig {
@@ -44,6 +48,8 @@ impl Default for DetectConfig {
             threshold: Vec::new(),
             standard_thresholds: true,
             disk: DiskConfig::default(),
+            exhaustion: ExhaustionConfig::default(),
+            slo: Vec::new(),
         }
     }
 }
@@ -210,6 +216,92 @@ impl Default for DiskConfig {
     }
 }
 
+/// What the host has only so much of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ExhaustionConfig {
+    /// Report what will run out within this time. Default: "6h".
+    pub horizon: Interval,
+    /// `inodes` of any file system, `open files`, `tracked connections`, `threads`, `memory`. Default: none.
+    pub ignore: Vec<String>,
+}
+
+impl Default for ExhaustionConfig {
+    fn default() -> Self {
+        Self { horizon: Interval::secs(6 * 3600), ignore: Vec::new() }
+    }
+}
+
+impl ExhaustionConfig {
+    /// Whether a resource is not judged; those of file systems by their first word, too.
+    pub fn ignores(&self, name: &str) -> bool {
+        self.ignore.iter().any(|it| it == name || (it == "inodes" && name.starts_with("inodes of ")))
+    }
+}
+
+/// How many of its events have to go well. Exactly one of `errors`, `good` and `error-ratio` says which do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Objective {
+    /// Short and unique: `checkout`.
+    pub name: String,
+    /// The share that has to go well: "99.9%".
+    pub objective: Ratio,
+    /// The time that the objective is promised for. Default: "30d".
+    #[serde(default = "Objective::default_window")]
+    pub window: Interval,
+    /// All events: counters, or gauges of events a second. All series that fit are added up.
+    pub total: Part,
+    /// Those that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errors: Option<Part>,
+    /// Those that went well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub good: Option<Part>,
+    /// The share of them that failed, 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_ratio: Option<Part>,
+}
+
+/// Series of an objective.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// `holdfast.app.requests`
+    pub metric: String,
+    /// Attributes that the series must have; others may be anything. Default: none.
+    #[serde(rename = "where", default, skip_serializing_if = "Attributes::is_empty")]
+    pub where_: Attributes,
+}
+
+/// Objectives that are watched at once.
+const SLOS_MAX: usize = 64;
+
+impl Objective {
+    fn default_window() -> Interval {
+        Interval::secs(30 * 86_400)
+    }
+
+    fn problems(&self, at: usize) -> Vec<String> {
+        let name = &self.name;
+        let mut problems = Vec::new();
+        if name.is_empty() {
+            problems.push(format!("slo number {} has no name", at + 1));
+        }
+        if !(self.objective.0 > 0.0 && self.objective.0 < 1.0) {
+            problems.push(format!("slo `{name}` leaves no error budget: the objective lies between 0% and 100%"));
+        }
+        if self.window.0.as_secs() < 3_600 {
+            problems.push(format!("slo `{name}` has a window of less than an hour"));
+        }
+        let given = [&self.errors, &self.good, &self.error_ratio].into_iter().filter(|it| it.is_some()).count();
+        if given != 1 {
+            problems.push(format!("slo `{name}` needs exactly one of `errors`, `good` and `error-ratio`"));
+        }
+        problems
+    }
+}
+
 impl DetectConfig {
     /// The limits in force: one's own, and the standard ones whose name isn't taken.
     pub fn thresholds(&self) -> Vec<Threshold> {
@@ -251,6 +343,18 @@ impl DetectConfig {
             if it.above.into_iter().chain(it.below).any(|limit| !limit.is_finite()) {
                 problems.push(format!("threshold `{name}` has a limit that is not a finite number"));
             }
+        }
+        for (at, it) in self.slo.iter().enumerate() {
+            problems.extend(it.problems(at));
+            if self.slo[..at].iter().any(|other| other.name == it.name) {
+                problems.push(format!("two slos are named `{}`", it.name));
+            }
+        }
+        if self.slo.len() > SLOS_MAX {
+            problems.push(format!("at most {SLOS_MAX} slos are watched"));
+        }
+        if self.exhaustion.horizon.0.is_zero() {
+            problems.push("exhaustion.horizon must be longer than nothing".to_owned());
         }
         if self.disk.horizon.0.is_zero() {
             problems.push("disk.horizon must be longer than nothing".to_owned());

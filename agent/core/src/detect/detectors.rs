@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::anomaly::{ACTIVITY_REACH, Activity, Anomaly};
+use super::activity::{ACTIVITY_REACH, Activity};
+use super::anomaly::Anomaly;
 use super::config::{DetectConfig, Threshold};
 use super::disk::{self, Mount};
+use super::groups::{self, Groups};
 use super::labels::Labels;
 use super::series::Watched;
 use super::silence::SILENT_AFTER;
@@ -57,6 +59,7 @@ pub struct Detectors {
     pub(super) series: Vec<Watched>,
     pub(super) by_id: HashMap<SeriesId, usize>,
     pub(super) mounts: Vec<Mount>,
+    pub(super) groups: Groups,
     activity: VecDeque<Activity>,
     swept_at: Timestamp,
     left_out: u64,
@@ -72,6 +75,8 @@ struct Saved {
     version: u32,
     series: Vec<Watched>,
     mounts: Vec<Mount>,
+    #[serde(default)]
+    groups: Groups,
     activity: VecDeque<Activity>,
     swept_at: Timestamp,
     left_out: u64,
@@ -86,6 +91,7 @@ impl Detectors {
             series: Vec::new(),
             by_id: HashMap::new(),
             mounts: Vec::new(),
+            groups: Groups::default(),
             activity: VecDeque::new(),
             swept_at: Timestamp::default(),
             left_out: 0,
@@ -116,7 +122,9 @@ impl Detectors {
             }
             let Some(watched) = self.series.get_mut(slot) else { continue };
             let raw = value.clamp(-VALUE_MAX, VALUE_MAX);
-            let Some(value) = watched.take(at, raw) else { continue };
+            let (before, taken) = (watched.last, watched.take(at, raw));
+            self.groups.put(&watched.groups, watched.key.kind, before, at, raw);
+            let Some(value) = taken else { continue };
             if let Some((mount, role)) = watched.mount
                 && let Some(mount_state) = self.mounts.get_mut(mount)
                 && mount_state.put(role, value)
@@ -135,6 +143,7 @@ impl Detectors {
                 mount.step(&self.config.disk, at, &mut self.scratch, &mut out);
             }
         }
+        self.groups.step(&self.config, at, &mut self.scratch, &mut out);
         if at.since(self.swept_at) >= SWEPT_EVERY || at < self.swept_at {
             self.swept_at = at;
             self.sweep(at, &mut out);
@@ -189,6 +198,7 @@ impl Detectors {
     /// Goes on with what was learnt under other settings.
     pub fn reconfigure(&mut self, config: &DetectConfig) {
         (self.config, self.limits) = (config.clone(), config.thresholds());
+        self.groups.configure(config);
         for slot in 0..self.series.len() {
             self.apply_config(slot);
         }
@@ -211,6 +221,7 @@ impl Detectors {
             version: STATE_VERSION,
             series: self.series.clone(),
             mounts: self.mounts.clone(),
+            groups: self.groups.clone(),
             activity: self.activity.clone(),
             swept_at: self.swept_at,
             left_out: self.left_out,
@@ -229,6 +240,8 @@ impl Detectors {
             return fresh;
         }
         fresh.mounts = saved.mounts;
+        fresh.groups = saved.groups;
+        fresh.groups.configure(config);
         fresh.activity = saved.activity;
         fresh.swept_at = saved.swept_at;
         fresh.left_out = saved.left_out;
@@ -271,6 +284,7 @@ impl Detectors {
         self.compared(key)
             || self.limits.iter().any(|it| concerns(it, key) || it.of.as_deref() == Some(key.metric.as_str()))
             || disk::role(key).is_some()
+            || groups::wanted(&self.config, key)
     }
 
     /// Whether the series is compared with its past.
@@ -301,6 +315,7 @@ impl Detectors {
             anomaly.configure(&self.config, &key);
         }
         watched.mount = mount;
+        watched.groups = self.groups.roles(&self.config, &key);
         self.apply_labels(slot);
         let watched = &mut self.series[slot];
         let limits = &self.limits;

@@ -6,6 +6,7 @@
 //! raised whenever its answers may change. Missing data is never zero: a gap restarts what was being counted.
 //! Nothing here may act, wait or read.
 
+mod activity;
 mod anomaly;
 mod baseline;
 pub mod confidence;
@@ -13,6 +14,8 @@ mod config;
 mod detectors;
 mod disk;
 pub mod drift;
+mod exhaust;
+mod groups;
 mod known;
 pub mod labels;
 pub mod lifecycle;
@@ -21,6 +24,7 @@ pub mod replay;
 mod said;
 mod series;
 mod silence;
+mod slo;
 mod threshold;
 pub mod tuning;
 mod unit;
@@ -28,7 +32,9 @@ mod unit;
 #[cfg(test)]
 mod tests;
 
-pub use config::{DetectConfig, DiskConfig, Sensitivity, SeriesSettings, Threshold, Watch};
+pub use config::{
+    DetectConfig, DiskConfig, ExhaustionConfig, Objective, Part, Sensitivity, SeriesSettings, Threshold, Watch,
+};
 pub use detectors::Detectors;
 pub use odd::{ALARM_AT, Host, HostOddness, Odd, Oddness};
 pub use unit::unit_failure;

@@ -10,12 +10,12 @@ use crate::model::{Detection, Timestamp};
 /// A series is silent after so long without a sample, or ten of its own steps.
 pub(super) const SILENT_AFTER: Duration = Duration::from_mins(3);
 /// A silent series is forgotten after this time, unless a finding hangs on it.
-const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
+pub(super) const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
 
 impl Detectors {
     /// Series that have gone silent: what hangs on them is inconclusive; the long silent ones are forgotten.
     pub(super) fn sweep(&mut self, at: Timestamp, out: &mut Vec<Detection>) {
-        let mut forget = false;
+        let mut forget = self.groups.sweep(at, out);
         for watched in &mut self.series {
             let Some((last, _)) = watched.last else { continue };
             let quiet = at.since(last);

@@ -316,6 +316,8 @@ fn the_shipped_file_states_every_default() {
             threshold: config.detect.threshold.clone(),
             watch: config.detect.watch.clone(),
             series: config.detect.series.clone(),
+            slo: config.detect.slo.clone(),
+            exhaustion: config.detect.exhaustion.clone(),
             ..DetectConfig::default()
         },
         ingest: crate::ingest::IngestConfig { limits: crate::ingest::Limits::default(), ..config.ingest.clone() },

@@ -7,7 +7,7 @@
 
 mod filling;
 mod full;
-mod trend;
+pub(super) mod trend;
 
 use std::time::Duration;
 

@@ -5,6 +5,8 @@
 //! | `metric.anomaly` | distance of the extreme from what was expected | to which side |
 //! | `metric.threshold` | distance of the worst value beyond the limit; a twentieth of the limit more is not clearly larger | which side |
 //! | `disk.filling` | bytes a second; how soon it is full | |
+//! | `resource.exhausting` | share a second; how soon it is gone | |
+//! | `slo.burn` | burn rate | |
 //! | `disk.full` | how little is free: bytes, or inodes | |
 //! | `unit.failed` | | the result (`exit-code`, `signal`, ..) |
 //! | `file.drift`, other drift | | digest, mode and owner; the item's value |
@@ -87,6 +89,19 @@ impl Like {
                 }
                 if let Some(full_in_s) = number(evidence, "filesystem.full_in_s") {
                     like.size("nearness to full", 1.0 / full_in_s.max(1.0), 0.0);
+                }
+            }
+            "resource.exhausting" => {
+                if let Some(rate) = number(evidence, "resource.share_per_s") {
+                    like.size("rate", rate, 0.0);
+                }
+                if let Some(full_in_s) = number(evidence, "resource.full_in_s") {
+                    like.size("nearness to the end", 1.0 / full_in_s.max(1.0), 0.0);
+                }
+            }
+            "slo.burn" => {
+                if let Some(rate) = number(evidence, "slo.burn_rate") {
+                    like.size("burn rate", rate, 0.0);
                 }
             }
             "disk.full" => {

@@ -4,6 +4,7 @@
 //! is applied on a person's word only. Names of entries are those of the configuration.
 
 mod study;
+mod subject;
 
 #[cfg(test)]
 mod tests;

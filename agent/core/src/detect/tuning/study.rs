@@ -1,34 +1,19 @@
 //! What other settings would have said, on stored samples and kept episodes, held against what people said.
 //!
 //! Only subjects with a false positive are turned, one at a time: a series, a limit, the horizon of file systems. They do not
-//! depend on each other, so a few replays (one a [`Level`]) answer for every mixture of them. **What loses a known incident is never
+//! depend on each other, so a few replays (one a level) answer for every mixture of them. **What loses a known incident is never
 //! proposed.** An incident that the replay cannot find under the settings of now proves nothing, and is counted apart.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::super::config::{DetectConfig, Sensitivity, SeriesSettings};
+use super::super::config::DetectConfig;
 use super::super::labels::Labels;
 use super::super::replay::{Episode, Replay, Stretch};
+use super::subject::{LEVELS, Subject};
 use super::{Difference, Tuning};
-use crate::model::{FindingId, Interval, Says, SeriesKey, Timestamp};
-
-/// How far a setting is turned. The first is how things are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Level {
-    lower: bool,
-    times: u32,
-}
-
-const LEVELS: [Level; 6] = [
-    Level { lower: false, times: 1 },
-    Level { lower: false, times: 2 },
-    Level { lower: false, times: 4 },
-    Level { lower: false, times: 10 },
-    Level { lower: true, times: 1 },
-    Level { lower: true, times: 4 },
-];
+use crate::model::{FindingId, Says, SeriesKey, Timestamp};
 
 /// A finding of the past.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,77 +37,6 @@ pub struct Judged {
     pub falses: Vec<Known>,
     /// Labelled true positives.
     pub incidents: Vec<Known>,
-}
-
-/// What can be turned by itself.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Subject {
-    /// A series that is compared with its past.
-    Series(SeriesKey),
-    /// A limit, by its name.
-    Limit(String),
-    /// The horizon of file systems.
-    Horizon,
-}
-
-impl Subject {
-    /// Of a finding with this fingerprint: `METHOD|KIND|TARGET|DISCRIMINATOR`.
-    fn of(fingerprint: &str, about: Option<&str>, keys: &BTreeMap<String, SeriesKey>) -> Option<Self> {
-        match fingerprint.split('|').nth(1)? {
-            "metric.anomaly" => keys.get(about?).cloned().map(Self::Series),
-            "metric.threshold" => Some(Self::Limit(fingerprint.rsplit('|').next()?.to_owned())),
-            "disk.filling" => Some(Self::Horizon),
-            _ => None,
-        }
-    }
-
-    fn concerns(&self, fingerprint: &str, about: Option<&str>) -> bool {
-        let mut parts = fingerprint.split('|');
-        match (self, parts.nth(1)) {
-            (Self::Series(key), Some("metric.anomaly")) => about == Some(key.to_string().as_str()),
-            (Self::Limit(name), Some("metric.threshold")) => fingerprint.rsplit('|').next() == Some(name),
-            (Self::Horizon, Some("disk.filling")) => true,
-            _ => false,
-        }
-    }
-
-    fn turned(&self, level: Level, base: &DetectConfig) -> Tuning {
-        let longer = |it: Interval| Interval(it.0.saturating_mul(level.times));
-        let mut tuning = Tuning::default();
-        match self {
-            _ if level == LEVELS[0] => {}
-            Self::Series(key) => {
-                let (deviations, sustained) = base.of_series(key);
-                let all = [Sensitivity::High, Sensitivity::Medium, Sensitivity::Low];
-                let now = all.into_iter().find(|it| it.deviations() == deviations).unwrap_or(base.sensitivity);
-                tuning.series.push(SeriesSettings {
-                    metric: key.metric.clone(),
-                    where_: key.attributes.clone(),
-                    sensitivity: level.lower.then(|| now.lower()),
-                    sustained: (level.times > 1).then(|| longer(sustained)),
-                });
-            }
-            Self::Limit(name) => {
-                if let Some(limit) = base.thresholds().into_iter().find(|it| it.name == *name && level.times > 1) {
-                    tuning.threshold.insert(name.clone(), longer(limit.sustained));
-                }
-            }
-            Self::Horizon => {
-                if level.times > 1 {
-                    tuning.disk_horizon = Some(Interval(base.disk.horizon.0 / level.times));
-                }
-            }
-        }
-        tuning
-    }
-
-    fn name(&self) -> String {
-        match self {
-            Self::Series(key) => key.to_string(),
-            Self::Limit(name) => format!("limit {name}"),
-            Self::Horizon => "horizon of file systems".to_owned(),
-        }
-    }
 }
 
 /// What one setting says of what is known.
