@@ -77,6 +77,17 @@ pub struct TuningVersion {
     pub reverted_to: Option<u64>,
 }
 
+/// Answer to `BaselineRestore`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoredBaseline {
+    /// The version whose accepted state is in force again.
+    pub version: u64,
+    /// The version that this made.
+    pub number: u64,
+    /// Files and items whose accepted state was altered by it.
+    pub subjects: Vec<String>,
+}
+
 /// Answer to `Purge`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PurgeAnswer {

@@ -183,6 +183,13 @@ pub enum Request {
         /// Why.
         reason: String,
     },
+    /// Accept again what was accepted at an earlier version; files are left as they are.
+    BaselineRestore {
+        /// Which version.
+        version: u64,
+        /// Why.
+        reason: String,
+    },
     /// Run a plugin's check now and wait for its report.
     RunPlugin {
         /// The plugin's id.
@@ -233,6 +240,7 @@ impl Request {
             | Self::TuneRevert { .. }
             | Self::BaselineCapture { .. }
             | Self::BaselineAccept { .. }
+            | Self::BaselineRestore { .. }
             | Self::Reload => Role::Admin,
         }
     }
@@ -250,7 +258,9 @@ impl Request {
             Self::Pause { .. } => "pause the agent",
             Self::Resume { .. } => "resume the agent",
             Self::DeployStart(_) | Self::DeployFinish { .. } => "record a deployment",
-            Self::BaselineCapture { .. } | Self::BaselineAccept { .. } => "accept a baseline",
+            Self::BaselineCapture { .. } | Self::BaselineAccept { .. } | Self::BaselineRestore { .. } => {
+                "accept a baseline"
+            }
             Self::RunPlugin { .. } => "run a plugin",
             Self::LiftQuarantine { .. } => "lift a plugin's quarantine",
             Self::RecordStep(_) => "record a build step",

@@ -20,6 +20,7 @@ mod prometheus;
 mod read;
 mod routes;
 mod serve;
+mod versions;
 pub mod wire;
 
 use std::io;

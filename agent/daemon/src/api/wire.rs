@@ -148,6 +148,54 @@ pub struct TuningDocument {
     pub versions: Vec<TuningVersion>,
 }
 
+/// `GET /api/v1/baseline/versions`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VersionsDocument {
+    /// The newest first.
+    pub versions: Vec<VersionDocument>,
+}
+
+/// One version of what is accepted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VersionDocument {
+    /// 1, 2, 3, ..
+    pub number: u64,
+    /// Since when.
+    pub at: Timestamp,
+    /// Who accepted it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// Files and items that were altered.
+    pub altered: u64,
+    /// The first of them.
+    pub subjects: Vec<String>,
+}
+
+/// `GET /api/v1/baseline/versions/diff`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VersionsDiffDocument {
+    /// What was accepted at this version,
+    pub from: u64,
+    /// and at this one.
+    pub to: u64,
+    /// By subject.
+    pub changes: Vec<VersionChange>,
+}
+
+/// A file or an item that was accepted otherwise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VersionChange {
+    /// `/etc/hosts`, `user:alice`.
+    pub subject: String,
+    /// What was accepted at the first version, in a line; `None`: nothing.
+    pub before: Option<String>,
+    /// What was accepted at the second.
+    pub after: Option<String>,
+    /// Of texts that are kept, a unified diff.
+    pub diff: Option<String>,
+}
+
 /// `GET /api/v1/incidents`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct IncidentsDocument {

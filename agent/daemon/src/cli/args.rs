@@ -459,10 +459,30 @@ pub(super) enum Baseline {
         /// Only these; otherwise all that the configuration watches
         paths: Vec<PathBuf>,
     },
-    /// Print what differs from what was accepted: 0 nothing, 1 something
+    /// Print what differs from what was accepted, or between two versions of that: 0 nothing, 1 something
     Diff {
         /// Only these: files, or items as `user:alice`, `package:nginx`, `listener:tcp 0.0.0.0:80`
         paths: Vec<PathBuf>,
+        /// What was accepted at this version; 0: before the first
+        #[arg(long, value_name = "N", conflicts_with = "paths")]
+        from: Option<u64>,
+        /// And at this one [default: now]
+        #[arg(long, value_name = "N", conflicts_with = "paths")]
+        to: Option<u64>,
+    },
+    /// List versions of what is accepted, newest first: who accepted what, when and why
+    List {
+        /// At most so many, the newest
+        #[arg(long, value_name = "N")]
+        limit: Option<usize>,
+    },
+    /// Accept again what was accepted at an earlier version; files are left as they are
+    Restore {
+        /// Which version
+        version: u64,
+        /// Why; goes into the audit chain
+        #[arg(long)]
+        reason: String,
     },
     /// Accept files, or items of the host such as `user:alice`, as they are now
     Accept {

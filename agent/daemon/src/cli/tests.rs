@@ -90,6 +90,8 @@ printed! {
     baseline_diff: "baseline diff";
     baseline_verify: "baseline verify";
     baseline_accept: "baseline accept /etc/web.conf --reason agreed";
+    baseline_list: "baseline list";
+    baseline_restore: "baseline restore 1 --reason broken";
     deploy_start: "deploy start --service web --version 1.2 --release-dir /srv/web";
     deploy_list: "deploy list";
     deploy_show: "deploy show web-1.2";

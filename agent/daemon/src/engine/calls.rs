@@ -85,6 +85,7 @@ impl Engine {
                     out,
                 );
             }
+            Request::BaselineRestore { version, reason } => self.restore_baseline(&caller, version, &reason, now, out),
             Request::RunPlugin { plugin } => {
                 let known = self.plugins.statuses().into_iter().find(|it| it.id == plugin);
                 let refusal = match known {

@@ -4,6 +4,7 @@
 //! (durable state) and the telemetry store's queue. So a simulation with a fake clock drives the very code that runs in
 //! production. **Nothing acts without an `Authorized<Plan>`, and none is carried out before its intent is durable.**
 
+mod baselines;
 mod calls;
 mod command;
 mod deployments;

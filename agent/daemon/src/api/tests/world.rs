@@ -17,8 +17,8 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::answers::{
-    BaselineAnswer, PauseAnswer, PluginAnswer, PurgeAnswer, QuarantineLifted, SimulatedStep, Simulation, Skipped,
-    TuningVersion,
+    BaselineAnswer, PauseAnswer, PluginAnswer, PurgeAnswer, QuarantineLifted, RestoredBaseline, SimulatedStep,
+    Simulation, Skipped, TuningVersion,
 };
 use crate::api::{Access, ApiContext};
 use crate::host::{FakeClock, FsRoot};
@@ -591,6 +591,11 @@ fn answer(request: &Request) -> Result<serde_json::Value, Refusal> {
             Ruling::Suppressed { label: finding_id() }.tell(&mut evidence);
             json(serde_json::to_value(Finding { label: Some(label.clone()), evidence, ..finding() }))
         }
+        Request::BaselineRestore { version, .. } => json(serde_json::to_value(RestoredBaseline {
+            version: *version,
+            number: 3,
+            subjects: vec!["/etc/web.conf".into()],
+        })),
         Request::TuneApply { .. } | Request::TuneRevert { .. } => json(serde_json::to_value(&tuning_versions()[1])),
         Request::Unlabel { .. } => json(serde_json::to_value(finding())),
         Request::Pause { reason } => json(serde_json::to_value(PauseAnswer {

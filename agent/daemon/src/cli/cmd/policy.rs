@@ -214,8 +214,8 @@ fn explain(it: &Session, id: Explained) -> Outcome {
         }
         Explained::Finding(id) => {
             let document: FindingDocument = client.get(&format!("/findings/{id}"), &[])?;
-            if document.decisions.is_empty() && document.finding.state == FindingState::Suppressed {
-                // No rule was asked: the label is the whole explanation.
+            if document.finding.state == FindingState::Suppressed {
+                // No rule is asked about it: the label is the explanation.
                 it.out.document(&document, |look| view::labels::explain(&document, look))?;
                 return Ok(DONE);
             }

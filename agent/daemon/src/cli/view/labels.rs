@@ -80,9 +80,9 @@ pub(super) fn of(out: &mut String, it: &FindingDocument, look: Look) {
     }
 }
 
-/// `policy explain` of a finding that no rule was asked about.
+/// `policy explain` of a finding that no rule is asked about.
 pub(in super::super) fn explain(it: &FindingDocument, look: Look) -> String {
-    let mut out = format!("No rule was asked about {}: a label suppresses it.\n", it.finding.id);
+    let mut out = format!("No rule is asked about {}: a label suppresses it.\n", it.finding.id);
     of(&mut out, it, look);
     out
 }

@@ -16,4 +16,5 @@ pub(super) mod remediations;
 pub(super) mod retention;
 pub(super) mod status;
 pub(super) mod tune;
+pub(super) mod versions;
 mod words;

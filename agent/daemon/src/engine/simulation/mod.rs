@@ -8,6 +8,7 @@ mod inventory;
 mod labels;
 mod learning;
 mod scenarios;
+mod versions;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};

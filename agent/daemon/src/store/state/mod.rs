@@ -10,6 +10,7 @@ mod key;
 mod reader;
 mod schema;
 mod verify;
+mod versions;
 mod writes;
 
 use std::fs::File;
@@ -31,6 +32,7 @@ pub use reader::{
     AuditRow, DecisionFilter, DeploymentFilter, FindingFilter, IncidentFilter, RemediationFilter, Revised, StateReader,
 };
 pub use verify::{AUDIT_HEADS_FILE, ChainReport, Completeness, Integrity, read_anchors, verify_chain};
+pub use versions::{BaselineVersion, VersionEntry, together};
 pub use writes::{BaselineFile, PluginStateWrite, TUNING_SETTING, Writes, items_setting};
 
 /// The database's name within the data directory.

@@ -1,7 +1,7 @@
 //! The tables of `state.db`, as numbered migrations. A migration that was released is never edited.
 
 /// One entry a version, in order.
-pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
 
 /// Documents are JSON; columns beside them exist to be searched. `revision` numbers every write of the database,
 /// so that an exporter can continue where it stopped.
@@ -73,4 +73,10 @@ const V3: &str = "
 CREATE TABLE episode (
   finding TEXT PRIMARY KEY NOT NULL, at INTEGER NOT NULL, incident INTEGER NOT NULL, bytes INTEGER NOT NULL,
   head TEXT NOT NULL, body BLOB NOT NULL) STRICT;
+";
+
+/// What was accepted, as differences, from this version of the database on.
+const V4: &str = "
+CREATE TABLE baseline_version (
+  number INTEGER PRIMARY KEY, at INTEGER NOT NULL, actor TEXT NOT NULL, reason TEXT NOT NULL, entries TEXT NOT NULL) STRICT;
 ";

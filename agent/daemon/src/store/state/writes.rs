@@ -12,7 +12,7 @@ use rusqlite::{Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use super::super::error::{Context, StoreError};
-use super::episodes;
+use super::{episodes, versions};
 use crate::request::StepMeasurement;
 
 /// The accepted state of one watched file.
@@ -92,6 +92,7 @@ fn json<T: Serialize>(what: &'static str, id: &str, value: &T) -> Result<String,
 impl Writes {
     /// Writes everything but the audit drafts, which it hands back.
     pub(super) fn apply(self, db: &Transaction<'_>, path: &Path) -> Result<Vec<Draft>, StoreError> {
+        versions::record(&self, db, path)?;
         let mut revision: i64 = db
             .query_row("SELECT value FROM counter WHERE name = 'revision'", [], |row| row.get(0))
             .during("read the revision", path)?;
