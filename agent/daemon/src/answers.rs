@@ -2,10 +2,11 @@
 //!
 //! The door passes them on as JSON and the CLI prints them; field names are a contract with scripts. Requests that are not
 //! listed here answer with the document that they altered, as `holdfast_core::model` writes it:
-//! approve, reject and undo with the `Remediation`, label with the `Finding`, deploy start and finish with the `Deployment`.
+//! approve, reject and undo with the `Remediation`, label and unlabel with the `Finding`, deploy start and finish with the `Deployment`.
 
+use holdfast_core::detect::tuning::{Difference, Proof, Tuning};
 use holdfast_core::model::plan::PlanDigest;
-use holdfast_core::model::{Detection, Effect, RemediationId, RunId};
+use holdfast_core::model::{Detection, Effect, RemediationId, RunId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::status::Paused;
@@ -51,6 +52,40 @@ pub struct BaselineAnswer {
     pub accepted: Vec<String>,
     /// Paths that could not be read, with the reason.
     pub skipped: Vec<Skipped>,
+}
+
+/// Answer to `TuneApply` and `TuneRevert`; and one version of the settings over those of the configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TuningVersion {
+    /// 1, 2, 3, ..
+    pub number: u64,
+    /// The settings in force from then on; empty: the configuration alone.
+    pub tuning: Tuning,
+    /// What was altered.
+    pub differences: Vec<Difference>,
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: String,
+    /// What was proved about them beforehand.
+    #[serde(default)]
+    pub proof: Option<Proof>,
+    /// The version whose settings these are again.
+    #[serde(default)]
+    pub reverted_to: Option<u64>,
+}
+
+/// Answer to `BaselineRestore`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoredBaseline {
+    /// The version whose accepted state is in force again.
+    pub version: u64,
+    /// The version that this made.
+    pub number: u64,
+    /// Files and items whose accepted state was altered by it.
+    pub subjects: Vec<String>,
 }
 
 /// Answer to `Purge`.

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_core::detect::drift::PackageFact;
+use holdfast_core::detect::replay::Episode;
 use holdfast_core::model::{
-    Change, DeploymentId, FileState, FindingId, Inventory, RemediationId, RunId, SampleBatch, Timestamp, UnitState,
+    Change, DeploymentId, FileState, FindingId, Inventory, Label, RemediationId, RunId, SampleBatch, Timestamp,
+    UnitState,
 };
 use holdfast_core::policy::Policy;
 use holdfast_plugin_host::{CheckReport, PluginVerdict, Proposal};
@@ -16,7 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::act::{ActError, Outcome, Performed};
 use crate::collect::CollectorReport;
-use crate::engine::{Command, Engine, Moment};
+use crate::engine::{Command, Engine, Moment, WantedTuning};
 use crate::host::Clock;
 use crate::request::{Answer, CALLS_MAX, Call, Refusal};
 use crate::telemetry::Event as _;
@@ -177,6 +179,22 @@ pub enum Event {
         undo: bool,
         /// Its answer; `Ok(None)`: it never began.
         result: Result<Option<Outcome>, ActError>,
+    },
+    /// The samples of a labelled finding were gathered.
+    Episode {
+        /// The label that they were gathered for.
+        label: Box<Label>,
+        /// They, or why not.
+        result: Result<Box<Episode>, String>,
+    },
+    /// Kept incidents were replayed under other settings.
+    TuningProved {
+        /// Who wants what.
+        wanted: Box<WantedTuning>,
+        /// Incidents that would not be found any more, or why nobody can tell.
+        lost: Result<Vec<FindingId>, String>,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Answer>,
     },
     /// A signal asks for a reload.
     ReloadAsked,

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use holdfast_core::detect::tuning::{Proof, Tuning};
 use holdfast_core::model::{DeploymentId, FindingId, RemediationId, RunId};
 use serde::{Deserialize, Serialize};
 
@@ -125,6 +126,32 @@ pub enum Request {
         /// Why.
         note: String,
     },
+    /// Take a finding's label back.
+    Unlabel {
+        /// Which.
+        finding: FindingId,
+        /// Why.
+        #[serde(default)]
+        note: String,
+    },
+    /// Put settings of the detectors over those of the configuration, in place of an earlier tuning.
+    TuneApply {
+        /// All of them.
+        tuning: Tuning,
+        /// Why.
+        reason: String,
+        /// What was proved about them.
+        #[serde(default)]
+        proof: Option<Proof>,
+    },
+    /// Put the settings of an earlier tuning in force again.
+    TuneRevert {
+        /// Its number; 0: the configuration alone. `None`: the one before that of now.
+        #[serde(default)]
+        to: Option<u64>,
+        /// Why.
+        reason: String,
+    },
     /// No action starts until `Resume`; survives a restart.
     Pause {
         /// Why.
@@ -153,6 +180,13 @@ pub enum Request {
     BaselineAccept {
         /// Absolute paths; not empty.
         paths: Vec<String>,
+        /// Why.
+        reason: String,
+    },
+    /// Accept again what was accepted at an earlier version; files are left as they are.
+    BaselineRestore {
+        /// Which version.
+        version: u64,
         /// Why.
         reason: String,
     },
@@ -192,6 +226,7 @@ impl Request {
         match self {
             Self::Status | Self::Simulate { .. } => Role::Viewer,
             Self::Label { .. }
+            | Self::Unlabel { .. }
             | Self::Pause { .. }
             | Self::DeployStart(_)
             | Self::DeployFinish { .. }
@@ -201,8 +236,11 @@ impl Request {
             Self::Purge { .. }
             | Self::Resume { .. }
             | Self::LiftQuarantine { .. }
+            | Self::TuneApply { .. }
+            | Self::TuneRevert { .. }
             | Self::BaselineCapture { .. }
             | Self::BaselineAccept { .. }
+            | Self::BaselineRestore { .. }
             | Self::Reload => Role::Admin,
         }
     }
@@ -215,11 +253,14 @@ impl Request {
             Self::Reject { .. } => "reject a plan",
             Self::Undo { .. } => "undo a remediation",
             Self::Simulate { .. } => "simulate a remediation",
-            Self::Label { .. } => "label a finding",
+            Self::Label { .. } | Self::Unlabel { .. } => "label a finding",
+            Self::TuneApply { .. } | Self::TuneRevert { .. } => "tune detection",
             Self::Pause { .. } => "pause the agent",
             Self::Resume { .. } => "resume the agent",
             Self::DeployStart(_) | Self::DeployFinish { .. } => "record a deployment",
-            Self::BaselineCapture { .. } | Self::BaselineAccept { .. } => "accept a baseline",
+            Self::BaselineCapture { .. } | Self::BaselineAccept { .. } | Self::BaselineRestore { .. } => {
+                "accept a baseline"
+            }
             Self::RunPlugin { .. } => "run a plugin",
             Self::LiftQuarantine { .. } => "lift a plugin's quarantine",
             Self::RecordStep(_) => "record a build step",

@@ -40,6 +40,12 @@ pub struct StatusDocument {
     pub policy: PolicyStatus,
     /// Open findings.
     pub open_findings: u64,
+    /// What people said about findings.
+    #[serde(default)]
+    pub labels: LabelsStatus,
+    /// Settings of the detectors over those of the configuration; `None`: the configuration alone.
+    #[serde(default)]
+    pub tuning: Option<TuningStatus>,
     /// Open incidents.
     pub open_incidents: u64,
     /// Remediations that wait for a person.
@@ -72,6 +78,30 @@ pub struct Paused {
     pub at: Timestamp,
     /// Why.
     pub reason: String,
+}
+
+/// What people said about findings, and what comes of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabelsStatus {
+    /// Findings that were no problem: what is like them is suppressed.
+    pub false_positives: u64,
+    /// Findings that were one: what is like them never is.
+    pub true_positives: u64,
+    /// Findings that are suppressed at the moment.
+    pub suppressed: u64,
+}
+
+/// Settings of the detectors that are over those of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TuningStatus {
+    /// The version.
+    pub number: u64,
+    /// Who applied it.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// Its entries, by their keys in the configuration.
+    pub entries: std::collections::BTreeMap<String, String>,
 }
 
 /// How one collector is doing.

@@ -11,13 +11,17 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::activity::{ACTIVITY_REACH, Activity};
 use super::baseline::{BIN, Baseline, Bin, Expected, Floor, Sketch};
 use super::confidence;
 use super::config::DetectConfig;
+use super::known::Known;
+use super::labels::Labels;
 use super::odd::Odd;
 use super::said::{Said, number, series_target};
 use crate::model::{Class, Detection, Evidence, Method, MetricKind, Presence, SeriesKey, Severity, Timestamp};
 
+const KIND: &str = "metric.anomaly";
 const METHOD: &str = "baseline_robust";
 const VERSION: u32 = 3;
 /// Bins after which the oddness of a series is calibrated: its members know it by then.
@@ -28,19 +32,6 @@ const CALM_PART: f64 = 0.6;
 const BINS_MIN: u32 = 3;
 /// One bin can't say more than this many deviations.
 const SCORE_MAX: f64 = 50.0;
-/// Departures of one size that are reported before they count as known.
-const KNOWN_AFTER: f64 = 3.0;
-/// A departure this much larger than the known ones is reported all the same.
-const KNOWN_MARGIN: f64 = 1.2;
-/// Half of what is known is forgotten in this time.
-const KNOWN_HALF_LIFE_S: f64 = 24.0 * 3600.0;
-
-/// Something deliberate that was going on lately.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Activity {
-    pub(super) at: Timestamp,
-    pub(super) what: String,
-}
 
 /// A departure under way, reported or not.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,31 +60,6 @@ impl Episode {
     }
 }
 
-/// Earlier departures to one side.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-struct Known {
-    size: f64,
-    count: f64,
-    at: Timestamp,
-}
-
-impl Known {
-    fn faded(self, at: Timestamp) -> Self {
-        let kept = (-at.since(self.at).as_secs_f64() / KNOWN_HALF_LIFE_S).exp2();
-        Self { size: self.size * kept.sqrt(), count: self.count * kept, at }
-    }
-
-    fn covers(self, size: f64) -> bool {
-        // A little less than three: the first one has faded a bit by the time of the fourth.
-        self.count > KNOWN_AFTER - 0.5 && size <= self.size * KNOWN_MARGIN
-    }
-
-    fn add(&mut self, size: f64, at: Timestamp) {
-        let faded = self.faded(at);
-        *self = Self { size: faded.size.max(size), count: (faded.count + 1.0).min(100.0), at };
-    }
-}
-
 /// Everything known about one watched series.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Anomaly {
@@ -109,6 +75,20 @@ pub(super) struct Anomaly {
     /// Up, down.
     known: [Known; 2],
     pub(super) said: Said,
+    /// Up, down: departures from this size on are a known incident, and never become normal. Of the labels, not of the samples.
+    #[serde(skip)]
+    protected: [Option<f64>; 2],
+    /// Of the configuration, not of the samples.
+    #[serde(skip)]
+    settings: Settings,
+}
+
+/// What the configuration says about this series.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+struct Settings {
+    /// Robust standard deviations.
+    limit: f64,
+    sustained_s: f64,
 }
 
 impl Anomaly {
@@ -123,7 +103,28 @@ impl Anomaly {
             episode: None,
             known: [Known::default(); 2],
             said: Said::default(),
+            protected: [None; 2],
+            settings: Settings::default(),
         }
+    }
+
+    /// To be told before the first sample, after a restore, and when the configuration changes.
+    pub(super) fn configure(&mut self, config: &DetectConfig, key: &SeriesKey) {
+        let (limit, sustained) = config.of_series(key);
+        self.settings = Settings { limit, sustained_s: sustained.0.as_secs_f64() };
+    }
+
+    /// What people confirmed on this series is never known nor adopted.
+    pub(super) fn protect(&mut self, key: &SeriesKey, labels: &Labels) {
+        self.protected = labels.protected(&format!("{METHOD}|{KIND}|{}|", series_target(key)), key);
+    }
+
+    /// Whether the episode under way is as large as an incident that a person has confirmed.
+    fn is_known_incident(&self) -> bool {
+        self.episode.as_ref().is_some_and(|it| {
+            let size = (it.extreme - it.level).abs();
+            self.protected[usize::from(!it.up)].is_some_and(|least| size >= least)
+        })
     }
 
     /// Samples are missing: a departure that isn't reported yet is counted anew.
@@ -174,7 +175,7 @@ impl Anomaly {
             return None;
         };
         let score = (value - expected.level) / expected.scale;
-        let limit = config.sensitivity.deviations();
+        let Settings { limit, sustained_s } = self.settings;
         let outside = score.abs() > limit;
         let Some(episode) = &mut self.episode else {
             if outside {
@@ -218,7 +219,6 @@ impl Anomaly {
         }
         let calm = score.abs() < limit * CALM_PART;
         episode.calm_s = if calm { episode.calm_s + passed_s } else { 0.0 };
-        let sustained_s = config.sustained.0.as_secs_f64();
         let standing = self.said.present || episode.known;
         if !standing {
             if !outside {
@@ -232,9 +232,10 @@ impl Anomaly {
             }
             return None;
         }
-        if at.since(episode.began_at) >= config.adopt_after.0 && !calm {
+        if at.since(episode.began_at) >= config.adopt_after.0 && !calm && !self.is_known_incident() {
             return self.adopt(key, at, value, expected);
         }
+        let episode = self.episode.as_mut()?;
         if episode.calm_s >= sustained_s {
             let detection = self.said.present.then(|| self.detection(key, at, value, expected, Presence::Cleared, &[]));
             self.said.cleared();
@@ -246,7 +247,8 @@ impl Anomaly {
             // Larger than it used to be: then it is news after all.
             let size = (episode.extreme - episode.level).abs();
             let side = usize::from(!episode.up);
-            if outside && !self.known[side].faded(at).covers(size) {
+            let covered = self.known[side].faded(at).covers(size);
+            if outside && (!covered || self.is_known_incident()) {
                 return self.begin(config, key, at, value, expected, activity);
             }
             return None;
@@ -271,10 +273,11 @@ impl Anomaly {
         expected: Expected,
         activity: &[Activity],
     ) -> Option<Detection> {
+        let incident = self.is_known_incident();
         let episode = self.episode.as_mut()?;
         let size = (episode.extreme - episode.level).abs();
         let known = &mut self.known[usize::from(!episode.up)];
-        let covered = known.faded(at).covers(size);
+        let covered = known.faded(at).covers(size) && !incident;
         if !episode.known || !covered {
             known.add(size, at);
         }
@@ -356,12 +359,15 @@ impl Anomaly {
                 evidence.push(Evidence::new("series.reason", episode.reason.as_str()));
             }
         }
+        if self.is_known_incident() {
+            evidence.push(Evidence::new("series.known_incident", true));
+        }
         if let Some(context) = context {
             evidence.push(Evidence::new("context.activity", context.what.as_str()));
         }
         let odd = self.episode.as_ref().filter(|_| self.odd.seen() >= CALIBRATED_AFTER).map(|it| it.odd);
         Detection {
-            kind: "metric.anomaly".to_owned(),
+            kind: KIND.to_owned(),
             class: Class::Reliability,
             target: series_target(key),
             discriminator: String::new(),
@@ -376,9 +382,6 @@ impl Anomaly {
         }
     }
 }
-
-/// Activity this long before a departure is still a likely reason for it.
-pub(super) const ACTIVITY_REACH: std::time::Duration = std::time::Duration::from_mins(10);
 
 /// Modest on purpose: less of something is seldom trouble, and even much more is only worth a look this week.
 fn severity(episode: &Episode) -> Severity {

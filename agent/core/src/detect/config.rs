@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Attributes, ByteSize, Interval, Ratio, Severity};
+use crate::model::{Attributes, ByteSize, Interval, Ratio, SeriesKey, Severity, has_all};
 
 /// What is watched, and how closely.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,8 @@ pub struct DetectConfig {
     /// Series compared with their past in addition to the standard ones (utilisations, pressure, load, disk time, error
     /// ratio and latency of applications). Default: none.
     pub watch: Vec<Watch>,
+    /// Settings of single series, over those of all. Of several that fit, the last counts. Default: none.
+    pub series: Vec<SeriesSettings>,
     /// Limits of your own. One with the name of a standard limit replaces it. Default: none.
     pub threshold: Vec<Threshold>,
     /// Use the standard limits on memory, swap and CPU. Default: true.
@@ -29,6 +31,10 @@ pub struct DetectConfig {
     pub disk: DiskConfig,
     /// What is wrong with the telemetry itself.
     pub telemetry: TelemetryConfig,
+    /// Inodes, open files, tracked connections, threads and memory.
+    pub exhaustion: ExhaustionConfig,
+    /// Objectives of services, whose error budgets are watched. Default: none.
+    pub slo: Vec<Objective>,
 }
 
 impl Default for DetectConfig {
@@ -40,10 +46,13 @@ impl Default for DetectConfig {
             sustained: Interval::secs(30),
             adopt_after: Interval::secs(3600),
             watch: Vec::new(),
+            series: Vec::new(),
             threshold: Vec::new(),
             standard_thresholds: true,
             disk: DiskConfig::default(),
             telemetry: TelemetryConfig::default(),
+            exhaustion: ExhaustionConfig::default(),
+            slo: Vec::new(),
         }
     }
 }
@@ -61,6 +70,24 @@ pub enum Sensitivity {
 }
 
 impl Sensitivity {
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+
+    /// The next one that reports less.
+    #[must_use]
+    pub fn lower(self) -> Self {
+        match self {
+            Self::High => Self::Medium,
+            Self::Medium | Self::Low => Self::Low,
+        }
+    }
+
     /// The number of robust standard deviations.
     pub fn deviations(self) -> f64 {
         match self {
@@ -80,6 +107,23 @@ pub struct Watch {
     /// Attributes that the series must have; others may be anything. Default: none.
     #[serde(rename = "where", default, skip_serializing_if = "Attributes::is_empty")]
     pub where_: Attributes,
+}
+
+/// How closely single series are compared with their past.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SeriesSettings {
+    /// `system.disk.io_time`
+    pub metric: String,
+    /// Attributes that the series must have; others may be anything. Default: none.
+    #[serde(rename = "where", default, skip_serializing_if = "Attributes::is_empty")]
+    pub where_: Attributes,
+    /// In place of the `sensitivity` of all. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sensitivity: Option<Sensitivity>,
+    /// In place of the `sustained` of all. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sustained: Option<Interval>,
 }
 
 /// A limit on a series that must be passed for a while before it is reported.
@@ -194,6 +238,92 @@ impl Default for TelemetryConfig {
     }
 }
 
+/// What the host has only so much of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ExhaustionConfig {
+    /// Report what will run out within this time. Default: "6h".
+    pub horizon: Interval,
+    /// `inodes` of any file system, `open files`, `tracked connections`, `threads`, `memory`. Default: none.
+    pub ignore: Vec<String>,
+}
+
+impl Default for ExhaustionConfig {
+    fn default() -> Self {
+        Self { horizon: Interval::secs(6 * 3600), ignore: Vec::new() }
+    }
+}
+
+impl ExhaustionConfig {
+    /// Whether a resource is not judged; those of file systems by their first word, too.
+    pub fn ignores(&self, name: &str) -> bool {
+        self.ignore.iter().any(|it| it == name || (it == "inodes" && name.starts_with("inodes of ")))
+    }
+}
+
+/// How many of its events have to go well. Exactly one of `errors`, `good` and `error-ratio` says which do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Objective {
+    /// Short and unique: `checkout`.
+    pub name: String,
+    /// The share that has to go well: "99.9%".
+    pub objective: Ratio,
+    /// The time that the objective is promised for. Default: "30d".
+    #[serde(default = "Objective::default_window")]
+    pub window: Interval,
+    /// All events: counters, or gauges of events a second. All series that fit are added up.
+    pub total: Part,
+    /// Those that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errors: Option<Part>,
+    /// Those that went well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub good: Option<Part>,
+    /// The share of them that failed, 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_ratio: Option<Part>,
+}
+
+/// Series of an objective.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// `holdfast.app.requests`
+    pub metric: String,
+    /// Attributes that the series must have; others may be anything. Default: none.
+    #[serde(rename = "where", default, skip_serializing_if = "Attributes::is_empty")]
+    pub where_: Attributes,
+}
+
+/// Objectives that are watched at once.
+const SLOS_MAX: usize = 64;
+
+impl Objective {
+    fn default_window() -> Interval {
+        Interval::secs(30 * 86_400)
+    }
+
+    fn problems(&self, at: usize) -> Vec<String> {
+        let name = &self.name;
+        let mut problems = Vec::new();
+        if name.is_empty() {
+            problems.push(format!("slo number {} has no name", at + 1));
+        }
+        if !(self.objective.0 > 0.0 && self.objective.0 < 1.0) {
+            problems.push(format!("slo `{name}` leaves no error budget: the objective lies between 0% and 100%"));
+        }
+        if self.window.0.as_secs() < 3_600 {
+            problems.push(format!("slo `{name}` has a window of less than an hour"));
+        }
+        let given = [&self.errors, &self.good, &self.error_ratio].into_iter().filter(|it| it.is_some()).count();
+        if given != 1 {
+            problems.push(format!("slo `{name}` needs exactly one of `errors`, `good` and `error-ratio`"));
+        }
+        problems
+    }
+}
+
 impl DetectConfig {
     /// The limits in force: one's own, and the standard ones whose name isn't taken.
     pub fn thresholds(&self) -> Vec<Threshold> {
@@ -203,6 +333,15 @@ impl DetectConfig {
             all.extend(standard.filter(|it| self.threshold.iter().all(|own| own.name != it.name)));
         }
         all
+    }
+
+    /// How far a series may depart from its past, in robust standard deviations, and how long before it is reported.
+    pub fn of_series(&self, key: &SeriesKey) -> (f64, Interval) {
+        let fits = |it: &&SeriesSettings| it.metric == key.metric && has_all(&key.attributes, &it.where_);
+        let own: Vec<&SeriesSettings> = self.series.iter().filter(fits).collect();
+        let sensitivity = own.iter().rev().find_map(|it| it.sensitivity).unwrap_or(self.sensitivity);
+        let sustained = own.iter().rev().find_map(|it| it.sustained).unwrap_or(self.sustained);
+        (sensitivity.deviations(), sustained)
     }
 
     /// What can't be meant as written; each a sentence that names the entry.
@@ -229,6 +368,18 @@ impl DetectConfig {
         }
         if self.telemetry.silent_after.0 < std::time::Duration::from_secs(10) {
             problems.push("telemetry.silent-after must be 10s or longer".to_owned());
+        }
+        for (at, it) in self.slo.iter().enumerate() {
+            problems.extend(it.problems(at));
+            if self.slo[..at].iter().any(|other| other.name == it.name) {
+                problems.push(format!("two slos are named `{}`", it.name));
+            }
+        }
+        if self.slo.len() > SLOS_MAX {
+            problems.push(format!("at most {SLOS_MAX} slos are watched"));
+        }
+        if self.exhaustion.horizon.0.is_zero() {
+            problems.push("exhaustion.horizon must be longer than nothing".to_owned());
         }
         if self.disk.horizon.0.is_zero() {
             problems.push("disk.horizon must be longer than nothing".to_owned());

@@ -10,10 +10,14 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::anomaly::{ACTIVITY_REACH, Activity, Anomaly};
+use super::activity::{ACTIVITY_REACH, Activity};
+use super::anomaly::Anomaly;
 use super::config::{DetectConfig, Threshold};
-use super::disk::{self, Mount, Role};
+use super::disk::{self, Mount};
+use super::groups::{self, Groups};
+use super::labels::Labels;
 use super::series::Watched;
+use super::silence::SILENT_AFTER;
 use super::telemetry::{Clock, Sources, UPTIME};
 use super::threshold::ThresholdState;
 use crate::model::{Change, Detection, SampleBatch, SeriesId, SeriesKey, Timestamp, has_all};
@@ -26,10 +30,6 @@ const MOUNTS_MAX: usize = 256;
 const ACTIVITY_MAX: usize = 16;
 /// How often silent series are looked for.
 const SWEPT_EVERY: Duration = Duration::from_secs(30);
-/// A series is silent after so long without a sample, or ten of its own steps.
-const SILENT_AFTER: Duration = Duration::from_mins(3);
-/// A silent series is forgotten after this time, unless a finding hangs on it.
-const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
 /// Beyond this nothing that is measured lies, and sums of squares stay finite.
 const VALUE_MAX: f64 = 1e100;
 
@@ -54,16 +54,19 @@ const STANDARD: [(&str, &[(&str, &str)]); 13] = [
 #[derive(Debug, Clone)]
 pub struct Detectors {
     config: DetectConfig,
-    limits: Vec<Threshold>,
-    series: Vec<Watched>,
-    by_id: HashMap<SeriesId, usize>,
-    mounts: Vec<Mount>,
+    pub(super) limits: Vec<Threshold>,
+    pub(super) series: Vec<Watched>,
+    pub(super) by_id: HashMap<SeriesId, usize>,
+    pub(super) mounts: Vec<Mount>,
+    pub(super) groups: Groups,
     activity: VecDeque<Activity>,
     sources: Sources,
     clock: Clock,
     uptime: Option<SeriesId>,
     swept_at: Timestamp,
     left_out: u64,
+    /// What people confirmed: not saved here, for it lies in the labels.
+    known: Labels,
     scratch: Vec<f64>,
     touched: Vec<usize>,
 }
@@ -77,12 +80,14 @@ impl Detectors {
             series: Vec::new(),
             by_id: HashMap::new(),
             mounts: Vec::new(),
+            groups: Groups::default(),
             activity: VecDeque::new(),
             sources: Sources::default(),
             clock: Clock::default(),
             uptime: None,
             swept_at: Timestamp::default(),
             left_out: 0,
+            known: Labels::default(),
             scratch: Vec::new(),
             touched: Vec::new(),
         }
@@ -118,7 +123,9 @@ impl Detectors {
             }
             let Some(watched) = self.series.get_mut(slot) else { continue };
             let raw = value.clamp(-VALUE_MAX, VALUE_MAX);
-            let Some(value) = watched.take(at, raw) else { continue };
+            let (before, taken) = (watched.last, watched.take(at, raw));
+            self.groups.put(&watched.groups, watched.key.kind, before, at, raw);
+            let Some(value) = taken else { continue };
             if let Some((mount, role)) = watched.mount
                 && let Some(mount_state) = self.mounts.get_mut(mount)
                 && mount_state.put(role, value)
@@ -147,8 +154,12 @@ impl Detectors {
                 mount.step(&self.config.disk, at, &mut self.scratch, &mut out);
             }
         }
+        self.groups.step(&self.config, at, &mut self.scratch, &mut out);
         if at.since(self.swept_at) >= SWEPT_EVERY || at < self.swept_at {
             self.swept_at = at;
+            if report {
+                self.sources.sweep(&self.config.telemetry, at, &mut out);
+            }
             self.sweep(at, &mut out);
         }
         for said in &mut out {
@@ -177,6 +188,35 @@ impl Detectors {
             self.activity.pop_front();
         }
         self.activity.push_back(Activity { at: what.at, what: text });
+    }
+
+    /// From now on nothing that people confirmed is taken for normal. To be told again after every change of a label, and after
+    /// [`Detectors::restore`].
+    pub fn protect(&mut self, labels: &Labels) {
+        self.known = labels.clone();
+        for slot in 0..self.series.len() {
+            self.apply_labels(slot);
+        }
+        for mount in &mut self.mounts {
+            mount.protect(labels);
+        }
+    }
+
+    fn apply_labels(&mut self, slot: usize) {
+        let watched = &mut self.series[slot];
+        if let Some(anomaly) = &mut watched.anomaly {
+            anomaly.protect(&watched.key, &self.known);
+        }
+    }
+
+    /// Goes on with what was learnt under other settings.
+    pub fn reconfigure(&mut self, config: &DetectConfig) {
+        (self.config, self.limits) = (config.clone(), config.thresholds());
+        self.groups.configure(config);
+        for slot in 0..self.series.len() {
+            self.apply_config(slot);
+        }
+        self.find_divisors();
     }
 
     /// Series that should be watched and are not, because there are too many.
@@ -223,6 +263,7 @@ impl Detectors {
         self.compared(key)
             || self.limits.iter().any(|it| concerns(it, key) || it.of.as_deref() == Some(key.metric.as_str()))
             || disk::role(key).is_some()
+            || groups::wanted(&self.config, key)
     }
 
     /// Whether the series is compared with its past.
@@ -238,7 +279,7 @@ impl Detectors {
     }
 
     /// Gives a series the methods that the configuration wants for it, and takes away those that it doesn't want any more.
-    fn apply_config(&mut self, slot: usize) {
+    pub(super) fn apply_config(&mut self, slot: usize) {
         let key = Arc::clone(&self.series[slot].key);
         let compared = self.compared(&key);
         let mount = disk::role(&key).filter(|(name, _)| !self.config.disk.ignore.iter().any(|it| it == name));
@@ -249,7 +290,13 @@ impl Detectors {
             (Some(_), false) => watched.anomaly = None,
             _ => {}
         }
+        if let Some(anomaly) = &mut watched.anomaly {
+            anomaly.configure(&self.config, &key);
+        }
         watched.mount = mount;
+        watched.groups = self.groups.roles(&self.config, &key);
+        self.apply_labels(slot);
+        let watched = &mut self.series[slot];
         let limits = &self.limits;
         watched.thresholds.retain(|state| limits.iter().any(|it| it.name == state.name && concerns(it, &key)));
         for limit in limits.iter().filter(|it| concerns(it, &key)) {
@@ -267,11 +314,13 @@ impl Detectors {
             self.left_out = self.left_out.saturating_add(1);
             return None;
         }
-        self.mounts.push(Mount::new(name));
+        let mut mount = Mount::new(name);
+        mount.protect(&self.known);
+        self.mounts.push(mount);
         Some(self.mounts.len() - 1)
     }
 
-    fn find_divisors(&mut self) {
+    pub(super) fn find_divisors(&mut self) {
         for slot in 0..self.series.len() {
             let found: Vec<Option<usize>> = self.series[slot]
                 .thresholds
@@ -294,59 +343,6 @@ impl Detectors {
             self.activity.pop_front();
         }
     }
-
-    /// Series that have gone silent: what hangs on them is inconclusive; the long silent ones are forgotten.
-    fn sweep(&mut self, at: Timestamp, out: &mut Vec<Detection>) {
-        if self.config.telemetry.report {
-            self.sources.sweep(&self.config.telemetry, at, out);
-        }
-        let mut forget = false;
-        for watched in &mut self.series {
-            let Some((last, _)) = watched.last else { continue };
-            let quiet = at.since(last);
-            if quiet <= SILENT_AFTER.max(Duration::from_secs_f64((watched.step_s * 10.0).clamp(0.0, 1e6))) {
-                continue;
-            }
-            let key = &watched.key;
-            if let Some(anomaly) = &mut watched.anomaly {
-                out.extend(anomaly.silent(key, at));
-            }
-            for state in &mut watched.thresholds {
-                if let Some(rule) = self.limits.iter().find(|rule| rule.name == state.name) {
-                    out.extend(state.silent(rule, key, at));
-                }
-            }
-            if let Some((mount, Role::Free)) = watched.mount
-                && let Some(mount) = self.mounts.get_mut(mount)
-            {
-                mount.silent(at, out);
-            }
-            forget |= quiet > FORGOTTEN_AFTER && !standing(watched, &self.mounts);
-        }
-        if forget {
-            self.forget_silent(at);
-        }
-    }
-
-    fn forget_silent(&mut self, at: Timestamp) {
-        let mounts = std::mem::take(&mut self.mounts);
-        self.series
-            .retain(|it| it.last.is_none_or(|(last, _)| at.since(last) <= FORGOTTEN_AFTER) || standing(it, &mounts));
-        let used =
-            |name: &str| self.series.iter().any(|it| disk::role(&it.key).is_some_and(|(mount, _)| mount == name));
-        self.mounts = mounts.into_iter().filter(|mount| used(&mount.name)).collect();
-        self.by_id = self.series.iter().enumerate().map(|(slot, it)| (it.id, slot)).collect();
-        for slot in 0..self.series.len() {
-            self.apply_config(slot);
-        }
-        self.find_divisors();
-    }
-}
-
-fn standing(watched: &Watched, mounts: &[Mount]) -> bool {
-    watched.anomaly.as_ref().is_some_and(|it| it.said.present)
-        || watched.thresholds.iter().any(|it| it.said.present)
-        || watched.mount.and_then(|(mount, _)| mounts.get(mount)).is_some_and(Mount::standing)
 }
 
 /// Holds one value to the limits of its series.

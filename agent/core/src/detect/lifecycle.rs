@@ -134,6 +134,11 @@ impl Lifecycle {
         self.by_id.values().map(|tracked| &tracked.finding).filter(|finding| finding.is_open())
     }
 
+    /// Findings that a label suppresses, oldest first.
+    pub fn suppressed(&self) -> impl Iterator<Item = &Finding> {
+        self.by_id.values().map(|tracked| &tracked.finding).filter(|it| it.state == FindingState::Suppressed)
+    }
+
     /// The finding with this fingerprint: open, suppressed, or resolved within the last hour.
     pub fn by_fingerprint(&self, fingerprint: &str) -> Option<&Finding> {
         self.by_fingerprint.get(fingerprint).and_then(|id| self.get(id))

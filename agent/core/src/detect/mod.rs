@@ -6,6 +6,7 @@
 //! raised whenever its answers may change. Missing data is never zero: a gap restarts what was being counted.
 //! Nothing here may act, wait or read.
 
+mod activity;
 mod anomaly;
 mod baseline;
 pub mod confidence;
@@ -13,18 +14,29 @@ mod config;
 mod detectors;
 mod disk;
 pub mod drift;
+mod exhaust;
+mod groups;
+mod known;
+pub mod labels;
 pub mod lifecycle;
 mod odd;
+pub mod replay;
 mod said;
 mod series;
+mod silence;
+mod slo;
 mod telemetry;
 mod threshold;
+pub mod tuning;
 mod unit;
 
 #[cfg(test)]
 mod tests;
 
-pub use config::{DetectConfig, DiskConfig, Sensitivity, TelemetryConfig, Threshold, Watch};
+pub use config::{
+    DetectConfig, DiskConfig, ExhaustionConfig, Objective, Part, Sensitivity, SeriesSettings, TelemetryConfig,
+    Threshold, Watch,
+};
 pub use detectors::Detectors;
 pub use odd::{ALARM_AT, Host, HostOddness, Odd, Oddness};
 pub use unit::unit_failure;

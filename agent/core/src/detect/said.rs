@@ -68,3 +68,13 @@ pub(super) fn number(value: f64) -> String {
         format!("{value:.4}")
     }
 }
+
+/// For people: `40 s`, `12 min`, `7.5 h`, `12 d`.
+pub(super) fn span(seconds: f64) -> String {
+    match seconds {
+        s if s < 120.0 => format!("{s:.0} s"),
+        s if s < 7_200.0 => format!("{:.0} min", s / 60.0),
+        s if s < 172_800.0 => format!("{:.1} h", s / 3_600.0),
+        s => format!("{:.0} d", s / 86_400.0),
+    }
+}

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::anomaly::Anomaly;
 use super::disk::Role;
+use super::groups::GroupRole;
 use super::telemetry::Stillness;
 use super::threshold::ThresholdState;
 use crate::model::{MetricKind, SeriesId, SeriesKey, Timestamp};
@@ -37,6 +38,9 @@ pub(super) struct Watched {
     /// Divisor of each threshold, where it has one: its place among the series.
     pub(super) divisors: Vec<Option<usize>>,
     pub(super) mount: Option<(usize, Role)>,
+    /// Of the configuration.
+    #[serde(skip)]
+    pub(super) groups: Vec<GroupRole>,
 }
 
 impl Watched {
@@ -52,6 +56,7 @@ impl Watched {
             thresholds: Vec::new(),
             divisors: Vec::new(),
             mount: None,
+            groups: Vec::new(),
         }
     }
 

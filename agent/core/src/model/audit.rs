@@ -51,6 +51,8 @@ pub enum AuditKind {
     Plugin,
     /// Telemetry was purged by subject.
     Data,
+    /// Settings of the detectors were altered, or taken back.
+    Tuning,
 }
 
 /// One entry of the chain.

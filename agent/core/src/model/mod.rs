@@ -10,6 +10,7 @@ pub mod finding;
 pub mod id;
 pub mod incident;
 pub mod inventory;
+pub mod label;
 pub mod metric;
 pub mod plan;
 pub mod remediation;
@@ -28,6 +29,7 @@ pub use id::{
 };
 pub use incident::{Incident, IncidentState, Suspect, TimelineEntry};
 pub use inventory::{AcceptedItems, Inventory, Item, ItemKind, ItemName, Items};
+pub use label::{LABEL_EVIDENCE, Label, Says};
 pub use metric::{Attributes, MetricKind, SampleBatch, SeriesId, SeriesKey, has_all, series_name};
 pub use plan::{Action, Plan, PlanBody, PlanDigest, ReclaimEntry, Risk, Step, Undo};
 pub use remediation::{

@@ -176,7 +176,7 @@ fn texts(
     Ok((before, after))
 }
 
-fn unified(path: &str, before: &str, after: &str) -> String {
+pub(super) fn unified(path: &str, before: &str, after: &str) -> String {
     let diff = TextDiff::configure().timeout(DIFF_DEADLINE).diff_lines(before, after);
     let mut text =
         diff.unified_diff().context_radius(3).header(&format!("accepted{path}"), &format!("present{path}")).to_string();

@@ -14,17 +14,20 @@ mod data;
 mod exposition;
 mod gate;
 mod items;
+mod learning;
 mod params;
 mod prometheus;
 mod read;
 mod routes;
 mod serve;
+mod versions;
 pub mod wire;
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use holdfast_core::detect::DetectConfig;
 use holdfast_core::model::audit::AuditKey;
 use holdfast_core::model::{FileState, ItemKind, Items};
 use holdfast_core::redact::Redactor;
@@ -72,6 +75,8 @@ pub struct ApiContext {
     pub required: Arc<Vec<Required>>,
     /// What is taken out of diffs that are shown.
     pub redactor: Arc<Redactor>,
+    /// Detection as the configuration says, without a tuning.
+    pub detect: Arc<DetectConfig>,
     /// Reads watched files: `ingest::files::read_state`.
     pub read_file: ReadFile,
     /// Where the audit chain's anchors lie.

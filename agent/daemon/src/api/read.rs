@@ -247,6 +247,7 @@ pub(super) async fn findings(State(context): State<ApiContext>, Query(pairs): Pa
     let mut params = Params::new(pairs);
     let filter = FindingFilter {
         open_only: params.parsed("open")?.unwrap_or(false),
+        suppressed_only: params.parsed("suppressed")?.unwrap_or(false),
         since: params.moment("since", now)?,
         kind: params.text("kind")?,
         limit: params.limit(LIST.0, LIST.1)?,
@@ -270,7 +271,10 @@ pub(super) async fn finding(State(context): State<ApiContext>, Path(text): Path<
             limit: LIST.0,
             ..DecisionFilter::default()
         })?;
-        Ok(FindingDocument { finding, remediations, decisions })
+        let label = context.state.label(&id)?;
+        let other = super::learning::ruled_by(&finding).filter(|other| *other != id);
+        let ruled_by = other.map(|other| context.state.label(&other)).transpose()?.flatten();
+        Ok(FindingDocument { finding, remediations, decisions, label, ruled_by })
     })
     .await
 }

@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 
 use super::wire::ErrorDocument;
-use super::{ApiContext, baseline, data, gate, prometheus, read};
+use super::{ApiContext, baseline, data, gate, learning, prometheus, read, versions};
 use crate::request::{Caller, Refusal, RefusalKind, Request, Role};
 
 /// Most bytes of a request's body.
@@ -96,6 +96,10 @@ pub(super) fn router(context: ApiContext) -> Router {
         .route("/changes", get(read::changes))
         .route("/findings", get(read::findings))
         .route("/findings/{id}", get(read::finding))
+        .route("/tuning", get(learning::tuning))
+        .route("/labels", get(learning::labels))
+        .route("/episodes", get(learning::episodes))
+        .route("/episodes/{finding}", get(learning::episode))
         .route("/incidents", get(read::incidents))
         .route("/incidents/{id}", get(read::incident))
         .route("/remediations", get(read::remediations))
@@ -113,6 +117,8 @@ pub(super) fn router(context: ApiContext) -> Router {
         .route("/audit/verify", get(read::verify))
         .route("/baseline", get(baseline::accepted))
         .route("/baseline/compare", get(baseline::compare))
+        .route("/baseline/versions", get(versions::list))
+        .route("/baseline/versions/diff", get(versions::diff))
         .route("/steps/{*name}", get(read::steps))
         .route("/requests", post(ask));
     Router::new()

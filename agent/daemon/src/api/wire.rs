@@ -3,15 +3,18 @@
 //! A document about one thing carries that thing as `holdfast_core::model` writes it, with what belongs to it beside.
 //! Lists are newest first, except changes and audit entries, which tell a story. Absence is `null`.
 
+use holdfast_core::detect::DetectConfig;
+use holdfast_core::detect::tuning::Tuning;
 use holdfast_core::model::{
-    Attributes, AuditEntry, Change, Decision, Deployment, FileState, Finding, Incident, Interval, MetricKind,
-    Remediation, SeriesKey, Timestamp,
+    Attributes, AuditEntry, Change, Decision, Deployment, FileState, Finding, FindingId, Incident, Interval, Label,
+    MetricKind, Remediation, SeriesKey, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::answers::TuningVersion;
 use crate::request::{Refusal, RefusalKind, StepMeasurement};
 use crate::status::PluginStatus;
-use crate::store::{Agg, BaselineFile, ChainReport, Fill};
+use crate::store::{Agg, BaselineFile, ChainReport, EpisodeHead, Fill};
 
 /// Every error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +98,102 @@ pub struct FindingDocument {
     pub remediations: Vec<Remediation>,
     /// What policy decided about it, newest first.
     pub decisions: Vec<Decision>,
+    /// What a person said about it.
+    #[serde(default)]
+    pub label: Option<Label>,
+    /// The label of another finding that decides about this one; its `label.effect` and `label.why` say how.
+    #[serde(default)]
+    pub ruled_by: Option<Label>,
+}
+
+/// `GET /api/v1/labels`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LabelsDocument {
+    /// The newest first.
+    pub labels: Vec<LabelDocument>,
+    /// A detection that is more than this many times as large as what was labelled is a finding again.
+    pub larger: f64,
+}
+
+/// One label and its effect.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LabelDocument {
+    /// The label.
+    pub label: Label,
+    /// Findings that it suppresses at the moment, the newest first.
+    pub suppresses: Vec<FindingId>,
+}
+
+/// `GET /api/v1/episodes`; one of them with its samples is at `/api/v1/episodes/FINDING`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EpisodesDocument {
+    /// The newest first.
+    pub episodes: Vec<EpisodeHead>,
+    /// What they take together, in bytes.
+    pub bytes: u64,
+    /// They stay below this, in bytes.
+    pub bytes_max: u64,
+}
+
+/// `GET /api/v1/tuning`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TuningDocument {
+    /// Detection as the configuration says.
+    pub base: DetectConfig,
+    /// What is over it; empty: nothing.
+    pub tuning: Tuning,
+    /// The settings in force: both together.
+    pub in_force: DetectConfig,
+    /// Every remembered version, the newest first.
+    pub versions: Vec<TuningVersion>,
+}
+
+/// `GET /api/v1/baseline/versions`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VersionsDocument {
+    /// The newest first.
+    pub versions: Vec<VersionDocument>,
+}
+
+/// One version of what is accepted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VersionDocument {
+    /// 1, 2, 3, ..
+    pub number: u64,
+    /// Since when.
+    pub at: Timestamp,
+    /// Who accepted it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// Files and items that were altered.
+    pub altered: u64,
+    /// The first of them.
+    pub subjects: Vec<String>,
+}
+
+/// `GET /api/v1/baseline/versions/diff`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VersionsDiffDocument {
+    /// What was accepted at this version,
+    pub from: u64,
+    /// and at this one.
+    pub to: u64,
+    /// By subject.
+    pub changes: Vec<VersionChange>,
+}
+
+/// A file or an item that was accepted otherwise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VersionChange {
+    /// `/etc/hosts`, `user:alice`.
+    pub subject: String,
+    /// What was accepted at the first version, in a line; `None`: nothing.
+    pub before: Option<String>,
+    /// What was accepted at the second.
+    pub after: Option<String>,
+    /// Of texts that are kept, a unified diff.
+    pub diff: Option<String>,
 }
 
 /// `GET /api/v1/incidents`

@@ -18,7 +18,7 @@ use crate::host::{Clock, FsRoot};
 use crate::ingest;
 use crate::plugins::Plugins;
 use crate::request::{Answer, Refusal, RefusalKind};
-use crate::store::{Blobs, Purged, TelemetryDb};
+use crate::store::{Blobs, Purged, StateReader, TelemetryDb};
 use crate::telemetry::Chain;
 
 /// Files that one reading takes; more are not recorded, and said.
@@ -48,6 +48,7 @@ pub(super) struct RealHands {
     pub(super) content_bytes_max: u64,
     pub(super) reload: Arc<Reload>,
     pub(super) telemetry: TelemetryDb,
+    pub(super) state: StateReader,
 }
 
 impl Hands for RealHands {
@@ -101,6 +102,29 @@ impl Hands for RealHands {
                     tokio::time::sleep(OUTCOME_PAUSE * (1 << attempt.min(5))).await;
                     let result = actuator.outcome(&request_id).await;
                     events.send(Event::Outcome { remediation, step, undo, result }).await;
+                });
+            }
+            Command::KeepEpisode { label, detect } => {
+                let (reader, events, now) = (self.telemetry.reader(), self.events.clone(), self.clock.wall());
+                self.runtime.spawn(async move {
+                    let (wanted, panicked) = (label.clone(), "gathering them panicked".to_owned());
+                    let read = tokio::task::spawn_blocking(move || reader.episode(&wanted, &detect, now)).await;
+                    let result = match read {
+                        Ok(read) => read.map(Box::new).map_err(|error| Chain(&error).to_string()),
+                        Err(_) => Err(panicked),
+                    };
+                    events.send(Event::Episode { label, result }).await;
+                });
+            }
+            Command::ProveTuning { wanted, before, after, answer } => {
+                let (state, events) = (self.state.clone(), self.events.clone());
+                self.runtime.spawn(async move {
+                    let proved = tokio::task::spawn_blocking(move || crate::data::lost(&state, &before, &after)).await;
+                    let lost = match proved {
+                        Ok(lost) => lost.map_err(|error| Chain(&error).to_string()),
+                        Err(_) => Err("replaying kept incidents panicked".to_owned()),
+                    };
+                    events.send(Event::TuningProved { wanted, lost, answer }).await;
                 });
             }
             Command::Purge { filter, answer } => {

@@ -164,6 +164,7 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
         look: view::look(&fs, &config.inventory),
         blobs: blobs.clone(),
         read_file: crate::ingest::files::read_state,
+        detect: Arc::new(config.detect.clone()),
         data_dir: data_dir.clone(),
         audit_key: key,
     };
@@ -191,6 +192,7 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
         content_bytes_max: config.watch.bytes_max.0,
         reload: policy::reloader(source, access_sender, Arc::clone(&plugins)),
         telemetry: telemetry_db.clone(),
+        state: reader.clone(),
     };
     let (alive_sender, alive) = watch::channel(0_u64);
     let handle = tokio::runtime::Handle::current();

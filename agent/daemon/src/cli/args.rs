@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::args_plugin::Plugin;
+use super::args_tune::Tune;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use holdfast_core::model::{DecisionId, DeploymentId, FindingId, IncidentId, Interval, RemediationId, Timestamp};
@@ -83,6 +84,9 @@ pub(super) enum Command {
     Incidents(Incidents),
     /// Attempts to cure a finding by a plan
     Remediations(Remediations),
+    /// Settings of the detectors, proposed from labels with proof, applied by people only
+    #[command(subcommand)]
+    Tune(Tune),
     /// What a remediation would change, exactly; writes nothing
     Simulate(OneRemediation),
     /// Say yes to a remediation's plan
@@ -139,7 +143,7 @@ pub(super) enum Command {
 }
 
 /// A moment or a span before now; checked when it is given, resolved when it is used.
-fn moment(text: &str) -> Result<String, String> {
+pub(super) fn moment(text: &str) -> Result<String, String> {
     crate::api::moment(text, Timestamp::from_ns(0)).map(|_| text.to_owned())
 }
 
@@ -247,6 +251,9 @@ pub(super) struct FindingsList {
     /// Only this kind, for example unit.failed
     #[arg(long)]
     pub(super) kind: Option<String>,
+    /// Only those that a label suppresses at the moment
+    #[arg(long, conflicts_with = "open")]
+    pub(super) suppressed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -266,7 +273,7 @@ pub(super) enum FindingsCommand {
         /// fnd_…
         id: FindingId,
     },
-    /// Say whether it was a problem; the detector learns from it
+    /// Say whether it was a problem: the next one like a false positive is suppressed, a true positive never is
     Label {
         /// fnd_…
         id: FindingId,
@@ -275,6 +282,24 @@ pub(super) enum FindingsCommand {
         /// Why
         #[arg(long, default_value = "")]
         note: String,
+    },
+    /// Take a label back, and what it suppressed with it
+    Unlabel {
+        /// fnd_…
+        id: FindingId,
+        /// Why
+        #[arg(long, default_value = "")]
+        note: String,
+    },
+    /// List labels, and what each of them suppresses
+    Labels,
+    /// List the samples that are kept of labelled findings, or write them to a file that detectors can be held to
+    Episodes {
+        /// Only these; fnd_…
+        ids: Vec<FindingId>,
+        /// Write them here, one JSON object a line
+        #[arg(long, value_name = "FILE")]
+        export: Option<PathBuf>,
     },
 }
 
@@ -434,10 +459,30 @@ pub(super) enum Baseline {
         /// Only these; otherwise all that the configuration watches
         paths: Vec<PathBuf>,
     },
-    /// Print what differs from what was accepted: 0 nothing, 1 something
+    /// Print what differs from what was accepted, or between two versions of that: 0 nothing, 1 something
     Diff {
         /// Only these: files, or items as `user:alice`, `package:nginx`, `listener:tcp 0.0.0.0:80`
         paths: Vec<PathBuf>,
+        /// What was accepted at this version; 0: before the first
+        #[arg(long, value_name = "N", conflicts_with = "paths")]
+        from: Option<u64>,
+        /// And at this one [default: now]
+        #[arg(long, value_name = "N", conflicts_with = "paths")]
+        to: Option<u64>,
+    },
+    /// List versions of what is accepted, newest first: who accepted what, when and why
+    List {
+        /// At most so many, the newest
+        #[arg(long, value_name = "N")]
+        limit: Option<usize>,
+    },
+    /// Accept again what was accepted at an earlier version; files are left as they are
+    Restore {
+        /// Which version
+        version: u64,
+        /// Why; goes into the audit chain
+        #[arg(long)]
+        reason: String,
     },
     /// Accept files, or items of the host such as `user:alice`, as they are now
     Accept {

@@ -5,6 +5,7 @@
 
 mod args;
 mod args_plugin;
+mod args_tune;
 mod cmd;
 mod exit;
 mod ink;

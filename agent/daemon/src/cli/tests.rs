@@ -67,6 +67,16 @@ printed! {
     findings_show: format!("findings show {}", world::finding_id());
     findings_show_drift: format!("findings show {}", world::drift_id());
     findings_label: format!("findings label {} false-positive --note planned", world::finding_id());
+    findings_unlabel: format!("findings unlabel {} --note planned", world::finding_id());
+    findings_labels: "findings labels";
+    findings_show_suppressed: format!("findings show {}", world::suppressed_id());
+    findings_list_suppressed: "findings list --suppressed";
+    policy_explain_suppressed: format!("policy explain {}", world::suppressed_id());
+    findings_episodes: "findings episodes";
+    tune_show: "tune show --all";
+    tune_set: "tune set sustained=\"2m\" --reason nervous";
+    tune_revert: "tune revert --reason quiet";
+    tune_propose: "tune propose --since 10m";
     incidents_list: "incidents list";
     incidents_show: format!("incidents show {}", world::incident_id());
     remediations_list: "remediations list";
@@ -80,6 +90,8 @@ printed! {
     baseline_diff: "baseline diff";
     baseline_verify: "baseline verify";
     baseline_accept: "baseline accept /etc/web.conf --reason agreed";
+    baseline_list: "baseline list";
+    baseline_restore: "baseline restore 1 --reason broken";
     deploy_start: "deploy start --service web --version 1.2 --release-dir /srv/web";
     deploy_list: "deploy list";
     deploy_show: "deploy show web-1.2";

@@ -315,6 +315,9 @@ fn the_shipped_file_states_every_default() {
         detect: DetectConfig {
             threshold: config.detect.threshold.clone(),
             watch: config.detect.watch.clone(),
+            series: config.detect.series.clone(),
+            slo: config.detect.slo.clone(),
+            exhaustion: config.detect.exhaustion.clone(),
             ..DetectConfig::default()
         },
         ingest: crate::ingest::IngestConfig { limits: crate::ingest::Limits::default(), ..config.ingest.clone() },

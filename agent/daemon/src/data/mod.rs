@@ -1,7 +1,9 @@
 //! What is known about the data themselves: how good they are, and where a finding comes from. Reads only.
 
 mod lineage;
+mod prove;
 mod quality;
 
 pub use lineage::{DecisionStep, Lineage, Rows, lineage};
+pub use prove::lost;
 pub use quality::{Cardinality, Lacking, Quality, QualityOptions, Required, SeriesReport, quality};

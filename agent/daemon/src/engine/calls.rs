@@ -6,7 +6,7 @@ use holdfast_core::model::{
 };
 
 use super::rules::strictest;
-use super::{Command, Engine, Moment};
+use super::{Command, Engine, Moment, WantedTuning};
 use crate::answers::{self, PauseAnswer, StepRecorded};
 use crate::event_loop::{ReadFor, Reloaded, refuse};
 use crate::request::{Answer, Call, Caller, Refusal, RefusalKind, Request, StepMeasurement};
@@ -35,7 +35,16 @@ impl Engine {
             }
             Request::Reject { remediation, note } => self.reject(&caller, &remediation, &note, now),
             Request::Undo { remediation, note } => self.undo(&caller, &remediation, &note, now, out),
-            Request::Label { finding, label, note } => self.label(&caller, (&finding, &label), &note, now),
+            Request::Label { finding, label, note } => match label.parse() {
+                Ok(says) => self.label(&caller, (&finding, Some(says)), &note, now, out),
+                Err(why) => Err(Refusal::new(RefusalKind::Usage, why)),
+            },
+            Request::Unlabel { finding, note } => self.label(&caller, (&finding, None), &note, now, out),
+            Request::TuneApply { tuning, reason, proof } => {
+                let wanted = WantedTuning { tuning, by: caller.name, reason, proof, reverted_to: None };
+                return self.tune(wanted, answer, out);
+            }
+            Request::TuneRevert { to, reason } => return self.revert_tuning(&caller, to, reason, answer, out),
             Request::Pause { reason } => self.pause(&caller, reason, now),
             Request::Resume { reason } => self.resume(&caller, &reason, now),
             Request::DeployStart(start) => self.deploy_start(&caller, start, now, out),
@@ -76,6 +85,7 @@ impl Engine {
                     out,
                 );
             }
+            Request::BaselineRestore { version, reason } => self.restore_baseline(&caller, version, &reason, now, out),
             Request::RunPlugin { plugin } => {
                 let known = self.plugins.statuses().into_iter().find(|it| it.id == plugin);
                 let refusal = match known {
@@ -252,39 +262,6 @@ impl Engine {
         self.remediations.insert(id.clone(), remediation);
         self.undo_next(id, now, out);
         Ok(serde_json::json!(self.any_remediation(id)?))
-    }
-
-    fn label(&mut self, caller: &Caller, (id, label): (&FindingId, &str), note: &str, now: Moment) -> Answer {
-        if !["true-positive", "false-positive"].contains(&label) {
-            return Err(Refusal::new(
-                RefusalKind::Usage,
-                format!("`{label}` is not a label: true-positive or false-positive"),
-            ));
-        }
-        let Some(mut finding) = self.finding(id) else {
-            return Err(Refusal::new(RefusalKind::NotFound, format!("no finding {id} is known"))
-                .hint("`holdfast findings list` shows them"));
-        };
-        finding.label = Some(label.to_owned());
-        // A person's word: what is no problem is not shown as one, and what was called none by mistake counts again.
-        finding.state = match (label, finding.state) {
-            ("false-positive", FindingState::New | FindingState::InProgress) => FindingState::Suppressed,
-            ("true-positive", FindingState::Suppressed) => FindingState::New,
-            (_, state) => state,
-        };
-        let body = serde_json::json!({ "label": label, "note": note, "state": finding.state });
-        let audit = vec![Self::draft(now, AuditKind::Finding, &caller.name, id, body)];
-        self.record(Writes { findings: vec![finding.clone()], audit, ..Writes::default() })?;
-        if finding.state != FindingState::Resolved {
-            self.lifecycle.replace(finding.clone());
-        }
-        if finding.state == FindingState::Suppressed {
-            self.withdraw(id, "the finding was labelled a false positive", now);
-            if let Some(incident) = finding.incident.clone() {
-                self.close_incident(&incident, Some(format!("labelled a false positive by {}", caller.name)), now);
-            }
-        }
-        Ok(serde_json::json!(finding))
     }
 
     fn pause(&mut self, caller: &Caller, reason: String, now: Moment) -> Answer {

@@ -2,13 +2,30 @@
 
 use std::sync::Arc;
 
-use holdfast_core::model::{Action, Finding, Plan, PlanBody, PlanDigest, RemediationId, RunId, StepRecord};
+use holdfast_core::detect::DetectConfig;
+use holdfast_core::detect::tuning::{Proof, Tuning};
+use holdfast_core::model::{Action, Finding, Label, Plan, PlanBody, PlanDigest, RemediationId, RunId, StepRecord};
 use holdfast_core::policy::Authorized;
 use tokio::sync::oneshot;
 
 use crate::event_loop::ReadFor;
 use crate::request::Answer;
 use crate::store::PurgeFilter;
+
+/// Settings of the detectors that somebody wants in force.
+#[derive(Debug, Clone)]
+pub struct WantedTuning {
+    /// All of them.
+    pub tuning: Tuning,
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// What was proved about them by whoever proposed them.
+    pub proof: Option<Proof>,
+    /// The version whose settings these are again.
+    pub reverted_to: Option<u64>,
+}
 
 /// One thing to do.
 #[derive(Debug)]
@@ -107,6 +124,24 @@ pub enum Command {
     Watch(String),
     /// No longer tell what is altered in this directory.
     Unwatch(String),
+    /// Gather the samples that a labelled finding rests on.
+    KeepEpisode {
+        /// The label.
+        label: Box<Label>,
+        /// The settings in force.
+        detect: Box<DetectConfig>,
+    },
+    /// Replay kept incidents under other settings: none may be lost. The caller waits.
+    ProveTuning {
+        /// Who wants what.
+        wanted: Box<WantedTuning>,
+        /// The settings in force.
+        before: Box<DetectConfig>,
+        /// Those that are wanted.
+        after: Box<DetectConfig>,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Answer>,
+    },
     /// Forget telemetry; the caller waits.
     Purge {
         /// What.

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use holdfast_core::correlate;
+use holdfast_core::detect::labels::Seen;
 use holdfast_core::detect::lifecycle::FindingEvent;
 use holdfast_core::model::audit::AuditKind;
 use holdfast_core::model::{
-    Class, Confidence, Detection, Evidence, Finding, FindingId, FindingState, Incident, IncidentId, Method, Presence,
-    RemediationState, RunId, Severity, Target,
+    Class, Confidence, Detection, Evidence, Finding, FindingId, FindingState, Incident, IncidentId, Label, Method,
+    Presence, RemediationState, RunId, Severity, Target,
 };
 use holdfast_plugin_host::CheckReport;
 use tokio::sync::oneshot;
@@ -29,6 +30,8 @@ impl Engine {
             return;
         }
         self.config.redactor.detection(&mut detection);
+        let ruling = self.labels.rule(&Seen::detection(&detection, &detection.fingerprint()));
+        ruling.tell(&mut detection.evidence);
         let detection = &detection;
         match self.lifecycle.observe(detection, now.wall, self.ids.as_mut()) {
             None => {}
@@ -40,15 +43,19 @@ impl Engine {
                 self.ledger.soon(Writes { findings: vec![finding], ..Writes::default() }, now);
                 self.consider(&id, now, out);
             }
+            Some(FindingEvent::Opened(finding)) if ruling.suppresses() => self.suppressed(finding, &ruling, now),
             Some(FindingEvent::Opened(finding)) => self.opened(finding, now, out),
+            Some(FindingEvent::Updated(finding)) if Self::is_ruled_otherwise(&finding, &ruling) => {
+                self.ruled_otherwise(finding, &ruling, now, out);
+            }
             Some(FindingEvent::Updated(finding)) => {
                 self.ledger.soon(Writes { findings: vec![finding], ..Writes::default() }, now);
             }
-            Some(FindingEvent::Resolved(finding)) => self.resolved(finding, now),
+            Some(FindingEvent::Resolved(finding)) => self.resolved(finding, now, out),
         }
     }
 
-    fn opened(&mut self, mut finding: Finding, now: Moment, out: &mut Vec<Command>) {
+    pub(super) fn opened(&mut self, mut finding: Finding, now: Moment, out: &mut Vec<Command>) {
         let open: Vec<Incident> = self.incidents.values().cloned().collect();
         let siblings: Vec<Finding> = self.lifecycle.open().filter(|it| it.id != finding.id).cloned().collect();
         let changes: Vec<_> = self.changes.iter().cloned().collect();
@@ -85,7 +92,11 @@ impl Engine {
         self.consider(&id, now, out);
     }
 
-    fn resolved(&mut self, finding: Finding, now: Moment) {
+    fn resolved(&mut self, finding: Finding, now: Moment, out: &mut Vec<Command>) {
+        // Labelled while it stood: now all of it can be kept.
+        if let Some(label) = self.labels.get(&finding.id).cloned() {
+            self.keep_episode(Label { ended_at: now.wall, ..label }, out);
+        }
         let body =
             serde_json::json!({ "state": "resolved", "target": finding.target.to_string(), "count": finding.count });
         let audit = vec![Self::draft(now, AuditKind::Finding, AGENT, &finding.id, body)];

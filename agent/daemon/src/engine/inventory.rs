@@ -19,6 +19,9 @@ use crate::store::{StateReader, StoreError, Writes, items_setting};
 /// Differences of one kind that are judged at one look; the rest has its turn when these are settled.
 const JUDGED_MAX: usize = 200;
 
+/// What was accepted before an alteration.
+pub(super) struct AcceptedBefore(BTreeMap<ItemKind, AcceptedItems>);
+
 /// What is known.
 #[derive(Debug, Default)]
 pub(super) struct Known {
@@ -175,6 +178,39 @@ impl Engine {
             let writes = self.inventory.writes(accepted, audit);
             self.ledger.soon(writes, now);
         }
+    }
+
+    /// Items as they are to be accepted: what that writes, and what was accepted before.
+    pub(super) fn accept_items_as(
+        &mut self,
+        items: &[(ItemName, Option<String>)],
+    ) -> (Vec<(String, serde_json::Value)>, AcceptedBefore) {
+        let before = AcceptedBefore(self.inventory.accepted.clone());
+        for (name, value) in items {
+            let accepted = self.inventory.accepted.entry(name.kind).or_default();
+            match value {
+                Some(value) => accepted.insert(name.name.clone(), value.clone()),
+                None => accepted.remove(&name.name),
+            };
+        }
+        let kinds: BTreeSet<ItemKind> = items.iter().map(|(name, _)| name.kind).collect();
+        (self.inventory.writes(kinds, vec![]).settings, before)
+    }
+
+    /// Nothing came of it.
+    pub(super) fn accept_as_before(&mut self, before: AcceptedBefore) {
+        self.inventory.accepted = before.0;
+    }
+
+    /// What is accepted was altered by hand: judged at once.
+    pub(super) fn judge_items_now(&mut self, names: &[ItemName], now: Moment, out: &mut Vec<Command>) {
+        for name in names {
+            // Nothing is in doubt: a person decided.
+            self.inventory.doubted.insert(name.clone(), now.wall);
+        }
+        let known: Vec<ItemName> =
+            names.iter().filter(|name| self.inventory.last.contains_key(&name.kind)).cloned().collect();
+        self.judge_items(&known, (now.wall, now.wall), now, out);
     }
 
     fn drifted_items(&self, kind: ItemKind) -> BTreeSet<ItemName> {

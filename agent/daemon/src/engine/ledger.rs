@@ -131,6 +131,8 @@ fn is_empty(writes: &Writes) -> bool {
         && writes.remediations.is_empty()
         && writes.decisions.is_empty()
         && writes.deployments.is_empty()
+        && writes.labels.is_empty()
+        && writes.episodes.is_empty()
         && writes.baselines.is_empty()
         && writes.baselines_removed.is_empty()
         && writes.settings.is_empty()
@@ -151,6 +153,8 @@ fn merge(into: &mut Writes, from: Writes) {
     documents(&mut into.remediations, from.remediations, |it| it.id.clone());
     documents(&mut into.decisions, from.decisions, |it| it.id.clone());
     documents(&mut into.deployments, from.deployments, |it| it.id.clone());
+    documents(&mut into.episodes, from.episodes, |it| it.0.clone());
+    documents(&mut into.labels, from.labels, |it| it.0.clone());
     documents(&mut into.baselines, from.baselines, |it| it.state.path.clone());
     into.baselines_removed.extend(from.baselines_removed);
     documents(&mut into.settings, from.settings, |it| it.0.clone());

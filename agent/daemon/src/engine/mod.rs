@@ -4,6 +4,7 @@
 //! (durable state) and the telemetry store's queue. So a simulation with a fake clock drives the very code that runs in
 //! production. **Nothing acts without an `Authorized<Plan>`, and none is carried out before its intent is durable.**
 
+mod baselines;
 mod calls;
 mod command;
 mod deployments;
@@ -11,6 +12,7 @@ mod facts;
 mod files;
 mod findings;
 mod inventory;
+mod labels;
 mod ledger;
 mod own_effects;
 mod perform;
@@ -20,6 +22,7 @@ mod receivers;
 mod recover;
 mod rules;
 mod status;
+mod tuning;
 mod undo;
 mod units;
 mod verification;
@@ -31,6 +34,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use holdfast_core::detect::labels::Labels;
 use holdfast_core::detect::lifecycle::Lifecycle;
 use holdfast_core::detect::{DetectConfig, Detectors};
 use holdfast_core::model::audit::{AuditKind, Draft};
@@ -50,7 +54,7 @@ use crate::store::{
 };
 use ledger::Ledger;
 
-pub use command::Command;
+pub use command::{Command, WantedTuning};
 
 /// Changes remembered for ranking suspects.
 const CHANGES_MAX: usize = 2_000;
@@ -131,7 +135,7 @@ pub struct EngineConfig {
     pub four_eyes: bool,
     /// What is taken out of findings, changes and plans before anything is made of them.
     pub redactor: Arc<Redactor>,
-    /// Detection.
+    /// Detection, as the configuration says; a tuning comes over it.
     pub detect: DetectConfig,
     /// Contents up to so many bytes are kept for restoring.
     pub content_bytes_max: u64,
@@ -175,6 +179,10 @@ pub struct Engine {
     policy_files: Vec<String>,
     detectors: Detectors,
     lifecycle: Lifecycle,
+    /// What people said about findings.
+    labels: Labels,
+    /// Settings over those of the configuration.
+    tuning: tuning::Tunings,
     incidents: BTreeMap<IncidentId, Incident>,
     remediations: BTreeMap<RemediationId, Remediation>,
     running: Option<Running>,
@@ -229,11 +237,18 @@ pub struct Parts {
 
 impl Engine {
     /// Takes up where the stored state ends.
-    pub fn new(config: EngineConfig, parts: Parts, now: Moment) -> Result<Self, StoreError> {
+    pub fn new(mut config: EngineConfig, parts: Parts, now: Moment) -> Result<Self, StoreError> {
         let Parts { state, telemetry, blobs, plugins, policy, policy_files, ids } = parts;
         let ledger = Ledger::new(state);
         let reader = ledger.reader();
-        let open = reader.findings(&FindingFilter { open_only: true, limit: 100_000, ..FindingFilter::default() })?;
+        let mut open =
+            reader.findings(&FindingFilter { open_only: true, limit: 100_000, ..FindingFilter::default() })?;
+        open.extend(reader.findings(&FindingFilter {
+            suppressed_only: true,
+            limit: 100_000,
+            ..FindingFilter::default()
+        })?);
+        let labels = Labels::new(reader.labels()?);
         let incidents =
             reader.incidents(&IncidentFilter { open_only: true, limit: 100_000, ..IncidentFilter::default() })?;
         let since = Some(now.wall.minus(HISTORY_KEPT));
@@ -255,10 +270,13 @@ impl Engine {
             })
             .unwrap_or_default();
         let paused = reader.setting("paused")?.and_then(|value| serde_json::from_value(value).ok());
-        let detectors = match reader.setting("detectors")? {
+        let tuning = tuning::Tunings::load(&reader, &config.detect)?;
+        config.detect = tuning.in_force();
+        let mut detectors = match reader.setting("detectors")? {
             Some(saved) => Detectors::restore(&config.detect, &saved),
             None => Detectors::new(&config.detect),
         };
+        detectors.protect(&labels);
         Ok(Self {
             ids,
             plugins,
@@ -266,6 +284,8 @@ impl Engine {
             policy_files,
             detectors,
             lifecycle: Lifecycle::new(open),
+            tuning,
+            labels,
             incidents: incidents.into_iter().map(|it| (it.id.clone(), it)).collect(),
             history: past.iter().filter_map(rules::past_run).collect(),
             remediations: unfinished.into_iter().map(|it| (it.id.clone(), it)).collect(),
@@ -351,6 +371,8 @@ impl Engine {
             Event::Outcome { remediation, step, undo, result } => {
                 self.on_outcome(&remediation, (step, undo), result, now, &mut out);
             }
+            Event::Episode { label, result } => self.on_episode(&label, result, now),
+            Event::TuningProved { wanted, lost, answer } => self.on_tuning_proved(*wanted, lost, answer, now),
             Event::ReloadAsked => out.push(Command::Reload(None)),
             Event::Reloaded(reloaded, answer) => self.on_reloaded(reloaded, answer, now, &mut out),
             Event::Shutdown => self.on_shutdown(now),

@@ -1,9 +1,9 @@
 //! How the agent stands, as the engine knows it; exporters are added by whoever runs them.
 
-use holdfast_core::model::RemediationState;
+use holdfast_core::model::{RemediationState, Says};
 
 use super::{Engine, Moment};
-use crate::status::{CollectorStatus, OwnCost, PolicyStatus, StatusDocument, StoreStatus};
+use crate::status::{CollectorStatus, LabelsStatus, OwnCost, PolicyStatus, StatusDocument, StoreStatus, TuningStatus};
 
 impl Engine {
     pub(super) fn status(&self, now: Moment) -> StatusDocument {
@@ -45,6 +45,13 @@ impl Engine {
                 rules: self.policy.rules().len() as u64,
             },
             open_findings: self.lifecycle.open().filter(|it| it.is_open()).count() as u64,
+            labels: self.labels_status(),
+            tuning: self.tuning.current().filter(|it| !it.tuning.is_empty()).map(|it| TuningStatus {
+                number: it.number,
+                by: it.by.clone(),
+                at: it.at,
+                entries: it.tuning.entries(),
+            }),
             open_incidents: self.incidents.len() as u64,
             pending_approvals: self.remediations.values().filter(awaiting).count() as u64,
             audit_head: self.ledger.head(),
@@ -61,6 +68,15 @@ impl Engine {
                 newest: stats.newest,
                 failing: stats.failing,
             },
+        }
+    }
+
+    fn labels_status(&self) -> LabelsStatus {
+        let said = |says| self.labels.iter().filter(|it| it.says == says).count() as u64;
+        LabelsStatus {
+            false_positives: said(Says::FalsePositive),
+            true_positives: said(Says::TruePositive),
+            suppressed: self.lifecycle.suppressed().count() as u64,
         }
     }
 

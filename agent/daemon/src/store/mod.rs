@@ -16,9 +16,10 @@ mod telemetry;
 
 pub use error::StoreError;
 pub use state::{
-    AUDIT_HEADS_FILE, AuditRow, BaselineFile, Blobs, ChainReport, Completeness, DecisionFilter, DeploymentFilter,
-    FindingFilter, IncidentFilter, Integrity, PluginStateWrite, RemediationFilter, Revised, StateCounts, StateDb,
-    StateReader, Writes, items_setting, load_or_create_audit_key, read_anchors, verify_chain,
+    AUDIT_HEADS_FILE, AuditRow, BaselineFile, BaselineVersion, Blobs, ChainReport, Completeness, DecisionFilter,
+    DeploymentFilter, EPISODES_BYTES_MAX, EpisodeHead, FindingFilter, IncidentFilter, Integrity, PluginStateWrite,
+    RemediationFilter, Revised, StateCounts, StateDb, StateReader, TUNING_SETTING, VersionEntry, Writes, items_setting,
+    load_or_create_audit_key, read_anchors, together, verify_chain,
 };
 pub use telemetry::{
     Agg, ChangeFilter, ExportCursor, ExportSeries, ExportSlice, Fill, Gap, NextPlan, PurgeFilter, Purged, Query,

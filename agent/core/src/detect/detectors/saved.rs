@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::anomaly::Activity;
+use super::super::activity::Activity;
 use super::super::config::DetectConfig;
 use super::super::disk::Mount;
+use super::super::groups::Groups;
 use super::super::series::Watched;
 use super::super::telemetry::{Clock, Sources};
 use super::{Detectors, MOUNTS_MAX, SERIES_MAX};
@@ -21,6 +22,8 @@ struct Saved {
     version: u32,
     series: Vec<Watched>,
     mounts: Vec<Mount>,
+    #[serde(default)]
+    groups: Groups,
     activity: VecDeque<Activity>,
     #[serde(default)]
     sources: Sources,
@@ -39,6 +42,7 @@ impl Detectors {
             version: STATE_VERSION,
             series: self.series.clone(),
             mounts: self.mounts.clone(),
+            groups: self.groups.clone(),
             activity: self.activity.clone(),
             sources: self.sources.clone(),
             clock: self.clock.clone(),
@@ -60,6 +64,8 @@ impl Detectors {
             return fresh;
         }
         fresh.mounts = saved.mounts;
+        fresh.groups = saved.groups;
+        fresh.groups.configure(config);
         fresh.activity = saved.activity;
         fresh.sources = saved.sources;
         fresh.clock = saved.clock;

@@ -8,6 +8,7 @@ use super::trend::Forecast;
 use super::{METHOD_FILLING, Mount};
 use crate::detect::confidence;
 use crate::detect::config::DiskConfig;
+use crate::detect::said::span;
 use crate::model::unit::human_bytes;
 use crate::model::{Confidence, Detection, Evidence, Presence, Severity, Timestamp};
 
@@ -108,7 +109,8 @@ impl Mount {
 
     /// On the way down to where it turned by itself before.
     pub(super) fn usual(&self, at: Timestamp, free: f64) -> bool {
-        self.turn.is_some_and(|turn| {
+        let turn = self.turn.filter(|_| !self.known_incident);
+        turn.is_some_and(|turn| {
             turn.count >= TURNS_USUAL && at.since(turn.at) <= TURN_REMEMBERED && free > turn.free * 0.95
         })
     }
@@ -159,15 +161,5 @@ fn urgency(forecast: &Forecast) -> Severity {
         s if s < 3_600.0 => Severity::High,
         s if s < 6.0 * 3_600.0 => Severity::Medium,
         _ => Severity::Low,
-    }
-}
-
-/// For people: `40 s`, `12 min`, `7.5 h`, `12 d`.
-fn span(seconds: f64) -> String {
-    match seconds {
-        s if s < 120.0 => format!("{s:.0} s"),
-        s if s < 7_200.0 => format!("{:.0} min", s / 60.0),
-        s if s < 172_800.0 => format!("{:.1} h", s / 3_600.0),
-        s => format!("{:.0} d", s / 86_400.0),
     }
 }

@@ -7,7 +7,7 @@
 
 mod filling;
 mod full;
-mod trend;
+pub(super) mod trend;
 
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::confidence;
 use super::config::DiskConfig;
+use super::labels::Labels;
 use super::said::Said;
 use crate::model::{Class, Confidence, Detection, Evidence, Method, Presence, SeriesKey, Severity, Target, Timestamp};
 use filling::Turn;
@@ -63,6 +64,9 @@ pub(super) struct Mount {
     pub(super) at: Option<Timestamp>,
     #[serde(skip)]
     fresh: bool,
+    /// A person confirmed that its filling is trouble: no turn makes it usual. Of the labels, not of the samples.
+    #[serde(skip)]
+    known_incident: bool,
     trend: Trend,
     last_forecast: Option<Forecast>,
     free_at_onset: f64,
@@ -87,6 +91,7 @@ impl Mount {
             inodes: None,
             at: None,
             fresh: false,
+            known_incident: false,
             trend: Trend::default(),
             last_forecast: None,
             free_at_onset: 0.0,
@@ -98,6 +103,12 @@ impl Mount {
             full: Full::default(),
             no_inodes: Full::default(),
         }
+    }
+
+    /// What people confirmed of this file system is never usual.
+    pub(super) fn protect(&mut self, labels: &Labels) {
+        let fingerprint = format!("{METHOD_FILLING}|disk.filling|{}|", Target::filesystem(&self.name));
+        self.known_incident = labels.incidents(&fingerprint).next().is_some();
     }
 
     pub(super) fn standing(&self) -> bool {

@@ -26,22 +26,22 @@ const FULL_IN_MAX_S: f64 = 3.2e9;
 
 /// A file system that is filling.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(super) struct Forecast {
+pub(in crate::detect) struct Forecast {
     /// Bytes a second.
-    pub(super) rate: f64,
-    pub(super) full_in_s: f64,
+    pub(in crate::detect) rate: f64,
+    pub(in crate::detect) full_in_s: f64,
     /// The interval; `full_in_s` lies in it.
-    pub(super) low_s: f64,
-    pub(super) high_s: f64,
+    pub(in crate::detect) low_s: f64,
+    pub(in crate::detect) high_s: f64,
     /// Mann-Kendall's score.
-    pub(super) score: f64,
+    pub(in crate::detect) score: f64,
     /// Ends of the slope's interval as parts of the slope.
-    pub(super) rate_low: f64,
-    pub(super) rate_high: f64,
+    pub(in crate::detect) rate_low: f64,
+    pub(in crate::detect) rate_high: f64,
     /// How long the trend was seen for, in how many points, and what was free at its beginning.
-    pub(super) seen_s: f64,
-    pub(super) points: usize,
-    pub(super) free_at_begin: f64,
+    pub(in crate::detect) seen_s: f64,
+    pub(in crate::detect) points: usize,
+    pub(in crate::detect) free_at_begin: f64,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -54,14 +54,14 @@ struct Window {
 
 /// The free space of one file system, at four scales. At most 104 points.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub(super) struct Trend {
+pub(in crate::detect) struct Trend {
     begin: Option<Timestamp>,
     windows: [Window; SCALES.len()],
 }
 
 impl Trend {
     /// The past says nothing about the future any more: space was freed, or samples are missing.
-    pub(super) fn restart(&mut self) {
+    pub(in crate::detect) fn restart(&mut self) {
         self.begin = None;
         for window in &mut self.windows {
             window.points.clear();
@@ -70,7 +70,14 @@ impl Trend {
     }
 
     /// One reading.
-    pub(super) fn push(&mut self, at: Timestamp, free: f64, horizon_s: f64, followed: bool, scratch: &mut Vec<f64>) {
+    pub(in crate::detect) fn push(
+        &mut self,
+        at: Timestamp,
+        free: f64,
+        horizon_s: f64,
+        followed: bool,
+        scratch: &mut Vec<f64>,
+    ) {
         let begin = *self.begin.get_or_insert(at);
         let now = at.since(begin).as_secs_f64();
         for (window, (spacing, max)) in self.windows.iter_mut().zip(SCALES) {
@@ -97,8 +104,14 @@ impl Trend {
     }
 
     /// The most urgent forecast.
-    pub(super) fn forecast(&self) -> Option<Forecast> {
+    pub(in crate::detect) fn forecast(&self) -> Option<Forecast> {
         self.windows.iter().filter_map(|it| it.verdict).min_by(|a, b| a.full_in_s.total_cmp(&b.full_in_s))
+    }
+
+    /// The most urgent forecast of a trend that was seen for so long.
+    pub(in crate::detect) fn forecast_seen(&self, seen_s: f64) -> Option<Forecast> {
+        let long = self.windows.iter().filter_map(|it| it.verdict).filter(|it| it.seen_s >= seen_s);
+        long.min_by(|a, b| a.full_in_s.total_cmp(&b.full_in_s))
     }
 
     /// Enough was seen lately to say that space is not going down right now.

@@ -1,6 +1,9 @@
 //! A small corpus of scripted hosts, through the one door that the agent uses.
 
+mod corpus;
 mod disk;
+mod exhaustion;
+mod known_incidents;
 mod lifecycle;
 mod metrics;
 

@@ -4,6 +4,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use holdfast_core::detect::labels::Ruling;
+use holdfast_core::detect::replay::{Episode, EpisodeSeries};
+use holdfast_core::detect::tuning::Tuning;
+use holdfast_core::detect::{DetectConfig, Sensitivity, SeriesSettings};
 use holdfast_core::model::audit::{AuditKey, AuditKind, Draft, Head};
 use holdfast_core::model::finding::Method;
 use holdfast_core::model::id::SeededIds;
@@ -13,13 +17,14 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::answers::{
-    BaselineAnswer, PauseAnswer, PluginAnswer, PurgeAnswer, QuarantineLifted, SimulatedStep, Simulation, Skipped,
+    BaselineAnswer, PauseAnswer, PluginAnswer, PurgeAnswer, QuarantineLifted, RestoredBaseline, SimulatedStep,
+    Simulation, Skipped, TuningVersion,
 };
 use crate::api::{Access, ApiContext};
 use crate::host::{FakeClock, FsRoot};
 use crate::request::{Call, Door, Refusal, RefusalKind, Request, StepMeasurement};
 use crate::status::*;
-use crate::store::{BaselineFile, Blobs, StateDb, StateReader, TelemetryDb, TelemetryOptions, Writes};
+use crate::store::{BaselineFile, Blobs, StateDb, StateReader, TUNING_SETTING, TelemetryDb, TelemetryOptions, Writes};
 
 /// 2027-01-15 08:00:00 UTC; the world looks at itself ten minutes later.
 const T0: i64 = 1_800_000_000;
@@ -41,6 +46,9 @@ pub(crate) fn finding_id() -> FindingId {
 }
 pub(crate) fn drift_id() -> FindingId {
     FindingId::new(at(200), &mut ids(2))
+}
+pub(crate) fn suppressed_id() -> FindingId {
+    FindingId::new(at(340), &mut ids(44))
 }
 pub(crate) fn incident_id() -> IncidentId {
     IncidentId::new(at(100), &mut ids(3))
@@ -114,6 +122,85 @@ fn drift() -> Finding {
         cause: None,
         label: Some("true-positive".into()),
     }
+}
+
+fn tuning_versions() -> Vec<TuningVersion> {
+    let sustained = |seconds| Tuning { sustained: Some(Interval::secs(seconds)), ..Tuning::default() };
+    let series = SeriesSettings {
+        metric: "system.memory.utilization".into(),
+        where_: Attributes::from([("system.memory.state".to_owned(), "used".to_owned())]),
+        sensitivity: Some(Sensitivity::Low),
+        sustained: None,
+    };
+    let second = Tuning { series: vec![series], ..sustained(120) };
+    let one = |number, tuning: Tuning, before: &Tuning, reason: &str| TuningVersion {
+        number,
+        differences: tuning.differences(before),
+        tuning,
+        by: "alice (uid 1000)".into(),
+        at: at(number as i64 * 250),
+        reason: reason.into(),
+        proof: None,
+        reverted_to: None,
+    };
+    vec![one(1, sustained(60), &Tuning::default(), "too nervous"), one(2, second, &sustained(60), "still too nervous")]
+}
+
+/// Some minutes of memory, for the finding that was labelled.
+fn episode() -> Episode {
+    let label = labels().remove(1);
+    let key = SeriesKey {
+        metric: "system.memory.utilization".into(),
+        unit: "1".into(),
+        kind: MetricKind::Gauge,
+        attributes: Attributes::from([("system.memory.state".to_owned(), "used".to_owned())]),
+    };
+    let points: Vec<(Timestamp, f64)> = (0..120).map(|second| (at(second - 60), 0.5)).collect();
+    Episode { series: vec![EpisodeSeries::new(key, &points)], ..Episode::of(&label, &DetectConfig::default()) }
+}
+
+/// A departure that was no trouble before, and comes again.
+fn suppressed() -> Finding {
+    let key = "system.memory.utilization{system.memory.state=used}";
+    let mut evidence = vec![
+        Evidence::new("series.key", key),
+        Evidence::new("series.expected", 0.5),
+        Evidence::new("series.extreme", 0.8),
+    ];
+    let label = labels()[1].finding.clone();
+    Ruling::Suppressed { label }.tell(&mut evidence);
+    Finding {
+        id: suppressed_id(),
+        fingerprint: format!("baseline_robust|metric.anomaly|series:{key}|"),
+        kind: "metric.anomaly".into(),
+        class: Class::Reliability,
+        target: Target::series(key),
+        title: "memory is 0.80, expected about 0.50, for 40 s".into(),
+        severity: Severity::Low,
+        method: Method { name: "baseline_robust".into(), version: 2 },
+        evidence,
+        state: FindingState::Suppressed,
+        count: 1,
+        began_at: at(300),
+        detected_at: at(340),
+        last_seen_at: at(340),
+        incident: None,
+        ..finding()
+    }
+}
+
+fn labels() -> Vec<Label> {
+    let one = |finding: &Finding, says, note: &str| Label::of(finding, says, "alice (uid 1000)", at(250), note);
+    let earlier = Finding {
+        id: FindingId::new(at(10), &mut ids(45)),
+        kind: "metric.anomaly".into(),
+        title: "memory is 0.78, expected about 0.50, for 40 s".into(),
+        severity: Severity::Low,
+        ..finding()
+    };
+    let mut applied = one(&earlier, Says::FalsePositive, "the nightly job");
+    (applied.applied, applied.applied_at) = (3, Some(at(340)));
+    vec![one(&drift(), Says::TruePositive, ""), applied]
 }
 
 fn plan(finding: FindingId, target: Target, action: Action, made: i64) -> Plan {
@@ -431,6 +518,13 @@ pub(crate) fn status() -> StatusDocument {
         })],
         policy: PolicyStatus { digest: "d".repeat(64), files: vec!["web.toml".into()], rules: 2 },
         open_findings: 1,
+        tuning: Some(TuningStatus {
+            number: 2,
+            by: "alice (uid 1000)".into(),
+            at: at(500),
+            entries: tuning_versions()[1].tuning.entries(),
+        }),
+        labels: LabelsStatus { false_positives: 2, true_positives: 1, suppressed: 1 },
         open_incidents: 1,
         pending_approvals: 1,
         audit_head: Head { seq: 3, hash: "f".repeat(64) },
@@ -492,7 +586,18 @@ fn answer(request: &Request) -> Result<serde_json::Value, Refusal> {
         })),
         Request::Purge { .. } => json(serde_json::to_value(PurgeAnswer { series: 1, samples: 61, changes: 0 })),
         Request::Approve { .. } | Request::Simulate { .. } => Err(not_found()),
-        Request::Label { label, .. } => json(serde_json::to_value(Finding { label: Some(label.clone()), ..finding() })),
+        Request::Label { label, .. } => {
+            let mut evidence = finding().evidence;
+            Ruling::Suppressed { label: finding_id() }.tell(&mut evidence);
+            json(serde_json::to_value(Finding { label: Some(label.clone()), evidence, ..finding() }))
+        }
+        Request::BaselineRestore { version, .. } => json(serde_json::to_value(RestoredBaseline {
+            version: *version,
+            number: 3,
+            subjects: vec!["/etc/web.conf".into()],
+        })),
+        Request::TuneApply { .. } | Request::TuneRevert { .. } => json(serde_json::to_value(&tuning_versions()[1])),
+        Request::Unlabel { .. } => json(serde_json::to_value(finding())),
         Request::Pause { reason } => json(serde_json::to_value(PauseAnswer {
             changed: true,
             paused: Some(Paused { by: "root (uid 0)".into(), at: now(), reason: reason.clone() }),
@@ -608,16 +713,20 @@ impl World {
             body: serde_json::json!({ "n": second }),
         };
         let writes = Writes {
-            findings: vec![finding(), drift()],
+            findings: vec![finding(), drift(), suppressed()],
             incidents: vec![incident()],
             remediations: vec![waiting(), done()],
             decisions: vec![decision()],
             deployments: vec![deployment()],
+            labels: labels().into_iter().map(|it| (it.finding.clone(), Some(it))).collect(),
             baselines: vec![baseline("/etc/web.conf", Some(blob)), baseline("/etc/gone.conf", Some("9".repeat(64)))],
             step_runs: vec![step_run()],
+            episodes: vec![(episode().finding, Some(Box::new(episode())))],
             settings: ["user", "group", "listener"]
                 .map(|kind| (format!("inventory.{kind}"), serde_json::json!({ "root": "uid=0", "gone": "uid=7" })))
-                .into(),
+                .into_iter()
+                .chain([(TUNING_SETTING.to_owned(), serde_json::json!(tuning_versions()))])
+                .collect(),
             audit: vec![
                 audit(1, AuditKind::AgentStarted, String::new()),
                 audit(100, AuditKind::Finding, finding_id().to_string()),
@@ -662,6 +771,7 @@ impl World {
             look: Arc::new(items),
             blobs,
             read_file,
+            detect: Arc::new(DetectConfig::default()),
             data_dir: dir.path().to_owned(),
             audit_key: key,
         };

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use super::super::args::Baseline;
 use super::super::exit::{DONE, Failure, INCONCLUSIVE, NO, Outcome};
 use super::super::view;
-use super::{Session, paths, subjects};
-use crate::answers::BaselineAnswer;
-use crate::api::wire::ComparisonDocument;
+use super::{Session, given, paths, subjects};
+use crate::answers::{BaselineAnswer, RestoredBaseline};
+use crate::api::wire::{ComparisonDocument, VersionsDiffDocument, VersionsDocument};
 use crate::request::Request;
 
 pub(super) fn run(it: &Session, command: Baseline) -> Outcome {
@@ -19,7 +19,25 @@ pub(super) fn run(it: &Session, command: Baseline) -> Outcome {
             }
             accepted(it, &Request::BaselineAccept { paths: subjects(&some)?, reason })
         }
-        Baseline::Diff { paths } => {
+        Baseline::List { limit } => {
+            let parameters = given(vec![("limit", limit.map(|n| n.to_string()))]);
+            let document: VersionsDocument = it.client()?.get("/baseline/versions", &parameters)?;
+            it.out.document(&document, |look| view::versions::list(&document, look))?;
+            Ok(DONE)
+        }
+        Baseline::Restore { version, reason } => {
+            let restored: RestoredBaseline = it.client()?.ask(&Request::BaselineRestore { version, reason })?;
+            it.out.document(&restored, |_| view::versions::restored(&restored))?;
+            Ok(DONE)
+        }
+        Baseline::Diff { from, to, .. } if from.is_some() || to.is_some() => {
+            let number = |n: u64| n.to_string();
+            let parameters = given(vec![("from", from.map(number)), ("to", to.map(number))]);
+            let document: VersionsDiffDocument = it.client()?.get("/baseline/versions/diff", &parameters)?;
+            it.out.document(&document, |look| view::versions::diff(&document, look))?;
+            Ok(if document.changes.is_empty() { DONE } else { NO })
+        }
+        Baseline::Diff { paths, .. } => {
             let document = compare(it, &paths, true)?;
             it.out.document(&document, |look| view::baseline::diff(&document, look))?;
             Ok(code(&document))

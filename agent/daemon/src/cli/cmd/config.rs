@@ -9,6 +9,7 @@ use super::super::args::Config as Command;
 use super::super::exit::{DONE, Failure, Outcome};
 use super::super::ink::dim;
 use super::Session;
+use crate::api::wire::TuningDocument;
 use crate::config::{self, Loaded, Overrides};
 use crate::telemetry::Chain;
 
@@ -64,11 +65,29 @@ pub(super) fn run(it: &Session, command: Command) -> Outcome {
         }
         Command::Show => {
             let values = loaded.effective().into_iter().map(|(key, value, origin)| ShownValue { key, value, origin });
-            let shown = Shown { values: values.collect(), files: loaded.files };
+            let mut values: Vec<ShownValue> = values.collect();
+            tuned(it, &mut values);
+            let shown = Shown { values, files: loaded.files };
             it.out.document(&shown, |_| shown_text(&shown))?;
         }
     }
     Ok(DONE)
+}
+
+/// What the agent that answers has over the configuration; without one, the files are all there is to say.
+fn tuned(it: &Session, values: &mut Vec<ShownValue>) {
+    let Ok(client) = it.client() else { return };
+    let Ok(document) = client.get::<TuningDocument>("/tuning", &[]) else { return };
+    let Some(version) = document.versions.first() else { return };
+    for (key, value) in document.tuning.entries() {
+        let plain = value.chars().all(|c| c.is_ascii_alphanumeric());
+        let value = if plain { format!("\"{value}\"") } else { value };
+        let origin = format!("tuning {} by {}: {}", version.number, version.by, version.reason);
+        match values.iter_mut().find(|it| it.key == key) {
+            Some(known) => (known.value, known.origin) = (value, origin),
+            None => values.push(ShownValue { key, value, origin }),
+        }
+    }
 }
 
 fn checked_text(it: &Checked) -> String {

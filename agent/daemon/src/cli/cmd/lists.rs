@@ -13,8 +13,8 @@ use super::super::exit::{DONE, Outcome};
 use super::super::view;
 use super::{Session, given};
 use crate::api::wire::{
-    ChangesDocument, FindingDocument, FindingsDocument, IncidentDocument, IncidentsDocument, RemediationDocument,
-    RemediationsDocument,
+    ChangesDocument, FindingDocument, FindingsDocument, IncidentDocument, IncidentsDocument, LabelsDocument,
+    RemediationDocument, RemediationsDocument,
 };
 use crate::request::Request;
 
@@ -77,7 +77,18 @@ pub(super) fn findings(it: &Session, args: Findings) -> Outcome {
             };
             let request = Request::Label { finding: id, label: label.to_owned(), note };
             let finding: Finding = it.client()?.ask(&request)?;
-            it.out.document(&finding, |_| format!("{} is labelled {label}.\n", finding.id))?;
+            it.out.document(&finding, |_| view::labels::labelled(&finding))?;
+            Ok(DONE)
+        }
+        Some(FindingsCommand::Unlabel { id, note }) => {
+            let finding: Finding = it.client()?.ask(&Request::Unlabel { finding: id, note })?;
+            it.out.document(&finding, |_| view::labels::labelled(&finding))?;
+            Ok(DONE)
+        }
+        Some(FindingsCommand::Episodes { ids, export }) => super::episodes::run(it, &ids, export.as_deref()),
+        Some(FindingsCommand::Labels) => {
+            let document: LabelsDocument = it.client()?.get("/labels", &[])?;
+            it.out.document(&document, |look| view::labels::list(&document, look))?;
             Ok(DONE)
         }
     }
@@ -86,6 +97,7 @@ pub(super) fn findings(it: &Session, args: Findings) -> Outcome {
 fn findings_list(it: &Session, list: FindingsList) -> Outcome {
     let mut parameters = listing(list.listing);
     parameters.push(("kind", list.kind));
+    parameters.push(("suppressed", list.suppressed.then(|| "true".to_owned())));
     let document: FindingsDocument = it.client()?.get("/findings", &given(parameters))?;
     it.out.document(&document, |look| view::findings::list(&document, look))?;
     Ok(DONE)

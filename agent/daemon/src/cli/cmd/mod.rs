@@ -8,6 +8,7 @@ mod config;
 mod data;
 mod deploy;
 mod docs;
+mod episodes;
 mod inner;
 mod lists;
 mod metrics;
@@ -15,6 +16,7 @@ mod pipeline;
 pub(super) mod plugin;
 mod plugin_keys;
 pub(super) mod policy;
+pub(super) mod tune;
 
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
@@ -74,6 +76,7 @@ pub(super) fn run(cli: Cli, out: Out) -> Outcome {
             Some(RemediationsCommand::Reject(args)) => approve::reject(it, args),
             Some(RemediationsCommand::Undo(args)) => approve::undo(it, args),
         },
+        Command::Tune(command) => tune::run(it, command),
         Command::Simulate(one) => approve::simulate(it, one.id),
         Command::Approve(args) => approve::approve(it, args),
         Command::Reject(args) => approve::reject(it, args),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use holdfast_core::model::{Decision, DecisionId};
+use holdfast_core::model::{Decision, DecisionId, FindingState};
 use holdfast_core::policy::cases::CaseResult;
 use holdfast_core::policy::{self, Diagnostic, Inputs, Level, Policy, PolicyFile};
 use serde::Serialize;
@@ -212,7 +212,15 @@ fn explain(it: &Session, id: Explained) -> Outcome {
             let document: RemediationDocument = client.get(&format!("/remediations/{id}"), &[])?;
             vec![document.remediation.decision]
         }
-        Explained::Finding(id) => client.get::<FindingDocument>(&format!("/findings/{id}"), &[])?.decisions,
+        Explained::Finding(id) => {
+            let document: FindingDocument = client.get(&format!("/findings/{id}"), &[])?;
+            if document.finding.state == FindingState::Suppressed {
+                // No rule is asked about it: the label is the explanation.
+                it.out.document(&document, |look| view::labels::explain(&document, look))?;
+                return Ok(DONE);
+            }
+            document.decisions
+        }
     };
     let document = DecisionsDocument { decisions };
     it.out.document(&document, |look| view::decisions::explain(&document.decisions, look))?;

@@ -33,6 +33,7 @@ pub(in super::super) fn list(it: &FindingsDocument, look: Look) -> String {
 pub(in super::super) fn show(it: &FindingDocument, look: Look) -> String {
     let mut out = String::new();
     one(&mut out, &it.finding, look);
+    super::labels::of(&mut out, it, look);
     if !it.remediations.is_empty() {
         section(&mut out, "Remediations");
         for one in &it.remediations {

@@ -43,7 +43,16 @@ pub(in super::super) fn status(it: &StatusDocument, look: Look) -> String {
     let digest = policy.digest.get(..12).unwrap_or(&policy.digest);
     fact(&mut out, "policy", &format!("{} rules from {} files, digest {digest}", policy.rules, policy.files.len()));
     let count = |n: u64| if n == 0 { "0".to_owned() } else { paint(Ink::Yellow, &n.to_string()) };
-    fact(&mut out, "findings", &format!("{} open", count(it.open_findings)));
+    let suppressed = match it.labels.suppressed {
+        0 => String::new(),
+        n => format!(", {n} suppressed by labels"),
+    };
+    fact(&mut out, "findings", &format!("{} open{suppressed}", count(it.open_findings)));
+    if let Some(tuning) = &it.tuning {
+        let entries: Vec<String> = tuning.entries.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        let who = format!("version {} by {}, {}", tuning.number, tuning.by, relative(tuning.at, look.now));
+        fact(&mut out, "tuning", &format!("{who}: {}", entries.join(", ")));
+    }
     fact(&mut out, "incidents", &format!("{} open", count(it.open_incidents)));
     fact(&mut out, "approvals", &format!("{} pending", count(it.pending_approvals)));
     fact(&mut out, "audit", &format!("{} entries", it.audit_head.seq));

@@ -39,7 +39,7 @@ impl Sim {
     }
 
     /// Somebody writes a file, and the watch tells.
-    fn write(&mut self, path: &str, text: &str, mode: u32) {
+    pub(super) fn write(&mut self, path: &str, text: &str, mode: u32) {
         self.world.files.insert(path.to_owned(), (text.to_owned(), mode));
         let found = self.found(path, false);
         self.events.push_back(Event::File(Box::new(found)));
@@ -48,14 +48,14 @@ impl Sim {
     }
 
     /// The watch begins with this file.
-    fn watched(&mut self, path: &str, text: &str) {
+    pub(super) fn watched(&mut self, path: &str, text: &str) {
         self.world.files.insert(path.to_owned(), (text.to_owned(), 0o644));
         let found = self.found(path, true);
         self.events.push_back(Event::File(Box::new(found)));
         self.drain();
     }
 
-    fn deploy(&mut self, id: &str, release_dir: Option<&str>, paths: &[&str]) {
+    pub(super) fn deploy(&mut self, id: &str, release_dir: Option<&str>, paths: &[&str]) {
         let start = DeployStart {
             id: Some(id.parse().unwrap()),
             service: "app".into(),
@@ -70,7 +70,7 @@ impl Sim {
         self.ask(Request::DeployStart(start)).unwrap();
     }
 
-    fn finish(&mut self, id: &str) {
+    pub(super) fn finish(&mut self, id: &str) {
         self.ask(Request::DeployFinish { id: id.parse().unwrap(), succeeded: true }).unwrap();
     }
 

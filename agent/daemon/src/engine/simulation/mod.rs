@@ -5,7 +5,10 @@
 
 mod files;
 mod inventory;
+mod labels;
+mod learning;
 mod scenarios;
+mod versions;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -14,9 +17,9 @@ use std::time::Duration;
 use holdfast_core::detect::DetectConfig;
 use holdfast_core::model::id::SeededIds;
 use holdfast_core::model::{
-    Action, Class, Confidence, Detection, Effect, Evidence, IdSource, Method, Mode, Presence, Remediation,
-    RemediationId, RemediationState, Risk, SampleBatch, Severity, Step, Timestamp, Undo, UnitState,
-    VerificationVerdict,
+    Action, Attributes, Class, Confidence, Detection, Effect, Evidence, IdSource, Method, MetricKind, Mode, Presence,
+    Remediation, RemediationId, RemediationState, Risk, SampleBatch, SeriesKey, Severity, Step, Timestamp, Undo,
+    UnitState, VerificationVerdict,
 };
 use holdfast_core::policy::{Policy, PolicyFile};
 use holdfast_plugin_host::{CheckReport, PluginVerdict, Proposal};
@@ -112,6 +115,10 @@ struct Sim {
     now: Moment,
     world: World,
     events: VecDeque<Event>,
+    /// What is measured of the CPU each second; `None`: nothing.
+    cpu: Option<f64>,
+    /// Whether the agent that runs knows the series.
+    told: bool,
     /// Commands carried out so far; the agent is killed before the one with this number.
     commands: u32,
     kill_at: Option<u32>,
@@ -152,6 +159,8 @@ impl Sim {
                 runs: 1,
             },
             events: VecDeque::new(),
+            cpu: None,
+            told: false,
             commands: 0,
             kill_at: None,
             killed: false,
@@ -168,6 +177,7 @@ impl Sim {
         let (policy, problems) = Policy::load(&[PolicyFile { name: "sim.toml".into(), text: self.policy.clone() }]);
         assert!(problems.iter().all(|it| it.level != holdfast_core::policy::Level::Error), "{problems:?}");
         self.seed += 1;
+        self.told = false;
         let parts = Parts {
             state,
             telemetry: telemetry.clone(),
@@ -233,7 +243,7 @@ impl Sim {
         let by = Duration::from_millis(250);
         self.now = Moment { wall: self.now.wall.plus(by), mono: self.now.mono + by };
         if self.now.mono.subsec_millis() == 0 {
-            let batch = SampleBatch { at: self.now.wall, new_series: vec![], samples: vec![] };
+            let batch = self.batch();
             self.events.push_back(Event::Tick(Arc::new(batch), vec![]));
         }
         let now = self.now;
@@ -242,6 +252,29 @@ impl Sim {
             self.carry_out(commands);
         }
         self.drain();
+    }
+
+    /// What is measured now, with a little noise.
+    fn batch(&mut self) -> SampleBatch {
+        let mut batch = SampleBatch { at: self.now.wall, new_series: vec![], samples: vec![] };
+        let (Some(cpu), Some(telemetry)) = (self.cpu, &self.telemetry) else { return batch };
+        let key = SeriesKey {
+            metric: "holdfast.cpu.utilization".into(),
+            unit: "1".into(),
+            kind: MetricKind::Gauge,
+            attributes: Attributes::new(),
+        };
+        let (id, _) = telemetry.registry().intern(&key);
+        if !std::mem::replace(&mut self.told, true) {
+            batch.new_series.push((id, Arc::new(key)));
+        }
+        let second = self.now.mono.as_secs();
+        batch.samples.push((id, cpu + (second * 7_919 % 100) as f64 / 2_000.0));
+        // The store's queue holds some minutes: a simulation is faster than that.
+        if second.is_multiple_of(100) {
+            telemetry.flush().unwrap();
+        }
+        batch
     }
 
     fn drain(&mut self) {
@@ -287,6 +320,16 @@ impl Sim {
             Command::AskOutcome { remediation, step, request_id, undo, .. } => {
                 let known = self.world.journal.get(&request_id).cloned().map(Outcome::Known);
                 Some(Event::Outcome { remediation, step, undo, result: Ok(known) })
+            }
+            Command::KeepEpisode { label, detect } => {
+                let telemetry = self.telemetry.as_ref()?;
+                telemetry.flush().unwrap();
+                let episode = telemetry.reader().episode(&label, &detect, self.now.wall).unwrap();
+                Some(Event::Episode { label, result: Ok(Box::new(episode)) })
+            }
+            Command::ProveTuning { wanted, before, after, answer } => {
+                let lost = crate::data::lost(&self.reader(), &before, &after).map_err(|it| it.to_string());
+                Some(Event::TuningProved { wanted, lost, answer })
             }
             Command::Purge { filter, answer } => {
                 let purged = self.telemetry.as_ref()?.purge(filter).unwrap();

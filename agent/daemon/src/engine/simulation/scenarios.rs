@@ -3,7 +3,7 @@
 use super::*;
 use crate::store::{DecisionFilter, FindingFilter, IncidentFilter};
 
-const AUTO: &str = r#"
+pub(super) const AUTO: &str = r#"
 [[rule]]
 name = "restart-crashed"
 description = "Crashed units are restarted"

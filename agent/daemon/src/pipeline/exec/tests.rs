@@ -201,6 +201,7 @@ pub(in crate::pipeline) fn with_agent(held: Writes, work: impl FnOnce(&Path, &St
         look: Arc::new(Vec::new),
         blobs: Blobs::open(dir.path()).unwrap(),
         read_file: |_, _, _| Err(std::io::ErrorKind::Unsupported.into()),
+        detect: Arc::default(),
         data_dir: dir.path().to_owned(),
         audit_key: AuditKey::new([7; 32]),
     };

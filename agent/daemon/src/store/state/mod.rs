@@ -5,10 +5,12 @@
 
 mod blobs;
 mod counts;
+mod episodes;
 mod key;
 mod reader;
 mod schema;
 mod verify;
+mod versions;
 mod writes;
 
 use std::fs::File;
@@ -24,12 +26,14 @@ use crate::telemetry::Chain;
 
 pub use blobs::Blobs;
 pub use counts::StateCounts;
+pub use episodes::{EPISODES_BYTES_MAX, EpisodeHead};
 pub use key::load_or_create_audit_key;
 pub use reader::{
     AuditRow, DecisionFilter, DeploymentFilter, FindingFilter, IncidentFilter, RemediationFilter, Revised, StateReader,
 };
 pub use verify::{AUDIT_HEADS_FILE, ChainReport, Completeness, Integrity, read_anchors, verify_chain};
-pub use writes::{BaselineFile, PluginStateWrite, Writes, items_setting};
+pub use versions::{BaselineVersion, VersionEntry, together};
+pub use writes::{BaselineFile, PluginStateWrite, TUNING_SETTING, Writes, items_setting};
 
 /// The database's name within the data directory.
 const FILE: &str = "state.db";

@@ -6,14 +6,15 @@ use std::path::Path;
 use holdfast_core::model::audit::{AuditKind, Head};
 use holdfast_core::model::{
     AcceptedItems, AuditEntry, Decision, DecisionId, Deployment, DeploymentId, Finding, FindingId, Incident,
-    IncidentId, ItemKind, Remediation, RemediationId, RemediationState, Timestamp,
+    IncidentId, ItemKind, Label, Remediation, RemediationId, RemediationState, Timestamp,
 };
 use rusqlite::{Connection, Row, ToSql, params};
 use serde::de::DeserializeOwned;
 
 use super::super::error::{Context, StoreError};
 use super::super::sqlite::Pool;
-use super::writes::{BaselineFile, items_setting};
+use super::writes::{BaselineFile, TUNING_SETTING, items_setting};
+use crate::answers::TuningVersion;
 use crate::request::StepMeasurement;
 
 /// Rows that a filter without a limit gives.
@@ -24,6 +25,8 @@ const LIMIT_DEFAULT: usize = 1_000;
 pub struct FindingFilter {
     /// Only those that still count.
     pub open_only: bool,
+    /// Only those that a label suppresses at the moment.
+    pub suppressed_only: bool,
     /// Only those detected at or after this moment.
     pub since: Option<Timestamp>,
     /// Only this kind.
@@ -212,6 +215,7 @@ impl StateReader {
     pub fn findings(&self, filter: &FindingFilter) -> Result<Vec<Finding>, StoreError> {
         let mut clauses = Clauses::default();
         clauses.also(filter.open_only, "open = 1");
+        clauses.also(filter.suppressed_only, "json_extract(body, '$.state') = 'suppressed'");
         clauses.since(filter.since);
         if let Some(kind) = &filter.kind {
             clauses.add("kind = ?", kind.clone());
@@ -222,6 +226,17 @@ impl StateReader {
     /// One finding.
     pub fn finding(&self, id: &FindingId) -> Result<Option<Finding>, StoreError> {
         self.one("finding", "SELECT id, body FROM finding WHERE id = ?", id.as_str())
+    }
+
+    /// Every label, the newest first.
+    pub fn labels(&self) -> Result<Vec<Label>, StoreError> {
+        let sql = "SELECT finding, body FROM label ORDER BY at DESC, finding";
+        self.pool.read("read labels", |db| documents(db, self.pool.path(), "label", sql, &[]))
+    }
+
+    /// The label of one finding.
+    pub fn label(&self, finding: &FindingId) -> Result<Option<Label>, StoreError> {
+        self.one("label", "SELECT finding, body FROM label WHERE finding = ?", finding.as_str())
     }
 
     /// Incidents, newest first.
@@ -301,6 +316,18 @@ impl StateReader {
     /// One setting.
     pub fn setting(&self, key: &str) -> Result<Option<serde_json::Value>, StoreError> {
         self.one("setting", "SELECT key, body FROM setting WHERE key = ?", key)
+    }
+
+    /// Every remembered tuning of the detectors, the oldest first; the last one is in force.
+    pub fn tunings(&self) -> Result<Vec<TuningVersion>, StoreError> {
+        let read = |value| {
+            serde_json::from_value(value).map_err(|source| StoreError::Document {
+                what: "setting",
+                id: TUNING_SETTING.to_owned(),
+                source,
+            })
+        };
+        Ok(self.setting(TUNING_SETTING)?.map(read).transpose()?.unwrap_or_default())
     }
 
     /// What was accepted of a kind of items, by name; `None`: nothing yet.

@@ -1,7 +1,7 @@
 //! The tables of `state.db`, as numbered migrations. A migration that was released is never edited.
 
 /// One entry a version, in order.
-pub(super) const MIGRATIONS: &[&str] = &[V1];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
 
 /// Documents are JSON; columns beside them exist to be searched. `revision` numbers every write of the database,
 /// so that an exporter can continue where it stopped.
@@ -60,4 +60,23 @@ CREATE TRIGGER audit_is_never_updated BEFORE UPDATE ON audit
   BEGIN SELECT RAISE(ABORT, 'the audit chain is append-only'); END;
 CREATE TRIGGER audit_is_never_deleted BEFORE DELETE ON audit
   BEGIN SELECT RAISE(ABORT, 'the audit chain is append-only'); END;
+";
+
+/// Labels outlive the findings that they were given to. Suppressed findings are looked for at the start.
+const V2: &str = "
+CREATE TABLE label (finding TEXT PRIMARY KEY NOT NULL, at INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
+CREATE INDEX finding_suppressed ON finding (at) WHERE json_extract(body, '$.state') = 'suppressed';
+";
+
+/// Samples of labelled findings, which outlive the samples' own retention. `incident`: labelled a true positive.
+const V3: &str = "
+CREATE TABLE episode (
+  finding TEXT PRIMARY KEY NOT NULL, at INTEGER NOT NULL, incident INTEGER NOT NULL, bytes INTEGER NOT NULL,
+  head TEXT NOT NULL, body BLOB NOT NULL) STRICT;
+";
+
+/// What was accepted, as differences, from this version of the database on.
+const V4: &str = "
+CREATE TABLE baseline_version (
+  number INTEGER PRIMARY KEY, at INTEGER NOT NULL, actor TEXT NOT NULL, reason TEXT NOT NULL, entries TEXT NOT NULL) STRICT;
 ";

@@ -2,15 +2,17 @@
 
 use std::path::Path;
 
+use holdfast_core::detect::replay::Episode;
 use holdfast_core::model::audit::Draft;
 use holdfast_core::model::{
-    Decision, Deployment, DeploymentState, FileState, Finding, Incident, IncidentState, ItemKind, Remediation,
-    Timestamp,
+    Decision, Deployment, DeploymentState, FileState, Finding, FindingId, Incident, IncidentState, ItemKind, Label,
+    Remediation, Timestamp,
 };
 use rusqlite::{Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use super::super::error::{Context, StoreError};
+use super::{episodes, versions};
 use crate::request::StepMeasurement;
 
 /// The accepted state of one watched file.
@@ -32,6 +34,9 @@ pub struct BaselineFile {
 pub fn items_setting(kind: ItemKind) -> String {
     format!("inventory.{kind}")
 }
+
+/// Under which setting the tunings of the detectors lie.
+pub const TUNING_SETTING: &str = "tuning";
 
 /// One key of a plugin's own state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +62,10 @@ pub struct Writes {
     pub decisions: Vec<Decision>,
     /// Deployments.
     pub deployments: Vec<Deployment>,
+    /// Labels of findings; `None` takes one away.
+    pub labels: Vec<(FindingId, Option<Label>)>,
+    /// Samples of labelled findings; `None` lets them go.
+    pub episodes: Vec<(FindingId, Option<Box<Episode>>)>,
     /// Accepted files.
     pub baselines: Vec<BaselineFile>,
     /// Paths that are not watched any more.
@@ -83,6 +92,7 @@ fn json<T: Serialize>(what: &'static str, id: &str, value: &T) -> Result<String,
 impl Writes {
     /// Writes everything but the audit drafts, which it hands back.
     pub(super) fn apply(self, db: &Transaction<'_>, path: &Path) -> Result<Vec<Draft>, StoreError> {
+        versions::record(&self, db, path)?;
         let mut revision: i64 = db
             .query_row("SELECT value FROM counter WHERE name = 'revision'", [], |row| row.get(0))
             .during("read the revision", path)?;
@@ -130,6 +140,20 @@ impl Writes {
                 "INSERT OR REPLACE INTO deployment (id, revision, service, open, at, body) VALUES (?,?,?,?,?,?)",
                 params![it.id.as_str(), next(), it.service, running, it.started_at.ns(), body],
             )?;
+        }
+        for (finding, label) in &self.labels {
+            if let Some(it) = label {
+                let body = json("label", finding.as_str(), it)?;
+                put(
+                    "INSERT OR REPLACE INTO label (finding, at, body) VALUES (?,?,?)",
+                    params![finding.as_str(), it.at.ns(), body],
+                )?;
+            } else {
+                put("DELETE FROM label WHERE finding = ?", params![finding.as_str()])?;
+            }
+        }
+        for (finding, episode) in &self.episodes {
+            episodes::put(db, path, finding, episode.as_deref(), episodes::EPISODES_BYTES_MAX)?;
         }
         for it in &self.baselines {
             let body = json("baseline", &it.state.path, it)?;

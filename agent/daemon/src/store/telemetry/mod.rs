@@ -6,6 +6,7 @@
 //! store: a full queue is a counted loss, a full disk is waited out within bounds, a damaged file is set aside.
 
 mod disk;
+mod episode;
 mod export;
 mod fill;
 mod merge;
