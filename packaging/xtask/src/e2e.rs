@@ -11,8 +11,9 @@ use crate::process::{answers, cargo, must, must_reading, program, say};
 use crate::test::{WORKSPACE, summary};
 use crate::{guests, parts};
 
-/// Lets the slow suites be built at all: both, so that neither builds again what the other has built.
-pub(crate) const FEATURE: [&str; 2] = ["--features", "holdfast-tests/e2e,holdfast-tests/faults"];
+/// Lets the slow suites be built at all: all of them, so that none builds again what another has built.
+pub(crate) const FEATURE: [&str; 2] =
+    ["--features", "holdfast-tests/e2e,holdfast-tests/faults,holdfast-tests/registry"];
 /// The OTLP receiver of the outage scenario.
 const ROTEL: &str = "rotel==0.0.1a15";
 

@@ -14,6 +14,7 @@ mod fuzz;
 mod guests;
 mod parts;
 mod process;
+mod registry;
 mod run;
 mod stages;
 mod test;
@@ -32,6 +33,7 @@ cargo xtask VERB
   ci               everything that has to be green, as .ci/run calls it, with the time of each stage
   e2e [FILTER]     the real binaries under a real systemd in a container tree (root, Debian)
   faults [FILTER]  the stores under kill -9, full and failing disks (root, strace)
+  registry [TEST]  plugins pushed to and installed from a real OCI registry (Debian)
   bench [NAME]     what it costs, beside its peers: `bench plugins`, `bench telemetry`, each with `--json`; without a name, all
   bench detect     what the detector is worth on labelled series: `--data DIR`, `--out DIR` for its scores, `--json`
   bench contrast   how often a deployment that changed nothing is flagged, and one that did is noticed: `--data DIR`, `--json`
@@ -63,6 +65,7 @@ fn dispatch() -> Result<()> {
         ["ci"] => ci::run(root),
         ["e2e", rest @ ..] => e2e::run(root, rest),
         ["faults", rest @ ..] => faults::run(root, rest),
+        ["registry", rest @ ..] => registry::run(root, rest),
         ["fuzz", rest @ ..] => fuzz::run(root, rest),
         ["bench", rest @ ..] => bench::run(root, rest),
         ["guests"] => guests::build(root).map(|_| ()),
