@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Larger components are refused unread. One that brings a Python interpreter has 18 MB.
-pub const COMPONENT_BYTES_MAX: usize = 24 * 1024 * 1024;
+/// Larger components are refused unread.
+pub const COMPONENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The ticker wakes this often: a deadline is kept to about one tick.
 pub(crate) const TICK: Duration = Duration::from_millis(10);

@@ -27,7 +27,7 @@ pub(super) const WHOLE_DEADLINE: Duration = Duration::from_mins(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Until an answer begins.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
-/// Until it has ended: a component of 24 MiB over a slow line.
+/// Until it has ended: a component of 16 MiB over a slow line.
 const BODY_DEADLINE: Duration = Duration::from_mins(2);
 /// A registry that moves content elsewhere redirects once.
 const REDIRECTS_MAX: usize = 3;
