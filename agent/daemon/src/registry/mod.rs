@@ -31,7 +31,7 @@ pub fn pull(reference: &Reference, credentials: Option<Credentials>) -> Result<P
     run(reference, async { pull::pull(&mut Talk::new(reference, credentials)?, reference).await })
 }
 
-/// Puts a plugin there, under the reference's tag. The same artifact always has the same digest. Blocks as [`pull`] does.
+/// Puts a plugin there, under the reference's tag. The same artifact always has the same digest. Blocks as [`pull()`] does.
 pub fn push(
     reference: &Reference,
     artifact: &Artifact,
