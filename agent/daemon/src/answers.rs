@@ -134,6 +134,15 @@ pub struct QuarantineLifted {
     pub was_quarantined: bool,
 }
 
+/// Answer to `ForgetPlugin`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginForgotten {
+    /// The plugin's id.
+    pub plugin: String,
+    /// Keys of its own state that were removed.
+    pub keys: u64,
+}
+
 /// Answer to `RecordStep`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepRecorded {

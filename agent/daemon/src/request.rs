@@ -202,6 +202,13 @@ pub enum Request {
         /// Why.
         reason: String,
     },
+    /// Forget what is kept of a plugin that has been removed: its state, its past, what its grant was written for.
+    ForgetPlugin {
+        /// The plugin's id.
+        plugin: String,
+        /// Why.
+        reason: String,
+    },
     /// A pipeline step's measurements, to be stored with that step's history.
     RecordStep(StepMeasurement),
     /// Forget telemetry about a subject, for good: samples of series and changes that have these attributes, and changes
@@ -238,6 +245,7 @@ impl Request {
             | Self::LiftQuarantine { .. }
             | Self::TuneApply { .. }
             | Self::TuneRevert { .. }
+            | Self::ForgetPlugin { .. }
             | Self::BaselineCapture { .. }
             | Self::BaselineAccept { .. }
             | Self::BaselineRestore { .. }
@@ -263,6 +271,7 @@ impl Request {
             }
             Self::RunPlugin { .. } => "run a plugin",
             Self::LiftQuarantine { .. } => "lift a plugin's quarantine",
+            Self::ForgetPlugin { .. } => "forget a plugin",
             Self::RecordStep(_) => "record a build step",
             Self::Purge { .. } => "purge telemetry",
             Self::Reload => "reload the configuration",

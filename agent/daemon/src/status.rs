@@ -182,6 +182,21 @@ pub struct PluginStatus {
     pub update_refused: Option<String>,
 }
 
+/// Something that a look at the plugin directories has altered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginChange {
+    /// The plugin's id.
+    pub plugin: String,
+    /// `added`, `replaced`, `regranted`, `disabled`, `enabled`, `removed`.
+    pub what: &'static str,
+    /// The version there is now; of what was removed, the one that was.
+    pub version: String,
+    /// SHA-256 of that version's component.
+    pub digest: String,
+    /// The version before; only where it was replaced.
+    pub from: Option<String>,
+}
+
 /// The store of samples and changes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct StoreStatus {

@@ -9,16 +9,14 @@ use crate::error::BuildError;
 use crate::folder::Folder;
 use crate::{Output, pin, tools, wit};
 
-/// What the tool is told: the arguments are source, WIT, world and where the component goes.
+/// What the tool is told: the arguments are source, WIT, world and where the component goes. Node looks for what a script given as an
+/// argument imports from the present directory, which is the plugin's folder.
 const SCRIPT: &str = r#"
-import { readFile, writeFile } from "node:fs/promises";
-import { createRequire } from "node:module";
-import { pathToFileURL } from "node:url";
-const [source, witPath, worldName, out] = process.argv.slice(2);
-const found = createRequire(pathToFileURL(source)).resolve("@bytecodealliance/componentize-js");
-const { componentize } = await import(pathToFileURL(found));
+import { writeFile } from "node:fs/promises";
+import { componentize } from "@bytecodealliance/componentize-js";
+const [sourcePath, witPath, worldName, out] = process.argv.slice(1);
 const { component } = await componentize({
-  sourcePath: source, witPath, worldName,
+  sourcePath, witPath, worldName,
   disableFeatures: ["random", "stdio", "clocks", "http", "fetch-event"],
 });
 await writeFile(out, component);
@@ -35,11 +33,11 @@ pub(crate) fn build(folder: &Folder) -> Result<Output, BuildError> {
         return Err(BuildError::Missing { program: "componentize-js".to_owned(), install });
     }
     let temp = tempfile::tempdir().map_err(|source| BuildError::Write { path: std::env::temp_dir(), source })?;
-    let (script, wit_dir, out) = (temp.path().join("build.mjs"), temp.path().join("wit"), temp.path().join("out.wasm"));
+    let (wit_dir, out) = (temp.path().join("wit"), temp.path().join("out.wasm"));
     wit::write(&wit_dir)?;
-    std::fs::write(&script, SCRIPT).map_err(|source| BuildError::Write { path: script.clone(), source })?;
     let mut node = tools::program("node", &folder.dir);
-    tools::output(node.arg(&script).arg(&source).arg(&wit_dir).arg(world).arg(&out), &install)?;
+    node.args(["--input-type=module", "--eval", SCRIPT, "--"]);
+    tools::output(node.arg(&source).arg(&wit_dir).arg(world).arg(&out), &install)?;
     let wasm = std::fs::read(&out).map_err(|source| BuildError::Read { path: out, source })?;
     Ok(Output { made: from_component(wasm, Some(&folder.manifest))?, dir: folder.dir.join("target/plugins") })
 }

@@ -13,6 +13,9 @@ use crate::manifest::{Manifest, Settings, globs_fit, paths_fit};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Grant {
+    /// Whether the plugin is used at all; `plugin disable` writes `false`. Default: true.
+    #[serde(skip_serializing_if = "is_true")]
+    pub enabled: bool,
     /// How far its proposals may go on this host. Default: `advise`.
     pub mode: Mode,
     /// SHA-256 of the component that this grant is for; another component is refused. Default: any.
@@ -28,6 +31,7 @@ pub struct Grant {
 impl Default for Grant {
     fn default() -> Self {
         Self {
+            enabled: true,
             mode: Mode::Advise,
             digest: None,
             read: ReadGrant::default(),
@@ -35,6 +39,11 @@ impl Default for Grant {
             settings: Settings::new(),
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_true(it: &bool) -> bool {
+    *it
 }
 
 /// What a plugin may read.
@@ -120,6 +129,7 @@ impl Grant {
     /// Everything that the manifest asks for, with its default settings: for developing and testing a plugin.
     pub fn everything(manifest: &Manifest, mode: Mode) -> Self {
         Self {
+            enabled: true,
             mode,
             digest: None,
             read: ReadGrant {

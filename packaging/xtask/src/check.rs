@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::e2e::FEATURE;
 use crate::process::{cargo, must};
 use crate::stages::Stages;
 use crate::test::WORKSPACE;
@@ -29,12 +30,5 @@ pub(crate) fn fmt(root: &Path) -> Result<()> {
 
 /// Lints of everything, the slow suites included; a warning is an error.
 pub(crate) fn clippy(root: &Path) -> Result<()> {
-    must(cargo(root).arg("clippy").args(WORKSPACE).args([
-        "--all-targets",
-        "--features",
-        "holdfast-tests/e2e,holdfast-tests/faults",
-        "--",
-        "-D",
-        "warnings",
-    ]))
+    must(cargo(root).arg("clippy").args(WORKSPACE).arg("--all-targets").args(FEATURE).args(["--", "-D", "warnings"]))
 }

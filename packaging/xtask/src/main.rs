@@ -15,6 +15,7 @@ mod guests;
 mod parts;
 mod peers;
 mod process;
+mod registry;
 mod run;
 mod stages;
 mod test;
@@ -34,6 +35,7 @@ cargo xtask VERB
   e2e [FILTER]     the real binaries under a real systemd in a container tree (root, Debian)
   faults [FILTER]  the stores under kill -9, full and failing disks (root, strace)
   peers [FILTER]   the agent beside programs of others: OpenTelemetry's SDK, Prometheus, a flood of series
+  registry [TEST]  plugins pushed to and installed from a real OCI registry (Debian)
   bench [NAME]     what it costs, beside its peers: `bench plugins`, `bench telemetry`, each with `--json`; without a name, all
   bench detect     what the detector is worth on labelled series: `--data DIR`, `--out DIR` for its scores, `--json`
   bench contrast   how often a deployment that changed nothing is flagged, and one that did is noticed: `--data DIR`, `--json`
@@ -66,6 +68,7 @@ fn dispatch() -> Result<()> {
         ["e2e", rest @ ..] => e2e::run(root, rest),
         ["faults", rest @ ..] => faults::run(root, rest),
         ["peers", rest @ ..] => peers::run(root, rest),
+        ["registry", rest @ ..] => registry::run(root, rest),
         ["fuzz", rest @ ..] => fuzz::run(root, rest),
         ["bench", rest @ ..] => bench::run(root, rest),
         ["guests"] => guests::build(root).map(|_| ()),

@@ -17,6 +17,12 @@ pub(crate) const E2E: [Part; 6] = [
     Part("dpkg-deb", "dpkg"),
 ];
 
+/// What `cargo xtask test` needs.
+pub(crate) const TEST: [Part; 1] = [Part("minisign", "minisign")];
+
+/// What `cargo xtask registry` needs.
+pub(crate) const REGISTRY: [Part; 2] = [Part("docker-registry", "docker-registry"), Part("htpasswd", "apache2-utils")];
+
 /// What `cargo xtask faults` needs.
 pub(crate) const FAULTS: [Part; 2] = [Part("strace", "strace"), Part("mount", "mount")];
 

@@ -13,7 +13,7 @@ use crate::plugins::{PluginProblem, Plugins, Schedule};
 /// How exactly a schedule is kept.
 const TICK: Duration = Duration::from_secs(1);
 /// Time between two looks at the files; what is new must stay the same for one more, so that a copy under way is not taken for damaged.
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Says what is wrong with plugins and grants.
 pub(super) fn complain(problems: &[PluginProblem]) {

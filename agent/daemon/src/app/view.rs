@@ -15,7 +15,7 @@ use crate::host::FsRoot;
 use crate::ingest::Ingest;
 use crate::ingest::inventory::{InventoryConfig, Reader};
 use crate::plugins::{Plugins, PluginsOptions, Sources, Trust};
-use crate::status::{PluginStatus, ReceiverStatus};
+use crate::status::{PluginChange, PluginStatus, ReceiverStatus};
 use crate::store::PluginStateWrite;
 use crate::telemetry::Chain;
 
@@ -55,6 +55,14 @@ impl PluginView for View {
 
     fn take_state(&self) -> Vec<PluginStateWrite> {
         self.plugins.take_state()
+    }
+
+    fn forget(&self, plugin: &str) -> Vec<PluginStateWrite> {
+        self.plugins.forget(plugin)
+    }
+
+    fn take_changes(&self) -> Vec<PluginChange> {
+        self.plugins.take_changes()
     }
 
     fn detections(&self, at: Timestamp) -> Vec<Detection> {

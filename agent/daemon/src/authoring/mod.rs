@@ -66,6 +66,9 @@ pub struct CaseReport {
     pub problems: Vec<String>,
     /// Its golden file was written.
     pub blessed: bool,
+    /// The whole answers, one a question.
+    #[serde(skip)]
+    pub answers: Vec<serde_json::Value>,
 }
 
 /// What came of all cases.
@@ -149,7 +152,8 @@ pub fn test(options: &TestOptions, mut each: impl FnMut(&CaseReport)) -> Result<
 }
 
 fn one(plugin: &Plugin, dir: &Path, name: String, file: &Path, bless: bool) -> CaseReport {
-    let mut report = CaseReport { name, story: String::new(), asks: vec![], problems: vec![], blessed: false };
+    let mut report =
+        CaseReport { name, story: String::new(), asks: vec![], problems: vec![], blessed: false, answers: vec![] };
     let case = match Case::read(file) {
         Ok(case) => case,
         Err(why) => {
@@ -170,6 +174,7 @@ fn one(plugin: &Plugin, dir: &Path, name: String, file: &Path, bless: bool) -> C
                     Err(why) => report.problems.push(why),
                 }
             }
+            report.answers = played.answers;
         }
     }
     report

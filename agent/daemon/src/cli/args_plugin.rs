@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use holdfast_core::model::Interval;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Plugin {
@@ -36,10 +37,70 @@ pub(super) enum Plugin {
         /// A component (.wasm)
         file: PathBuf,
     },
-    /// Run a plugin's check now, and print its report: 0 nothing found, 1 something
-    Run {
+    /// Install a plugin or upgrade it: checked first, shown, and asked about; then placed, granted, and taken up by the agent
+    Install(PluginInstall),
+    /// Use a plugin again that was switched off
+    Enable {
         /// The plugin's id
         id: String,
+        /// How long to wait for the agent
+        #[arg(long, value_name = "SPAN", default_value = "1m")]
+        wait: Interval,
+    },
+    /// Switch a plugin off: it is neither loaded nor called, after a restart neither. Its grant stays
+    Disable {
+        /// The plugin's id
+        id: String,
+        /// How long to wait for the agent
+        #[arg(long, value_name = "SPAN", default_value = "1m")]
+        wait: Interval,
+    },
+    /// Take a plugin's component and signature away. Its grant and what it keeps stay, unless --purge
+    Remove {
+        /// The plugin's id
+        id: String,
+        /// Its grant, its state and what the agent remembers of it too
+        #[arg(long)]
+        purge: bool,
+        /// Ask nothing
+        #[arg(short, long)]
+        yes: bool,
+        /// How long to wait for the agent
+        #[arg(long, value_name = "SPAN", default_value = "1m")]
+        wait: Interval,
+    },
+    /// Let a quarantined plugin be called again at once: what it did is forgotten, and the audit record says who
+    LiftQuarantine {
+        /// The plugin's id
+        id: String,
+        /// Why; goes into the audit chain
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Put a component, with its signature where there is one, into an OCI registry
+    Push {
+        /// A component (.wasm)
+        file: PathBuf,
+        /// oci://HOST[:PORT]/NAME[:TAG]
+        reference: String,
+        /// The file whose first line is NAME:PASSWORD for the registry
+        #[arg(long, value_name = "FILE")]
+        credentials: Option<PathBuf>,
+    },
+    /// Run an installed plugin's check now, and print its report: 0 nothing found, 1 something. Without an id: build the plugin of a
+    /// folder, ask it what its cases ask, and print the whole answers; needs no agent
+    Run {
+        /// The plugin's id
+        id: Option<String>,
+        /// The plugin's folder, with plugin.toml and cases/
+        #[arg(long, value_name = "DIR", default_value = ".", conflicts_with = "id")]
+        dir: PathBuf,
+        /// Again after each change of the folder, until interrupted
+        #[arg(long, conflicts_with = "id")]
+        watch: bool,
+        /// Fetch nothing while building
+        #[arg(long, conflicts_with = "id")]
+        offline: bool,
     },
     /// Play a plugin's cases in the real host, in the worlds that they describe: 0 all passed, 1 not. Needs no agent
     Test(PluginTest),
@@ -81,6 +142,48 @@ pub(super) struct Password {
     /// The key has no password: whoever can read its file can sign
     #[arg(long)]
     pub(super) no_password: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PluginInstall {
+    /// A component (.wasm, with FILE.minisig beside it), a plugin's folder that was built, or oci://HOST[:PORT]/NAME[:TAG|@sha256:…]
+    pub(super) source: PathBuf,
+    /// Ask nothing; needed where there is no terminal
+    #[arg(short, long)]
+    pub(super) yes: bool,
+    /// Agree to what an upgrade asks for more than its former version, and grant it
+    #[arg(long)]
+    pub(super) accept_permissions: bool,
+    /// Let an older version replace a newer one
+    #[arg(long)]
+    pub(super) allow_older: bool,
+    /// SHA-256 of the component; another one is refused, and the grant is bound to it
+    #[arg(long, value_name = "DIGEST", value_parser = digest)]
+    pub(super) digest: Option<String>,
+    /// Which of `[plugins] dirs` it goes to [default: the last that no package owns]
+    #[arg(long, value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
+    /// Write no grant where there is none: the plugin is listed and never called
+    #[arg(long)]
+    pub(super) no_grant: bool,
+    /// Check and show everything, and change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// The file whose first line is NAME:PASSWORD for the registry
+    #[arg(long, value_name = "FILE")]
+    pub(super) credentials: Option<PathBuf>,
+    /// How long to wait for the agent to take it up
+    #[arg(long, value_name = "SPAN", default_value = "1m")]
+    pub(super) wait: Interval,
+}
+
+/// `sha256:` may stand before it.
+fn digest(text: &str) -> Result<String, String> {
+    let hex = text.strip_prefix("sha256:").unwrap_or(text).to_ascii_lowercase();
+    if hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Ok(hex);
+    }
+    Err("write the 64 hexadecimal digits of a SHA-256, as `holdfast plugin inspect` shows them".to_owned())
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io;
 
 use crate::api::ClientError;
+use crate::install::InstallError;
 use crate::store::StoreError;
 use crate::telemetry::Chain;
 
@@ -15,6 +16,8 @@ pub(super) const NO: u8 = 1;
 pub(super) const USAGE: u8 = 2;
 /// Too little is known to say.
 pub(super) const INCONCLUSIVE: u8 = 3;
+/// Policy, permission, freeze or pause says no.
+pub(super) const DENIED: u8 = 5;
 /// The approval is pending or has expired.
 pub(super) const APPROVAL: u8 = 6;
 /// The action failed and was undone.
@@ -50,6 +53,17 @@ impl Failure {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         Self { code: error.exit_code(), message: Chain(&error).to_string(), hint: error.hint(), is_broken_pipe: false }
+    }
+}
+
+impl From<InstallError> for Failure {
+    fn from(error: InstallError) -> Self {
+        let code = match &error {
+            it if it.is_denial() => DENIED,
+            it if it.is_failure() => NO,
+            _ => USAGE,
+        };
+        Self { code, message: Chain(&error).to_string(), hint: error.hint(), is_broken_pipe: false }
     }
 }
 

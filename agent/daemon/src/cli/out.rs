@@ -1,7 +1,7 @@
 //! Where output goes: documents to stdout, in text for people or in JSON for programs; remarks to stderr.
 
 use std::cell::RefCell;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::time::Duration;
 
 use holdfast_core::model::Timestamp;
@@ -11,6 +11,9 @@ use super::args::{Color, Format};
 use super::exit::Failure;
 use super::ink;
 use crate::host::{Clock, SystemClock};
+
+/// A yes or a no is no longer.
+const ANSWER_BYTES_MAX: u64 = 256;
 
 /// What a view needs to know about its surroundings.
 #[derive(Debug, Clone, Copy)]
@@ -115,6 +118,18 @@ impl Out {
         if !self.quiet {
             let _ = writeln!(self.remarks.borrow_mut(), "{}", ink::finish(text, false));
         }
+    }
+
+    /// Asks a person, and takes nothing but `y` or `yes` for a yes. `None`: there is no terminal, so nobody to ask.
+    pub(super) fn ask(&self, question: &str) -> Option<bool> {
+        if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+            return None;
+        }
+        let mut remarks = self.remarks.borrow_mut();
+        let _ = write!(remarks, "{} [y/N] ", ink::finish(question, false)).and_then(|()| remarks.flush());
+        let mut answer = String::new();
+        let read = io::stdin().lock().take(ANSWER_BYTES_MAX).read_line(&mut answer);
+        Some(read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
     }
 
     /// Progress: only on a terminal, where it can be seen to be progress.

@@ -97,6 +97,7 @@ printed! {
     deploy_show: "deploy show web-1.2";
     plugin_list: "plugin list";
     plugin_run: "plugin run release-verify";
+    plugin_lift_quarantine: "plugin lift-quarantine release-verify --reason mended";
     audit_list: "audit list";
     audit_verify: "audit verify";
     audit_export: "audit export";

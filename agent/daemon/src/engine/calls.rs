@@ -99,25 +99,13 @@ impl Engine {
                 return refuse(answer, refusal);
             }
             Request::LiftQuarantine { plugin, reason } => self.lift_quarantine(&caller, plugin, &reason, now),
+            Request::ForgetPlugin { plugin, reason } => self.forget_plugin(&caller, plugin, &reason, now),
             Request::Purge { where_, target, reason } => {
                 return self.purge(&caller, PurgeFilter { where_, target }, &reason, answer, (now, out));
             }
             Request::Reload => return out.push(Command::Reload(Some(answer))),
         };
         let _ = answer.send(reply);
-    }
-
-    fn lift_quarantine(&mut self, caller: &Caller, plugin: String, reason: &str, now: Moment) -> Answer {
-        if !self.plugins.statuses().iter().any(|it| it.id == plugin) {
-            return Err(Refusal::new(RefusalKind::NotFound, format!("no plugin `{plugin}` is installed"))
-                .hint("`holdfast plugin list` shows those that are"));
-        }
-        // Who let it run again is on record before it may.
-        let body = serde_json::json!({ "quarantine": "lifted", "reason": reason });
-        let draft = Self::draft(now, AuditKind::Plugin, &caller.name, &plugin, body);
-        self.record(Writes { audit: vec![draft], ..Writes::default() })?;
-        let was_quarantined = self.plugins.lift(&plugin).unwrap_or(false);
-        Ok(serde_json::json!(answers::QuarantineLifted { plugin, was_quarantined }))
     }
 
     /// Writes now, or says why nothing was done.

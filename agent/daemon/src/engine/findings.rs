@@ -223,12 +223,9 @@ impl Engine {
         }
     }
 
-    /// What plugins keep becomes durable, and a benched plugin is a finding.
+    /// What plugins keep becomes durable, what was added or replaced is on record, and a benched plugin is a finding.
     pub(super) fn observe_plugins(&mut self, now: Moment, out: &mut Vec<Command>) {
-        let plugin_state = self.plugins.take_state();
-        if !plugin_state.is_empty() {
-            self.ledger.soon(Writes { plugin_state, ..Writes::default() }, now);
-        }
+        self.record_plugins(now);
         for detection in self.plugins.detections(now.wall) {
             self.observe(detection, now, out);
         }

@@ -17,6 +17,7 @@ mod ledger;
 mod own_effects;
 mod perform;
 mod plan;
+mod plugins;
 mod purge;
 mod receivers;
 mod recover;
@@ -47,7 +48,7 @@ use holdfast_core::redact::Redactor;
 
 use crate::collect::CollectorReport;
 use crate::event_loop::Event;
-use crate::status::{Paused, PluginStatus};
+use crate::status::{Paused, PluginChange, PluginStatus};
 use crate::store::{
     BaselineFile, Blobs, ChangeFilter, DeploymentFilter, FindingFilter, IncidentFilter, PluginStateWrite,
     RemediationFilter, StateDb, StateReader, StoreError, TelemetryDb, Writes,
@@ -102,6 +103,14 @@ pub trait PluginView: Send + Sync {
     /// Ends a plugin's quarantine. Answers whether it had one; `None`: no such plugin.
     fn lift(&self, _plugin: &str) -> Option<bool> {
         None
+    }
+    /// What is to be removed from the store when nothing is to be kept of a plugin that has gone.
+    fn forget(&self, _plugin: &str) -> Vec<PluginStateWrite> {
+        Vec::new()
+    }
+    /// What was added, replaced, switched or removed since the last call.
+    fn take_changes(&self) -> Vec<PluginChange> {
+        Vec::new()
     }
     /// For `status`.
     fn statuses(&self) -> Vec<PluginStatus>;
@@ -464,6 +473,7 @@ impl Engine {
 
     fn on_shutdown(&mut self, now: Moment) {
         self.save_detectors(now);
+        self.record_plugins(now);
         let draft = Self::draft(now, AuditKind::AgentStopped, AGENT, "agent", serde_json::json!({}));
         self.ledger.soon(Writes { audit: vec![draft], ..Writes::default() }, now);
         self.ledger.anchor();

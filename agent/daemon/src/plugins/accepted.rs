@@ -1,7 +1,8 @@
 //! What each plugin asked for when its grant was written: an upgrade that asks for more needs another grant.
 //!
 //! A grant that names a pattern (`*.service`) would give more to a component that asks for more without a word of the operator's. So what
-//! was asked for is remembered beside the digest of the grant's text, and more of it is refused until that text changes.
+//! was asked for is remembered beside the digest of the grant's text, and more of it is refused until that text changes. The switch
+//! `enabled` is no part of that text: turning a plugin off and on again says yes to nothing.
 
 use std::collections::BTreeMap;
 
@@ -21,22 +22,48 @@ pub(super) type AcceptedAll = BTreeMap<String, Accepted>;
 pub(super) struct Accepted {
     pub(super) wants: Wants,
     pub(super) proposes: Proposes,
-    /// SHA-256 of the grant's text.
+    /// [`consent`] of the grant.
     pub(super) grant: String,
 }
 
 impl Accepted {
     /// What this manifest asks for beyond; nothing when the grant was altered since.
     pub(super) fn widened_by(&self, manifest: &Manifest, grant: &str) -> Vec<String> {
-        if hex(&Sha256::digest(grant.as_bytes())) == self.grant {
-            manifest.beyond(&self.wants, &self.proposes)
-        } else {
-            Vec::new()
+        if consent(grant) == self.grant { manifest.beyond(&self.wants, &self.proposes) } else { Vec::new() }
+    }
+}
+
+/// SHA-256 of a grant's text without its switch.
+pub(super) fn consent(grant: &str) -> String {
+    let (mut sha, mut root) = (Sha256::new(), true);
+    for line in grant.split_inclusive('\n') {
+        root &= !line.trim_start().starts_with('[');
+        let switch = line.trim_start().strip_prefix("enabled").is_some_and(|rest| rest.trim_start().starts_with('='));
+        if !(root && switch) {
+            sha.update(line);
         }
     }
+    hex(&sha.finalize())
 }
 
 /// As the store has them; what cannot be read any more is as if it had never been.
 pub(super) fn read<T: serde::de::DeserializeOwned>(kept: &BTreeMap<String, Vec<u8>>) -> BTreeMap<String, T> {
     kept.iter().filter_map(|(id, bytes)| Some((id.clone(), serde_json::from_slice(bytes).ok()?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_switch_is_no_part_of_the_consent_and_everything_else_is() {
+        let grant = "# reviewed\nmode = \"advise\"\n[settings]\nenabled = true\n";
+        assert_eq!(consent(grant), hex(&Sha256::digest(grant)), "as it was remembered before there was a switch");
+        for same in [format!("enabled = false\n{grant}"), grant.replace("\n[", "\nenabled=true # off\n[")] {
+            assert_eq!(consent(&same), consent(grant), "{same}");
+        }
+        for other in [grant.replace("reviewed", "read"), grant.replace("= true", "= false"), format!("{grant}\n")] {
+            assert_ne!(consent(&other), consent(grant), "{other}");
+        }
+    }
 }

@@ -42,6 +42,9 @@ pub enum PluginError {
     /// The operator has not granted it anything.
     #[error("plugin {0} has no grant on this host; write plugins.d/{0}.toml")]
     NotGranted(String),
+    /// The operator has switched it off.
+    #[error("plugin {0} is switched off; `holdfast plugin enable {0}` puts it to use again")]
+    Disabled(String),
     /// It is benched.
     #[error("plugin {id} is quarantined: {why}")]
     Quarantined {
@@ -112,6 +115,7 @@ impl Plugins {
     fn entry(&self, id: &str) -> Result<(Arc<Entry>, Plugin), PluginError> {
         let entry = self.entries().get(id).cloned().ok_or_else(|| PluginError::Unknown(id.to_owned()))?;
         let plugin = match &entry.plugin {
+            _ if entry.disabled => return Err(PluginError::Disabled(id.to_owned())),
             Ok(plugin) if plugin.grant().is_some() => plugin.clone(),
             Ok(_) => return Err(PluginError::NotGranted(id.to_owned())),
             Err(why) => return Err(PluginError::Refused { id: id.to_owned(), why: why.clone() }),

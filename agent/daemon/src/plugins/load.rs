@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use holdfast_plugin_host::HostError;
 
 use super::accepted::{self, AcceptedAll};
+use super::changed;
 use super::health::{Kept, Now};
 use super::loader::{Loaded, Loader, acceptance};
 use super::marks::Marks;
@@ -63,8 +64,11 @@ impl Plugins {
             clock,
             host_id,
             unwritten: Mutex::default(),
+            unrecorded: Mutex::default(),
         };
         let problems = plugins.look();
+        // What was there at the start is in the record of the start.
+        plugins.take_changes();
         let now = plugins.now();
         for entry in plugins.entries().values() {
             if let Some(kept) = healths.get(&entry.id).filter(|kept| kept.digest == entry.digest) {
@@ -101,7 +105,7 @@ impl Plugins {
         problems.extend(grants_without_plugin(&options.grants, &entries));
         self.loader.tidy(&entries);
         self.accept(&entries);
-        said(&running, &entries);
+        held(&self.unrecorded).extend(changed::between(&running, &entries));
         *self.entries.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(entries);
         problems
     }
@@ -163,24 +167,6 @@ impl Plugins {
 /// This boot, as the kernel calls it; empty where it cannot be read.
 fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
-}
-
-/// Tells what a look has altered.
-fn said(before: &Entries, now: &Entries) {
-    for (id, entry) in now {
-        let (version, digest) = (&entry.version, &entry.digest);
-        match before.get(id) {
-            Some(old) if old.digest != entry.digest => {
-                tracing::info!(plugin = id, from = old.version, to = version, digest, "Plugin replaced.");
-            }
-            Some(old) if old.grant != entry.grant => tracing::info!(plugin = id, "Plugin has another grant."),
-            None if !before.is_empty() => tracing::info!(plugin = id, version, digest, "Plugin added."),
-            _ => {}
-        }
-    }
-    for id in before.keys().filter(|id| !now.contains_key(*id)) {
-        tracing::info!(plugin = id, "Plugin removed.");
-    }
 }
 
 /// The components, directory by directory and by name.

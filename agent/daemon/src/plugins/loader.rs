@@ -11,7 +11,7 @@ use holdfast_plugin_host::{
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
-use super::accepted::{Accepted, AcceptedAll};
+use super::accepted::{Accepted, AcceptedAll, consent};
 use super::cache::{Cache, Rejected};
 use super::options::PluginsOptions;
 use super::{Entries, Entry};
@@ -38,11 +38,23 @@ pub(super) struct Loaded {
 }
 
 /// What is known of a component before it is loaded, as far as it could be read.
+#[derive(Default)]
 struct Found {
     id: String,
     version: String,
     digest: String,
     grant: Option<String>,
+    consent: Option<String>,
+}
+
+/// What to do with a component that can be used.
+enum Verdict {
+    /// It is the one that is known.
+    Known,
+    /// The operator has switched it off. The name of its compiled form, which stays.
+    Disabled(String),
+    /// It is to be used from now on, and what its compiled form is called.
+    Use(Plugin, String),
 }
 
 impl Loader {
@@ -63,26 +75,30 @@ impl Loader {
     /// Loads what lies in this file. What runs already and is unchanged stays as it is; when something newer is refused, what runs goes on.
     pub(super) fn load(&self, file: &Path, running: &Entries, accepted: &AcceptedAll) -> Loaded {
         let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let mut found = Found { id: stem, version: String::new(), digest: String::new(), grant: None };
-        let plugin = self.plugin(file, running, accepted, &mut found);
+        let mut found = Found { id: stem, ..Found::default() };
+        let verdict = self.judge(file, running, accepted, &mut found);
         let old = running.get(&found.id).or_else(|| running.values().find(|entry| entry.file == file));
-        match (plugin, old) {
-            (Ok(None), Some(old)) => Loaded { entry: Arc::clone(old), problem: None },
-            (Err(why), Some(old)) if old.ready().is_some() => {
+        match (verdict, old) {
+            (Ok(Verdict::Known), Some(old)) => Loaded { entry: Arc::clone(old), problem: None },
+            (Err(why), Some(old)) if old.ready().is_some() && !self.is_disabled(&old.id) => {
                 let problem = format!("{why}; {} {} goes on", old.id, old.version);
                 let mut entry = Entry { refused: Some(why), ..Entry::clone(old) };
                 // What goes on has the rights that the operator gives it now, whatever lies in its component's place.
-                if let Some((plugin, grant)) = self.granted_now(old) {
-                    (entry.plugin, entry.grant) = (Ok(plugin), grant);
+                if let Some((plugin, grant, consent)) = self.granted_now(old) {
+                    (entry.plugin, entry.grant, entry.consent) = (Ok(plugin), grant, consent);
                 }
                 let entry = Arc::new(entry);
                 Loaded { entry, problem: Some(problem) }
             }
-            (plugin, old) => {
-                let plugin = plugin.and_then(|plugin| plugin.ok_or_else(|| "it has gone meanwhile".to_owned()));
-                let problem = plugin.as_ref().err().cloned();
-                let artifact = plugin.as_ref().ok().map(|(_, name)| name.clone());
-                let Found { id, version, digest, grant } = found;
+            (verdict, old) => {
+                let (plugin, artifact, disabled) = match verdict {
+                    Ok(Verdict::Use(plugin, name)) => (Ok(plugin), Some(name), false),
+                    Ok(Verdict::Disabled(name)) => (Err("it is switched off".to_owned()), Some(name), true),
+                    Ok(Verdict::Known) => (Err("it has gone meanwhile".to_owned()), None, false),
+                    Err(why) => (Err(why), None, self.is_disabled(&found.id)),
+                };
+                let problem = plugin.as_ref().err().filter(|_| !disabled).cloned();
+                let Found { id, version, digest, grant, consent } = found;
                 let old = old.filter(|old| old.id == id);
                 let (book, turn) = old.map_or_else(
                     || (Arc::default(), Arc::new(Semaphore::new(1))),
@@ -91,42 +107,64 @@ impl Loader {
                 if old.is_some_and(|old| old.digest != digest) {
                     super::held(&book).begin_anew();
                 }
-                let plugin = plugin.map(|(plugin, _)| plugin);
                 let file = file.to_owned();
-                let entry = Entry { id, version, digest, file, grant, plugin, refused: None, artifact, book, turn };
+                let refused = None;
+                let entry = Entry {
+                    id,
+                    version,
+                    digest,
+                    file,
+                    grant,
+                    consent,
+                    disabled,
+                    plugin,
+                    refused,
+                    artifact,
+                    book,
+                    turn,
+                };
                 Loaded { entry: Arc::new(entry), problem }
             }
         }
     }
 
-    /// What runs, under its grant as it is now, and that grant's digest; `None`: the grant is the same, or cannot be used.
-    fn granted_now(&self, old: &Entry) -> Option<(Plugin, Option<String>)> {
+    /// What runs, under its grant as it is now, and that grant's digests; `None`: the grant is the same, or cannot be used.
+    fn granted_now(&self, old: &Entry) -> Option<(Plugin, Option<String>, Option<String>)> {
         let text = grant_text(&self.options.grants, &old.id).ok()?;
         let digest = text.as_ref().map(|text| hex(&Sha256::digest(text.as_bytes())));
         if digest == old.grant {
             return None;
         }
+        let consent = text.as_deref().map(consent);
         let grant = text.map(|text| Grant::parse(&text)).transpose().ok()?;
-        Some((old.plugin.as_ref().ok()?.granted(grant).ok()?, digest))
+        Some((old.plugin.as_ref().ok()?.granted(grant).ok()?, digest, consent))
     }
 
-    /// `None`: it is the one that runs.
-    fn plugin(
+    fn is_disabled(&self, id: &str) -> bool {
+        grant_text(&self.options.grants, id).is_ok_and(|text| text.as_deref().is_some_and(switched_off))
+    }
+
+    fn judge(
         &self,
         file: &Path,
         running: &Entries,
         accepted: &AcceptedAll,
         found: &mut Found,
-    ) -> Result<Option<(Plugin, String)>, String> {
+    ) -> Result<Verdict, String> {
         let bytes = read(file, COMPONENT_BYTES_MAX as u64)?;
         found.digest = hex(&Sha256::digest(&bytes));
         let manifest = manifest_of(&bytes).map_err(|error| Chain(&error).to_string())?;
         (found.id, found.version) = (manifest.id.clone(), manifest.version.clone());
         let text = grant_text(&self.options.grants, &manifest.id)?;
         found.grant = text.as_ref().map(|text| hex(&Sha256::digest(text.as_bytes())));
+        found.consent = text.as_deref().map(consent);
         let old = running.get(&manifest.id).filter(|old| old.digest == found.digest && old.file == file);
-        if old.is_some_and(|old| old.grant == found.grant && old.plugin.is_ok() && old.refused.is_none()) {
-            return Ok(None);
+        let settled = |old: &Arc<Entry>| (old.plugin.is_ok() || old.disabled) && old.refused.is_none();
+        if old.is_some_and(|old| old.grant == found.grant && settled(old)) {
+            return Ok(Verdict::Known);
+        }
+        if text.as_deref().is_some_and(switched_off) {
+            return Ok(Verdict::Disabled(self.host.artifact(&bytes, &self.key).name));
         }
         self.options.admission.admit(file, &bytes)?;
         let grant = text.map(|text| self.grant(&manifest, &text, accepted)).transpose()?;
@@ -135,7 +173,7 @@ impl Loader {
             Some(same) => same.granted(grant).map_err(|error| Chain(&error).to_string())?,
             None => self.mapped(file, &bytes, &artifact, grant)?,
         };
-        Ok(Some((plugin, artifact.name)))
+        Ok(Verdict::Use(plugin, artifact.name))
     }
 
     fn grant(&self, manifest: &Manifest, text: &str, accepted: &AcceptedAll) -> Result<Grant, String> {
@@ -198,18 +236,22 @@ impl Loader {
 /// What is remembered of what a granted plugin asks for.
 pub(super) fn acceptance(entry: &Entry) -> Option<Accepted> {
     let manifest = entry.ready()?.manifest();
-    Some(Accepted { wants: manifest.wants.clone(), proposes: manifest.proposes.clone(), grant: entry.grant.clone()? })
+    Some(Accepted { wants: manifest.wants.clone(), proposes: manifest.proposes.clone(), grant: entry.consent.clone()? })
 }
 
-fn random() -> [u8; SEAL_BYTES] {
+pub(super) fn random() -> [u8; SEAL_BYTES] {
     let mut bytes = [0; SEAL_BYTES];
     // Nothing is read from a disk with this key, so one that could be guessed would do no harm.
     let _ = getrandom::fill(&mut bytes);
     bytes
 }
 
+fn switched_off(grant: &str) -> bool {
+    Grant::parse(grant).is_ok_and(|grant| !grant.enabled)
+}
+
 /// Reads at most `max` bytes of a file.
-fn read(file: &Path, max: u64) -> Result<Vec<u8>, String> {
+pub(super) fn read(file: &Path, max: u64) -> Result<Vec<u8>, String> {
     read_trusted(file, max).map_err(|error| match error.kind() {
         std::io::ErrorKind::FileTooLarge => format!("it is larger than {max} bytes"),
         _ => format!("it cannot be read: {error}"),

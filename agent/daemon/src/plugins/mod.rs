@@ -7,8 +7,11 @@
 mod accepted;
 mod cache;
 mod calls;
+mod changed;
 mod compile;
+mod examine;
 mod health;
+mod installed;
 mod load;
 mod loader;
 mod marks;
@@ -32,15 +35,17 @@ use tokio::sync::Semaphore;
 
 pub use calls::{PluginError, PluginIdent};
 pub use compile::{Compiler, Confinement, compile_from_stdin};
+pub use examine::examine;
+pub use installed::{Installed, installed};
 pub use marks::End;
 pub use options::{Admission, PluginProblem, PluginsOptions};
 pub use schedule::Schedule;
-pub use trust::{Standing, Trust, TrustError, key_id, signature_file};
+pub use trust::{SIGNATURE_BYTES_MAX, Standing, Trust, TrustError, key_id, signature_beside, signature_file};
 pub use units::SystemdUnits;
 pub use world::{NoUnits, Sources, UnitSource};
 
 use crate::host::Clock;
-use crate::status::PluginStatus;
+use crate::status::{PluginChange, PluginStatus};
 use crate::store::PluginStateWrite;
 use health::{Health, Kept, Now};
 
@@ -59,6 +64,10 @@ struct Entry {
     file: PathBuf,
     /// SHA-256 of its grant's text.
     grant: Option<String>,
+    /// What that text says yes to, as a digest.
+    consent: Option<String>,
+    /// The operator has switched it off: it is neither loaded nor called.
+    disabled: bool,
     /// `Err`: why it was not loaded.
     plugin: Result<Plugin, String>,
     /// Why something newer was not loaded in its place.
@@ -84,6 +93,8 @@ pub struct Plugins {
     host_id: String,
     /// State that calls left and nobody has made durable yet, in order.
     unwritten: Mutex<Vec<PluginStateWrite>>,
+    /// What looks have altered and nobody has recorded yet, in order.
+    unrecorded: Mutex<Vec<PluginChange>>,
 }
 
 impl std::fmt::Debug for Plugins {
@@ -105,6 +116,9 @@ impl Entry {
     fn status(&self, now: Now) -> PluginStatus {
         let health = held(&self.book);
         let (state, reason) = match &self.plugin {
+            _ if self.disabled => {
+                ("disabled", Some(format!("`holdfast plugin enable {}` puts it to use again", self.id)))
+            }
             Err(why) => ("refused", Some(why.clone())),
             Ok(plugin) if plugin.grant().is_none() => {
                 ("not_granted", Some(format!("write plugins.d/{}.toml to say what it may read and propose", self.id)))
@@ -215,6 +229,22 @@ impl Plugins {
         writes
     }
 
+    /// What looks have altered since the last call: for the record.
+    pub fn take_changes(&self) -> Vec<PluginChange> {
+        std::mem::take(&mut *held(&self.unrecorded))
+    }
+
+    /// Forgets a plugin that has gone: its own state, its past, what its grant was written for. The caller makes it durable.
+    pub fn forget(&self, id: &str) -> Vec<PluginStateWrite> {
+        held(&self.accepted).remove(id);
+        held(&self.unwritten).retain(|write| write.plugin != id && !(write.plugin.starts_with('.') && write.key == id));
+        let gone =
+            |plugin: &str, key: &str| PluginStateWrite { plugin: plugin.to_owned(), key: key.to_owned(), value: None };
+        let own = self.world.forget(id);
+        let ours = [gone(accepted::OWNER, id), gone(HEALTH, id)];
+        own.iter().map(|key| gone(id, key)).chain(ours).collect()
+    }
+
     /// The operator says that a benched plugin may be called again. Answers whether it was benched; `None`: there is no such plugin.
     pub fn lift(&self, id: &str) -> Option<bool> {
         let entries = self.entries();
@@ -231,7 +261,7 @@ impl Plugins {
         }
     }
 
-    /// One detection a loaded plugin: whether it is benched. For the engine's lifecycle of findings.
+    /// One detection a loaded plugin, or one that is switched off: whether it is benched. For the engine's lifecycle of findings.
     pub fn detections(&self, at: Timestamp) -> Vec<Detection> {
         let now = self.now();
         let one = |entry: &Arc<Entry>| {
@@ -243,8 +273,9 @@ impl Plugins {
                 class: Class::Reliability,
                 target: Target::new("plugin", &entry.id),
                 discriminator: String::new(),
-                presence: if rests.is_some() { Presence::Present } else { Presence::Cleared },
+                presence: if rests.is_some() && !entry.disabled { Presence::Present } else { Presence::Cleared },
                 title: match &rests {
+                    _ if entry.disabled => format!("Plugin {} is switched off", entry.id),
                     Some(why) => format!("Plugin {} is quarantined: {why}", entry.id),
                     None => format!("Plugin {} is in use", entry.id),
                 },
@@ -260,7 +291,7 @@ impl Plugins {
                 cause: None,
             }
         };
-        self.entries().values().filter(|entry| entry.ready().is_some()).map(one).collect()
+        self.entries().values().filter(|entry| entry.ready().is_some() || entry.disabled).map(one).collect()
     }
 
     fn world(&self) -> Arc<dyn World> {

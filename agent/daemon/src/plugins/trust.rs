@@ -13,7 +13,7 @@ use super::Admission;
 use crate::host::read_trusted_text;
 
 /// A signature is four lines.
-const SIGNATURE_BYTES_MAX: u64 = 4 * 1024;
+pub const SIGNATURE_BYTES_MAX: u64 = 4 * 1024;
 
 /// Whom this host trusts.
 #[derive(Debug, Clone, Default)]
@@ -97,8 +97,8 @@ impl Trust {
         self.judge(component, signature_beside(file)?.as_deref(), &signature_file(file))
     }
 
-    /// The same for a component and a signature at hand; `wanted` is where a missing signature belongs.
-    fn judge(&self, component: &[u8], signature: Option<&str>, wanted: &Path) -> Result<Standing, TrustError> {
+    /// The same for a component and a signature at hand, wherever they lie; `wanted` is where a missing signature belongs.
+    pub fn judge(&self, component: &[u8], signature: Option<&str>, wanted: &Path) -> Result<Standing, TrustError> {
         let verdict = match signature {
             None => Err(TrustError::NoSignature(wanted.display().to_string())),
             Some(text) => self.verify(component, text),
@@ -166,7 +166,7 @@ pub fn signature_file(component: &Path) -> PathBuf {
 }
 
 /// The signature beside a component; `None`: there is none.
-fn signature_beside(component: &Path) -> Result<Option<String>, TrustError> {
+pub fn signature_beside(component: &Path) -> Result<Option<String>, TrustError> {
     match read_trusted_text(&signature_file(component), SIGNATURE_BYTES_MAX) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

@@ -82,6 +82,16 @@ impl HostWorld {
             };
         }
     }
+
+    /// Nothing is kept of this plugin any more; answers the keys that the store still holds.
+    pub(super) fn forget(&self, plugin: &str) -> Vec<String> {
+        held(&self.kept).remove(plugin);
+        let kept = self.sources.state.plugin_state(plugin).unwrap_or_else(|error| {
+            tracing::warn!(plugin, error = %Chain(&error), "A plugin's state cannot be read.");
+            Kept::new()
+        });
+        kept.into_keys().collect()
+    }
 }
 
 impl World for HostWorld {

@@ -17,8 +17,8 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::answers::{
-    BaselineAnswer, PauseAnswer, PluginAnswer, PurgeAnswer, QuarantineLifted, RestoredBaseline, SimulatedStep,
-    Simulation, Skipped, TuningVersion,
+    BaselineAnswer, PauseAnswer, PluginAnswer, PluginForgotten, PurgeAnswer, QuarantineLifted, RestoredBaseline,
+    SimulatedStep, Simulation, Skipped, TuningVersion,
 };
 use crate::api::{Access, ApiContext};
 use crate::host::{FakeClock, FsRoot};
@@ -622,6 +622,9 @@ fn answer(request: &Request) -> Result<serde_json::Value, Refusal> {
         }
         Request::LiftQuarantine { plugin, .. } => {
             json(serde_json::to_value(QuarantineLifted { plugin: plugin.clone(), was_quarantined: true }))
+        }
+        Request::ForgetPlugin { plugin, .. } => {
+            json(serde_json::to_value(PluginForgotten { plugin: plugin.clone(), keys: 2 }))
         }
         Request::RunPlugin { plugin } => json(serde_json::to_value(PluginAnswer {
             plugin: plugin.clone(),

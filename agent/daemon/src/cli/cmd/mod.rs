@@ -14,7 +14,11 @@ mod lists;
 mod metrics;
 mod pipeline;
 pub(super) mod plugin;
+pub(super) mod plugin_agent;
+pub(super) mod plugin_install;
 mod plugin_keys;
+pub(super) mod plugin_place;
+mod plugin_watch;
 pub(super) mod policy;
 pub(super) mod tune;
 

@@ -57,13 +57,22 @@ pub(super) fn run(it: &Session, command: Plugin) -> Outcome {
             it.out.document(&document, |_| view::plugins::inspection(&document))?;
             Ok(DONE)
         }
-        Plugin::Run { id } => {
+        Plugin::Run { id: None, dir, watch, offline } => super::plugin_watch::run(it, &dir, watch, offline),
+        Plugin::Run { id: Some(id), .. } => {
             let answer: PluginAnswer = it.client()?.ask(&Request::RunPlugin { plugin: id })?;
             it.out.document(&answer, |look| view::plugins::run(&answer, look))?;
             let found = answer.detections.iter().any(|d| d.presence == Presence::Present);
             Ok(if found { NO } else { DONE })
         }
         Plugin::Test(args) => test(it, args),
+        Plugin::Install(args) => super::plugin_install::install(it, args),
+        Plugin::Push { file, reference, credentials } => {
+            super::plugin_install::push(it, &file, &reference, credentials.as_deref())
+        }
+        Plugin::Enable { id, wait } => super::plugin_place::switch(it, &id, true, wait),
+        Plugin::Disable { id, wait } => super::plugin_place::switch(it, &id, false, wait),
+        Plugin::Remove { id, purge, yes, wait } => super::plugin_place::remove(it, &id, (purge, yes), wait),
+        Plugin::LiftQuarantine { id, reason } => super::plugin_place::lift(it, id, reason),
         Plugin::New { name, within, sdk } => {
             let report =
                 authoring::new(&NewOptions { name, within, sdk }).map_err(|error| Failure::usage(Chain(&error)))?;
@@ -93,7 +102,7 @@ fn test(it: &Session, args: PluginTest) -> Outcome {
 }
 
 /// From source to component, with the author's own compiler.
-fn compile(dir: &Path, out: Option<PathBuf>, offline: bool) -> Result<Built, Failure> {
+pub(super) fn compile(dir: &Path, out: Option<PathBuf>, offline: bool) -> Result<Built, Failure> {
     // A wrong manifest is shown before anything is compiled.
     let file = dir.join("plugin.toml");
     if let Ok(text) = std::fs::read_to_string(&file) {

@@ -10,6 +10,7 @@ pub(super) mod findings;
 pub(super) mod incidents;
 pub(super) mod labels;
 pub(super) mod metrics;
+pub(super) mod plugin_install;
 pub(super) mod plugins;
 pub(super) mod policy;
 pub(super) mod remediations;

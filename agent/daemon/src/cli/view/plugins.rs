@@ -42,6 +42,7 @@ pub(super) fn table(plugins: &[PluginStatus], look: Look) -> String {
         let state = match it.state.as_str() {
             "ready" => paint(Ink::Green, "ready"),
             "not_granted" => dim("not granted"),
+            "disabled" => dim("disabled"),
             "on_trial" => paint(Ink::Yellow, "on trial"),
             other => paint(Ink::Red, &other.replace('_', " ")),
         };

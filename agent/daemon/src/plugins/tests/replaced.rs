@@ -221,3 +221,31 @@ fn a_check_is_subscribed_to_kinds_and_who_only_proposes_is_not_run() {
     assert_eq!(plugins.checks_of_kind("unit.failed"), [""; 0]);
     assert_eq!(plugins.subscribers("unit.failed"), ["unit-medic"]);
 }
+
+#[tokio::test]
+async fn a_plugin_that_is_switched_off_is_listed_and_neither_called_nor_a_finding() {
+    let host = Host::new();
+    let grant = format!("{GRANT}\"panic\"\n");
+    host.install("guests/hostile.wasm", Some(&grant));
+    let (plugins, _) = host.load();
+    for _ in 0..3 {
+        let _ = plugins.check("hostile", run(), NOW).await;
+    }
+    let present = |plugins: &Plugins| plugins.detections(NOW)[0].presence == Presence::Present;
+    assert!(present(&plugins), "it is quarantined");
+    host.grant(&format!("enabled = false\n{grant}"));
+    assert_eq!(plugins.look(), []);
+    assert_eq!((plugins.list()[0].state.as_str(), present(&plugins)), ("disabled", false));
+    assert!(matches!(plugins.check("hostile", run(), NOW).await, Err(PluginError::Disabled(_))));
+    assert!(plugins.grant("hostile").is_none() && plugins.subscribers("test.x").is_empty());
+    host.grant(&grant);
+    assert_eq!(plugins.look(), []);
+    assert_eq!(plugins.list()[0].state, "quarantined", "its past goes on");
+    let told: Vec<_> = plugins.take_changes().into_iter().map(|it| it.what).collect();
+    assert_eq!(told, ["disabled", "enabled"]);
+    // A component that cannot be read does not keep the one before it in use.
+    host.grant(&format!("enabled = false\n{grant}"));
+    host.put(b"damaged");
+    assert_eq!(plugins.look(), []);
+    assert_eq!(plugins.list()[0].state, "disabled");
+}

@@ -1,0 +1,117 @@
+//! Why nothing was installed, switched or removed.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::plugins::TrustError;
+use crate::registry::RegistryError;
+
+/// Each leaves everything as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// A file that is needed cannot be read.
+    #[error("cannot read {}", .path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A file cannot be written; what was written before was put back.
+    #[error("cannot write {}, so nothing was changed", .path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The registry gave nothing.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// What was named is no plugin that this host could use.
+    #[error("{what}: {why}")]
+    Unusable {
+        /// Where it came from.
+        what: String,
+        /// Why not.
+        why: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+    /// Nobody whom this host trusts has signed it.
+    #[error("{what}: {source}")]
+    Untrusted {
+        /// Where it came from.
+        what: String,
+        /// Why it is not let in.
+        source: TrustError,
+    },
+    /// It is not the component whose digest was named.
+    #[error("{what} has the digest {found}, and {wanted} was asked for")]
+    OtherDigest {
+        /// Where it came from.
+        what: String,
+        /// SHA-256 as it was named.
+        wanted: String,
+        /// SHA-256 as it is.
+        found: String,
+    },
+    /// It may not be placed there.
+    #[error("{why}")]
+    Denied {
+        /// Why.
+        why: String,
+        /// What to do instead.
+        hint: String,
+    },
+    /// The grant cannot be used or edited.
+    #[error("{}: {why}", .file.display())]
+    Grant {
+        /// Its file.
+        file: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+impl InstallError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Registry(error) => error.hint(),
+            Self::Unusable { hint, .. } => hint.clone(),
+            Self::Denied { hint, .. } => Some(hint.clone()),
+            Self::OtherDigest { .. } => Some("nothing was installed; look where the difference comes from".to_owned()),
+            Self::Write { source, .. } if forbidden(source) => {
+                Some("plugins are installed by root, or by the user whose agent it is".to_owned())
+            }
+            Self::Grant { .. } => Some("correct the grant, or take it away to have one written anew".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// Whether somebody or some rule said no, and not the state of things.
+    pub fn is_denial(&self) -> bool {
+        match self {
+            Self::Untrusted { .. } | Self::OtherDigest { .. } | Self::Denied { .. } => true,
+            Self::Write { source, .. } => forbidden(source),
+            Self::Registry(error) => error.is_refusal(),
+            _ => false,
+        }
+    }
+
+    /// Whether it could not be done, and neither the request nor a rule is to blame.
+    pub fn is_failure(&self) -> bool {
+        match self {
+            Self::Write { source, .. } => !forbidden(source),
+            Self::Registry(error) => !error.is_refusal() && !matches!(error, RegistryError::Shape { .. }),
+            _ => false,
+        }
+    }
+}
+
+fn forbidden(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
