@@ -176,8 +176,8 @@ fn the_time_to_the_end_is_told_within_these_errors() {
         );
     }
     insta::assert_snapshot!(table, @r"
-    steady: 3457 forecasts of 40 fills (0 untold), error half 1% nine of ten 3%, true time inside 68%
-    noisy: 3454 forecasts of 40 fills (0 untold), error half 5% nine of ten 17%, true time inside 71%
-    in bursts of five minutes: 3412 forecasts of 40 fills (0 untold), error half 4% nine of ten 18%, true time inside 75%
+    steady: 3453 forecasts of 40 fills (0 untold), error half 1% nine of ten 3%, true time inside 68%
+    noisy: 3452 forecasts of 40 fills (0 untold), error half 5% nine of ten 17%, true time inside 71%
+    in bursts of five minutes: 3411 forecasts of 40 fills (0 untold), error half 4% nine of ten 18%, true time inside 75%
     ");
 }
