@@ -11,7 +11,7 @@ use crate::corpus::File;
 
 const ALPHA: f64 = 0.05;
 /// Moments of one file.
-const MOMENTS: usize = 8;
+const MOMENTS: usize = 40;
 /// Samples of history at most.
 const HISTORY_MAX: usize = 8000;
 const SHIFTS: [f64; 2] = [2.0, 4.0];
