@@ -21,7 +21,7 @@ pub(crate) struct Agent {
 }
 
 /// The binary that everything else of the workspace was built with.
-fn binary() -> Result<PathBuf> {
+pub(crate) fn binary() -> Result<PathBuf> {
     let path = root().join("target/debug/holdfast");
     ensure!(path.exists(), "no {}\nhint: cargo xtask peers", path.display());
     Ok(path)

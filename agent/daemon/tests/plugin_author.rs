@@ -139,21 +139,3 @@ fn a_signature_holds_until_a_byte_of_the_component_or_its_manifest_is_altered() 
     says(it, &["plugin", "sign", "x.wasm", "-k", "b.key", "--no-password"], 0);
     assert!(says(it, &["plugin", "verify", "x.wasm", "-k", "a.key.pub"], 1).contains("not among `trusted-keys`"));
 }
-
-#[test]
-fn the_minisign_tool_and_this_command_read_each_others_keys_and_signatures() {
-    let dir = place();
-    let it = dir.path();
-    let there = ["/usr/bin/minisign", "/bin/minisign"].iter().any(|path| Path::new(path).is_file());
-    assert!(there, "minisign is not installed; apt-get install -y minisign");
-    fs::copy(unit_medic(), it.join("x.wasm")).unwrap();
-    says(it, &["plugin", "keygen", "ours.key", "--no-password"], 0);
-    says(it, &["plugin", "sign", "x.wasm", "-k", "ours.key", "--no-password"], 0);
-    let ran = start("minisign", it, &["-V", "-p", "ours.key.pub", "-m", "x.wasm"]);
-    assert!(ran.status.success(), "{ran:?}");
-    let made = start("minisign", it, &["-G", "-W", "-p", "theirs.pub", "-s", "theirs.key"]);
-    assert!(made.status.success(), "{made:?}");
-    let ran = start("minisign", it, &["-S", "-s", "theirs.key", "-m", "x.wasm"]);
-    assert!(ran.status.success(), "{ran:?}");
-    says(it, &["plugin", "verify", "x.wasm", "-k", "theirs.pub"], 0);
-}

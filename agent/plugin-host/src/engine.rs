@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use holdfast_core::model::plan::hex;
 use holdfast_plugin_artifact::{CacheKey, Identity, OpenError, SealKey};
@@ -21,6 +20,7 @@ use crate::limits::{COMPONENT_BYTES_MAX, Limits, STACK_BYTES_MAX};
 use crate::manifest::{ManifestError, manifest_of, unreadable};
 use crate::plugin::{Compiled, Exports, Plugin, Role};
 use crate::services::Room;
+use crate::ticker::Ticks;
 
 /// The WIT package and the interfaces of it that a plugin may import.
 const PACKAGE: &str = "holdfast:plugin/";
@@ -91,7 +91,7 @@ pub struct PluginHost {
     engine: Engine,
     linker: Linker<Room>,
     limits: Limits,
-    ticks: Arc<AtomicU64>,
+    ticks: Arc<Ticks>,
 }
 
 impl fmt::Debug for PluginHost {
@@ -107,7 +107,7 @@ impl PluginHost {
         let mut linker = Linker::new(&engine);
         HealerPlugin::add_to_linker::<_, HasSelf<Room>>(&mut linker, |room| room)
             .map_err(|error| HostError::Engine(error.to_string()))?;
-        let ticks = Arc::new(AtomicU64::new(0));
+        let ticks = Arc::new(Ticks::default());
         crate::ticker::start(&engine, &ticks).map_err(HostError::Ticker)?;
         Ok(Self { engine, linker, limits: options.limits, ticks })
     }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use holdfast_core::model::{Finding, Mode, PlanBody, RunId, StepRecord, Timestamp};
 use wasmtime::Store;
@@ -17,6 +16,7 @@ use crate::manifest::Manifest;
 use crate::plan::Proposal;
 use crate::report::CheckReport;
 use crate::services::Room;
+use crate::ticker::Ticks;
 use crate::world::World;
 
 /// What a plugin can be asked for.
@@ -69,7 +69,7 @@ pub(crate) struct Compiled {
     pub(crate) pre: InstancePre<Room>,
     pub(crate) exports: Exports,
     pub(crate) limits: Limits,
-    pub(crate) ticks: Arc<AtomicU64>,
+    pub(crate) ticks: Arc<Ticks>,
 }
 
 struct Inner {
@@ -189,6 +189,7 @@ impl Plugin {
         work: impl FnOnce(&mut Store<Room>, &Instance) -> Asked<T>,
     ) -> Call<T> {
         let compiled = &*self.0.compiled;
+        let _under_way = compiled.ticks.begin();
         let (effective, ticks) = (Arc::clone(&self.0.effective), Arc::clone(&compiled.ticks));
         let room = Room::new(effective, compiled.limits.clone(), Arc::clone(world), ticks);
         let mut store = Store::new(compiled.pre.engine(), room);

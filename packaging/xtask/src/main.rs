@@ -34,7 +34,7 @@ cargo xtask VERB
   ci               everything that has to be green, as .ci/run calls it, with the time of each stage
   e2e [FILTER]     the real binaries under a real systemd in a container tree (root, Debian)
   faults [FILTER]  the stores under kill -9, full and failing disks (root, strace)
-  peers [FILTER]   the agent beside programs of others: OpenTelemetry's SDK, Prometheus, a flood of series
+  peers [FILTER]   the agent beside programs of others: OpenTelemetry's SDK, Prometheus, minisign, a flood of series
   registry [TEST]  plugins pushed to and installed from a real OCI registry (Debian)
   bench [NAME]     what it costs, beside its peers: `bench plugins`, `bench telemetry`, each with `--json`; without a name, all
   bench detect     what the detector is worth on labelled series: `--data DIR`, `--out DIR` for its scores, `--json`

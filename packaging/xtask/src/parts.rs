@@ -17,9 +17,6 @@ pub(crate) const E2E: [Part; 6] = [
     Part("dpkg-deb", "dpkg"),
 ];
 
-/// What `cargo xtask test` needs.
-pub(crate) const TEST: [Part; 1] = [Part("minisign", "minisign")];
-
 /// What `cargo xtask registry` needs.
 pub(crate) const REGISTRY: [Part; 2] = [Part("docker-registry", "docker-registry"), Part("htpasswd", "apache2-utils")];
 
@@ -27,8 +24,9 @@ pub(crate) const REGISTRY: [Part; 2] = [Part("docker-registry", "docker-registry
 pub(crate) const FAULTS: [Part; 2] = [Part("strace", "strace"), Part("mount", "mount")];
 
 /// What `cargo xtask peers` needs.
-pub(crate) const PEERS: [Part; 4] = [
+pub(crate) const PEERS: [Part; 5] = [
     Part("curl", "curl"),
+    Part("minisign", "minisign"),
     Part("prometheus", "prometheus"),
     Part("promtool", "prometheus"),
     Part("python3", "python3-venv"),

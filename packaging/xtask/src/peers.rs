@@ -7,9 +7,9 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::e2e::FEATURE;
-use crate::parts;
 use crate::process::{answers, cargo, must, program};
 use crate::test::WORKSPACE;
+use crate::{guests, parts};
 
 /// One version of each, so that a failure is ours.
 const SDK: [&str; 3] = [
@@ -21,6 +21,7 @@ const SDK: [&str; 3] = [
 pub(crate) fn run(root: &Path, filter: &[&str]) -> Result<()> {
     parts::require(&parts::PEERS)?;
     sdk(root)?;
+    guests::build(root)?;
     // All targets, as `test` and clippy see them: with fewer, other features would build every dependency again.
     must(cargo(root).arg("build").args(WORKSPACE).arg("--all-targets").args(FEATURE))?;
     must(

@@ -122,8 +122,12 @@ fn ours(with_plugins: bool) -> Result<Cost> {
     let args =
         ["--config", &config.display().to_string(), "--socket", &socket.display().to_string(), "run", "--data-dir"]
             .map(str::to_owned);
-    let args: Vec<String> = args.into_iter().chain([dir.path().join("data").display().to_string()]).collect();
-    let child = start(env!("CARGO_BIN_EXE_holdfast"), "rustc", &dir.path().join("log"), &args)?;
+    let data = dir.path().join("data").display().to_string();
+    // As the unit starts it: its environment, then the program, which takes the place of `env`.
+    let mut words = environment()?;
+    words.push(env!("CARGO_BIN_EXE_holdfast").to_owned());
+    words.extend(args.into_iter().chain([data]));
+    let child = start("env", "coreutils", &dir.path().join("log"), &words)?;
     let running = Running(vec![child]);
     if with_plugins {
         let ready = status(&socket)?;
@@ -132,6 +136,14 @@ fn ours(with_plugins: bool) -> Result<Cost> {
         }
     }
     watch(&running, || stored(&socket))
+}
+
+/// `NAME=value` of each variable that the agent's unit sets.
+fn environment() -> Result<Vec<String>> {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/systemd/holdfast.service");
+    let text = fs::read_to_string(unit)?;
+    let lines = text.lines().filter_map(|line| line.strip_prefix("Environment="));
+    Ok(lines.flat_map(str::split_whitespace).map(str::to_owned).collect())
 }
 
 /// Plugins that are ready, as the agent says; waits until it answers.

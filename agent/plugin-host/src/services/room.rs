@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
@@ -15,6 +14,7 @@ use crate::grant::Effective;
 use crate::limits::{INSTANCES_MAX, MEMORIES_MAX, TABLES_MAX};
 use crate::limits::{Limits, TABLE_ELEMENTS_MAX, TICK, WALKERS_MAX};
 use crate::services::beneath::Roots;
+use crate::ticker::Ticks;
 use crate::world::{World, WorldError, WorldErrorKind};
 
 /// The answer of a host function: the outer error ends the call.
@@ -36,7 +36,7 @@ pub(crate) struct Room {
     pub(crate) cost: CallCost,
     pub(crate) log: Vec<LogLine>,
     pub(crate) started: Duration,
-    ticks: Arc<AtomicU64>,
+    ticks: Arc<Ticks>,
     /// The plugin's stored state, read at first use.
     pub(crate) kept: Option<BTreeMap<String, Vec<u8>>>,
     pub(crate) writes: BTreeMap<String, Option<Vec<u8>>>,
@@ -47,7 +47,7 @@ pub(crate) struct Room {
 /// How long the host call that is under way may still take.
 #[derive(Debug, Clone)]
 pub(crate) struct Deadline {
-    ticks: Arc<AtomicU64>,
+    ticks: Arc<Ticks>,
     end: u64,
     span: Duration,
 }
@@ -55,7 +55,7 @@ pub(crate) struct Deadline {
 impl Deadline {
     /// Time left; `None` when there is none.
     pub(crate) fn left(&self) -> Option<Duration> {
-        let left = self.end.saturating_sub(self.ticks.load(Ordering::Relaxed));
+        let left = self.end.saturating_sub(self.ticks.passed());
         (left > 0).then(|| TICK * u32::try_from(left).unwrap_or(u32::MAX))
     }
     pub(crate) fn check(&self) -> Result<(), Error> {
@@ -67,7 +67,7 @@ impl Deadline {
 }
 
 impl Room {
-    pub(crate) fn new(effective: Arc<Effective>, limits: Limits, world: Arc<dyn World>, ticks: Arc<AtomicU64>) -> Self {
+    pub(crate) fn new(effective: Arc<Effective>, limits: Limits, world: Arc<dyn World>, ticks: Arc<Ticks>) -> Self {
         let mut handles = ResourceTable::new();
         handles.set_max_capacity(WALKERS_MAX);
         let started = world.monotonic();
@@ -115,7 +115,7 @@ impl Room {
 
     fn deadline(&self) -> Deadline {
         let span = self.limits.host_call_deadline;
-        let end = self.ticks.load(Ordering::Relaxed).saturating_add(Limits::ticks(span)).saturating_add(1);
+        let end = self.ticks.passed().saturating_add(Limits::ticks(span)).saturating_add(1);
         Deadline { ticks: Arc::clone(&self.ticks), end, span }
     }
 

@@ -47,7 +47,7 @@ struct Source {
 }
 
 /// What a series says of its source.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 enum Word {
     /// It is there.
     Heard,
@@ -59,8 +59,7 @@ enum Word {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(in super::super) struct Sources {
     list: Vec<Source>,
-    /// By the numbers of this run of the agent.
-    #[serde(skip)]
+    /// Whose series a number is.
     series: HashMap<SeriesId, (usize, Word)>,
     last_batch: Option<Timestamp>,
     /// Since when the agent listens without a break.
