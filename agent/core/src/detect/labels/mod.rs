@@ -3,7 +3,7 @@
 //! A false positive suppresses what comes again like it: same kind, same subject, not clearly larger ([`LARGER`]) and not more
 //! severe. A true positive protects: what is as large as a known incident, give or take [`SMALLER`], is never suppressed, whatever else
 //! was labelled, and no method may come to take it for normal ([`Labels::protected`]). How large a detection is, is said by its kind
-//! ([`like`]); what has no size has to be the same. Nothing here is learnt silently: each ruling names the label that it follows.
+//! (`like`); what has no size has to be the same. Nothing here is learnt silently: each ruling names the label that it follows.
 
 mod like;
 
