@@ -190,6 +190,7 @@ impl Manifest {
         if self.description.len() > 512 {
             return value("description", "is longer than 512 bytes".to_owned());
         }
+        plain(&self.description).map_err(|why| ManifestError::Value { key: "description".to_owned(), why })?;
         for verb in &self.proposes.actions {
             if !Action::VERBS.contains(&verb.as_str()) {
                 return value(
@@ -229,6 +230,7 @@ pub(crate) fn globs_fit(key: &str, globs: &[String]) -> Result<(), String> {
         if glob.len() > NAME_BYTES_MAX {
             return Err(format!("has an entry of {} bytes in `{key}`", glob.len()));
         }
+        plain(glob)?;
         crate::capability::glob(glob).map_err(|why| format!("has `{glob}`, which is no glob: {why}"))?;
     }
     Ok(())
@@ -239,10 +241,21 @@ pub(crate) fn paths_fit(paths: &[String]) -> Result<(), String> {
     if paths.len() > GLOBS_MAX {
         return Err(format!("has {} entries; {GLOBS_MAX} are allowed", paths.len()));
     }
-    match paths.iter().find(|path| !crate::capability::is_plain_absolute(path)) {
-        Some(bad) => Err(format!("has `{bad}`; write an absolute path without `.` and `..`, such as `/srv/app`")),
-        None => Ok(()),
+    for path in paths {
+        plain(path)?;
+        if !crate::capability::is_plain_absolute(path) {
+            return Err(format!("has `{path}`; write an absolute path without `.` and `..`, such as `/srv/app`"));
+        }
     }
+    Ok(())
+}
+
+/// What a plugin's author writes is shown on terminals and written into grants: it neither steers the one nor begins a line in the other.
+fn plain(text: &str) -> Result<(), String> {
+    if text.contains(char::is_control) {
+        return Err(format!("has `{}`, with control characters", text.escape_debug()));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -278,6 +291,14 @@ mod tests {
     fn paths_are_absolute_and_do_not_climb() {
         check("[wants]\nfiles = [\"srv\"]\n", "absolute path");
         check("[wants]\nfiles = [\"/srv/../etc\"]\n", "absolute path");
+    }
+
+    #[test]
+    fn nothing_that_people_are_shown_and_grants_are_made_of_steers_a_terminal_or_begins_a_line() {
+        check("description = \"\\u001b[2Jtrust me\"\n", "control characters");
+        check("[wants]\nfiles = [\"/srv\\nmode = 'auto'\"]\n", "control characters");
+        check("[wants]\nunits = [\"a\\r*.service\"]\n", "control characters");
+        check("[proposes]\npaths = [\"/srv/\\u0007**\"]\n", "control characters");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! What the operator wrote stays as it is, comments included; only what has to change is touched.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use holdfast_core::model::Mode;
@@ -50,8 +51,9 @@ pub(super) fn fresh(manifest: &Manifest, pin: Option<&str>) -> String {
     if !manifest.settings.is_empty() {
         text.push_str("\n# Settings and their defaults; take the sign away to change one.\n# [settings]\n");
         for (key, default) in &manifest.settings {
-            if let Ok(default) = toml::Value::try_from(default) {
-                let _ = writeln!(text, "# {key} = {default}");
+            // A default may have several lines, and none of them may be more than a comment.
+            for line in toml::to_string(&BTreeMap::from([(key, default)])).unwrap_or_default().lines() {
+                let _ = writeln!(text, "# {line}");
             }
         }
     }
@@ -218,6 +220,13 @@ mod tests {
         let nothing =
             Grant::parse(&fresh(&Manifest::parse("id = \"y\"\nversion = \"1.0.0\"\n").unwrap(), None)).unwrap();
         assert_eq!(nothing, Grant::default());
+    }
+
+    #[test]
+    fn a_default_of_several_lines_stays_a_comment() {
+        let more = "[settings]\ntext = \"a\\nmode = 'auto'\\n\"\n\"odd\\nmode = 'auto' #\" = 1\n";
+        let text = fresh(&manifest("0.1.0", more), None);
+        assert_eq!(Grant::parse(&text).unwrap(), Grant { mode: Mode::Advise, ..Grant::default() }, "{text}");
     }
 
     #[test]
