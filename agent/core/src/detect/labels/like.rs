@@ -10,6 +10,8 @@
 //! | `disk.full` | how little is free: bytes, or inodes | |
 //! | `unit.failed` | | the result (`exit-code`, `signal`, ..) |
 //! | `file.drift`, other drift | | digest, mode and owner; the item's value |
+//! | `telemetry.clock_jump` | seconds that the clock was set by | forwards or backwards |
+//! | `telemetry.silent`, `telemetry.stuck` | | |
 //! | any other | every number may differ by [`LARGER`] either way | every text and every yes or no |
 
 use super::{LARGER, SMALLER};
@@ -112,6 +114,14 @@ impl Like {
                     like.size("want of space", 1.0 / free.max(1.0), 0.0);
                 }
             }
+            "telemetry.clock_jump" => {
+                if let Some(by_s) = number(evidence, "clock.jump_s") {
+                    like.size("jump", by_s.abs(), 0.0);
+                    like.facts.push(side(by_s));
+                }
+            }
+            // It is there or not: when, and for how long by now, is no other matter.
+            "telemetry.silent" | "telemetry.stuck" => {}
             "unit.failed" => like.same(evidence, &["unit.result"]),
             "file.drift" => like.same(evidence, &["file.sha256", "file.mode", "file.owner"]),
             drift if drift.rsplit('.').next() == Some("drift") => like.same(evidence, &["item.value"]),

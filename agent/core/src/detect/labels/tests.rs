@@ -53,6 +53,33 @@ fn departure(key: &str, expected: f64, extreme: f64) -> Vec<(&str, Value)> {
 }
 
 #[test]
+fn telemetry_that_fails_again_in_the_same_way_is_suppressed_whenever_that_is() {
+    let silent = |moments: u64, last: &str| -> Vec<(&'static str, Value)> {
+        vec![
+            ("source.moments", moments.into()),
+            ("source.last_heard_at", last.into()),
+            ("source.step_s", 10.0.into()),
+            ("source.scraped_at", "http://127.0.0.1:9100/metrics".into()),
+        ]
+    };
+    let (then, later) = (silent(40, "2026-11-26T10:00:00Z"), silent(9_000, "2026-11-27T10:00:00Z"));
+    check("telemetry.silent", &then, &later, "");
+    let stuck = |value: f64, equal: u64| -> Vec<(&'static str, Value)> {
+        vec![
+            ("series.key", "x".into()),
+            ("series.value", value.into()),
+            ("series.equal_samples", equal.into()),
+            ("series.moving_share", 0.95.into()),
+        ]
+    };
+    check("telemetry.stuck", &stuck(0.8, 600), &stuck(0.1, 7_000), "");
+    let jump = |by_s: f64| vec![("clock.jump_s", by_s.into())];
+    check("telemetry.clock_jump", &jump(-3.0), &jump(-4.0), "");
+    check("telemetry.clock_jump", &jump(-3.0), &jump(3.0), "side is another");
+    check("telemetry.clock_jump", &jump(3.0), &jump(3_600.0), "jump is 1200.0 times as large");
+}
+
+#[test]
 fn the_next_identical_departure_is_suppressed_and_a_clearly_larger_one_is_not() {
     let then = departure("x", 1.0, 3.0);
     check("metric.anomaly", &then, &departure("x", 1.0, 3.0), "");
