@@ -1,13 +1,12 @@
 //! The agent in a directory of its own.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Child;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use holdfast_tests::{now, program, root};
+use holdfast_tests::{agent, now, program};
 use serde_json::Value;
 
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
@@ -18,18 +17,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub(crate) struct Agent {
     dir: tempfile::TempDir,
     child: Child,
-}
-
-/// The binary that everything else of the workspace was built with.
-pub(crate) fn binary() -> Result<PathBuf> {
-    let path = root().join("target/debug/holdfast");
-    ensure!(path.exists(), "no {}\nhint: cargo xtask peers", path.display());
-    Ok(path)
-}
-
-/// An address on loopback that nobody uses now.
-pub(crate) fn free_address() -> Result<String> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
 impl Agent {
@@ -43,16 +30,16 @@ impl Agent {
         );
         fs::write(place("holdfast.toml"), text)?;
         let log = fs::File::create(place("log"))?;
-        let child = program(binary()?)
+        let child = program(agent()?)
             .args(["--config", &place("holdfast.toml"), "--socket", &place("socket")])
             .args(["run", "--data-dir", &place("data")])
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
-        let mut agent = Self { dir, child };
-        let answers = agent.until("the agent answers", STARTS_WITHIN, |it| Ok(it.ask(&["status"]).ok()));
-        answers.map_err(|why| why.context(agent.log()))?;
-        Ok(agent)
+        let mut it = Self { dir, child };
+        let answers = it.until("the agent answers", STARTS_WITHIN, |it| Ok(it.ask(&["status"]).ok()));
+        answers.map_err(|why| why.context(it.log()))?;
+        Ok(it)
     }
 
     fn log(&self) -> String {
@@ -67,7 +54,7 @@ impl Agent {
     /// What the command line answers, as JSON.
     pub(crate) fn ask(&self, args: &[&str]) -> Result<Value> {
         let output =
-            program(binary()?).arg("--socket").arg(self.socket()).args(["--format", "json"]).args(args).output()?;
+            program(agent()?).arg("--socket").arg(self.socket()).args(["--format", "json"]).args(args).output()?;
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "holdfast {}: {}: {said}", args.join(" "), output.status);
         Ok(serde_json::from_slice(&output.stdout)?)

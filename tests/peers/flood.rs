@@ -6,10 +6,10 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use holdfast_tests::{now, unix_ns};
+use holdfast_tests::{free_address, now, unix_ns};
 use serde_json::Value;
 
-use crate::agent::{Agent, free_address};
+use crate::agent::Agent;
 
 const REQUESTS: u64 = 500;
 const SERIES_A_REQUEST: u64 = 2_000;

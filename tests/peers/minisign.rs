@@ -4,9 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use holdfast_tests::{program, root};
-
-use crate::agent::binary;
+use holdfast_tests::{agent, program, root};
 
 fn works(dir: &Path, name: impl AsRef<std::ffi::OsStr>, args: &[&str]) -> Result<()> {
     let ran = program(name).current_dir(dir).args(args).output()?;
@@ -16,7 +14,7 @@ fn works(dir: &Path, name: impl AsRef<std::ffi::OsStr>, args: &[&str]) -> Result
 
 #[test]
 fn the_minisign_tool_and_this_command_read_each_others_keys_and_signatures() -> Result<()> {
-    let (dir, ours) = (tempfile::tempdir()?, binary()?);
+    let (dir, ours) = (tempfile::tempdir()?, agent()?);
     let it = dir.path();
     fs::write(it.join("holdfast.toml"), "")?;
     let built = root().join("target/plugins/unit-medic.wasm");

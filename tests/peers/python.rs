@@ -1,10 +1,10 @@
 //! An application with OpenTelemetry's own SDK for Python: its counts, levels, histograms, spans and logs, over both protocols.
 
 use anyhow::{Context, Result, ensure};
-use holdfast_tests::{program, root};
+use holdfast_tests::{free_address, program, root};
 use serde_json::Value;
 
-use crate::agent::{Agent, free_address};
+use crate::agent::Agent;
 
 #[test]
 fn an_application_tells_over_http() -> Result<()> {

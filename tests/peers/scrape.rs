@@ -1,23 +1,13 @@
 //! Prometheus as an application that is scraped: what we keep of it is what it says of itself.
 
 use std::fs;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use holdfast_tests::program;
+use holdfast_tests::{Running, free_address, program};
 
-use crate::agent::{Agent, free_address};
-
-/// A process of this test, ended with it.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use crate::agent::Agent;
 
 #[test]
 fn what_is_scraped_is_what_the_target_says_and_its_end_is_a_finding() -> Result<()> {

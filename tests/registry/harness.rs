@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
-use std::process::{Child, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use holdfast_tests::{program, root};
+use holdfast_tests::{Running, agent, free_address, program, root};
 use serde_json::Value;
 
 const REGISTRY: &str = "docker-registry";
@@ -21,14 +21,14 @@ const STEP: Duration = Duration::from_millis(100);
 pub(crate) struct Registry {
     dir: tempfile::TempDir,
     host: String,
-    child: Child,
+    _running: Running,
 }
 
 impl Registry {
     /// `login`: whom it lets in; everybody otherwise.
     pub(crate) fn start(login: Option<(&str, &str)>) -> Result<Self> {
         let dir = tempfile::tempdir()?;
-        let host = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let host = free_address()?;
         let mut config = format!(
             "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"{host}\"}}\n",
             dir.path().join("storage").display()
@@ -50,7 +50,7 @@ impl Registry {
             .stderr(log)
             .spawn()
             .context("docker-registry cannot be started\nhint: apt-get install -y docker-registry")?;
-        let registry = Self { dir, host, child };
+        let registry = Self { dir, host, _running: Running(child) };
         for _ in 0..READY_STEPS {
             if registry.answers().unwrap_or(false) {
                 return Ok(registry);
@@ -76,13 +76,6 @@ impl Registry {
     /// The file that holds a blob.
     pub(crate) fn blob(&self, digest: &str) -> PathBuf {
         self.dir.path().join(format!("storage/docker/registry/v2/blobs/sha256/{}/{digest}/data", &digest[..2]))
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -136,15 +129,14 @@ impl Host {
     }
 
     pub(crate) fn run(&self, args: &[&str]) -> Result<Output> {
-        let binary = root().join("target/debug/holdfast");
-        program(&binary)
+        program(agent()?)
             .current_dir(self.dir.path())
             .env_remove("HOLDFAST_SOCKET")
             .arg("--config")
             .arg(self.path("holdfast.toml"))
             .args(args)
             .output()
-            .with_context(|| format!("{}\nhint: cargo build --workspace --bins", binary.display()))
+            .context("the agent's program cannot be started")
     }
 
     /// Must end with `code`; gives standard output and error.

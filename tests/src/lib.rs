@@ -4,7 +4,7 @@ pub mod source;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 /// The root of the repository.
@@ -18,6 +18,30 @@ pub fn program(name: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(name);
     command.stdin(Stdio::null());
     command
+}
+
+/// An address on loopback that nobody uses now.
+pub fn free_address() -> std::io::Result<String> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
+}
+
+/// The agent's program, as everything else of the workspace was built.
+///
+/// Errors: it is not there; how to build it.
+pub fn agent() -> anyhow::Result<PathBuf> {
+    let path = root().join("target/debug/holdfast");
+    anyhow::ensure!(path.exists(), "no {}\nhint: cargo build --workspace --bins", path.display());
+    Ok(path)
+}
+
+/// A process of a suite, which ends with this value.
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Now, for deadlines and elapsed time.
