@@ -17,7 +17,7 @@ const SAMPLES_MIN: usize = 8;
 /// A sensor is stuck after so many equal samples…
 const STILL_MIN: usize = 30;
 /// …when before that at least this share of its samples differed from the one before.
-const LIVELY: f64 = 0.9;
+pub(crate) const LIVELY: f64 = 0.9;
 /// Samples before the stillness that show how lively it was.
 const LIVELY_MIN: usize = 10;
 /// A clock that moves by less against the machine's uptime is read with some delay, no more.

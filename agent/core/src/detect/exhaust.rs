@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::confidence;
 use super::config::ExhaustionConfig;
+use super::disk::GAP;
 use super::disk::trend::{Forecast, Trend};
+use super::disk::turns::Turns;
 use super::said::{Said, span};
 use crate::model::{Class, Confidence, Detection, Evidence, Method, Presence, SeriesKey, Severity, Target, Timestamp};
 
@@ -21,17 +23,8 @@ const VERSION: u32 = 1;
 const FREE_MAX: f64 = 0.5;
 /// A trend that was seen for less is a burst.
 const SEEN_MIN_S: f64 = 600.0;
-/// Readings further apart than this don't belong to one trend.
-const GAP: Duration = Duration::from_mins(30);
 /// Cleared after the trend was not seen for so long.
 const CALM: Duration = Duration::from_mins(5);
-/// A share that comes back is a recovery, not noise.
-const RECOVERY: f64 = 0.05;
-/// How long a turn is remembered, and after how many the way down to it is no news.
-const TURN_REMEMBERED: Duration = Duration::from_hours(24);
-const TURNS_USUAL: u32 = 3;
-/// A turn with less free than this was too narrow an escape to be usual.
-const TURN_FREE_MIN: f64 = 0.1;
 
 /// What a series says about a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,9 +63,7 @@ pub(super) struct Resource {
     fresh: bool,
     pub(super) at: Option<Timestamp>,
     trend: Trend,
-    lowest: Option<f64>,
-    /// Least free share of the turns of late, when the last was, how many.
-    turn: Option<(f64, Timestamp, u32)>,
+    turns: Turns,
     since: Option<Timestamp>,
     calm_since: Option<Timestamp>,
     last: Option<Forecast>,
@@ -89,8 +80,7 @@ impl Resource {
             fresh: false,
             at: None,
             trend: Trend::default(),
-            lowest: None,
-            turn: None,
+            turns: Turns::default(),
             since: None,
             calm_since: None,
             last: None,
@@ -130,26 +120,24 @@ impl Resource {
         let Some(free) = self.free else { return };
         if self.at.is_some_and(|last| last >= at || at.since(last) > GAP) {
             self.trend.restart();
-            self.lowest = None;
+            self.turns.restart();
         }
         self.at = Some(at);
-        self.watch_turns(at, free);
+        if self.turns.watch(at, free, 1.0, 1) {
+            self.trend.restart();
+        }
         self.trend.push(at, free, config.horizon.0.as_secs_f64(), self.said.present, scratch);
         let forecast = self.trend.forecast_seen(SEEN_MIN_S).filter(|_| free <= FREE_MAX);
-        if let Some(forecast) = forecast.filter(|_| self.said.present || !self.usual(at, free)) {
+        if let Some(forecast) = forecast.filter(|_| self.said.present || !self.turns.usual(at, free)) {
             self.last = Some(forecast);
             self.calm_since = None;
-            let severity = urgency(&forecast);
-            if self.said.present {
-                if !self.said.due(at, severity) {
-                    return;
-                }
-            } else {
+            if !self.said.present {
                 let seen = Duration::from_secs_f64(forecast.seen_s.clamp(0.0, 1e9));
                 self.since = Some(at.minus(seen));
-                self.said.present(at, severity);
             }
-            out.push(self.detection(at, free, Presence::Present));
+            if self.said.due(at, urgency(&forecast)) {
+                out.push(self.detection(at, free, Presence::Present));
+            }
             return;
         }
         if !self.said.present {
@@ -166,27 +154,6 @@ impl Resource {
             self.said.cleared();
             (self.since, self.calm_since, self.last) = (None, None, None);
         }
-    }
-
-    fn watch_turns(&mut self, at: Timestamp, free: f64) {
-        let lowest = *self.lowest.get_or_insert(free);
-        if free < lowest {
-            self.lowest = Some(free);
-        } else if free - lowest > RECOVERY {
-            if lowest > TURN_FREE_MIN {
-                let before = self.turn.filter(|turn| at.since(turn.1) <= TURN_REMEMBERED);
-                let least = before.map_or(lowest, |turn| turn.0.min(lowest));
-                self.turn = Some((least, at, before.map_or(0, |turn| turn.2).saturating_add(1)));
-            }
-            self.trend.restart();
-            self.lowest = Some(free);
-        }
-    }
-
-    fn usual(&self, at: Timestamp, free: f64) -> bool {
-        self.turn.is_some_and(|(least, when, count)| {
-            count >= TURNS_USUAL && at.since(when) <= TURN_REMEMBERED && free > least * 0.95
-        })
     }
 
     /// It isn't measured any more.

@@ -53,11 +53,13 @@ impl Groups {
         }
         if let Some((name, role)) = exhaust::role(key).filter(|(name, _)| !config.exhaustion.ignores(name)) {
             let known = self.resources.iter().position(|it| it.name == name);
-            if known.is_none() && self.resources.len() < RESOURCES_MAX {
-                self.resources.push(Resource::new(&name));
+            let at = known.unwrap_or(self.resources.len());
+            if at < RESOURCES_MAX {
+                if known.is_none() {
+                    self.resources.push(Resource::new(&name));
+                }
+                roles.push(GroupRole::Resource(at, role));
             }
-            let at = known.or_else(|| self.resources.iter().position(|it| it.name == name));
-            roles.extend(at.map(|at| GroupRole::Resource(at, role)));
         }
         roles
     }

@@ -28,7 +28,7 @@ impl Said {
         *self = Self::default();
     }
 
-    /// While the problem stands: whether to say it again now.
+    /// The problem stands: whether to say so now, for the first time or again.
     pub(super) fn due(&mut self, at: Timestamp, severity: Severity) -> bool {
         let due = self.silent || self.severity != Some(severity) || at.since(self.at) >= REPEATED_EVERY || at < self.at;
         if due {

@@ -142,6 +142,31 @@ pub struct Detection {
 }
 
 impl Detection {
+    /// What is read off the host or the agent itself, and so is certain: version 1 of its method, about reliability.
+    pub fn certain(
+        (kind, method): (&str, &str),
+        target: Target,
+        severity: Severity,
+        (presence, title): (Presence, String),
+        evidence: Vec<Evidence>,
+        began_at: Timestamp,
+    ) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            class: Class::Reliability,
+            target,
+            discriminator: String::new(),
+            presence,
+            title,
+            severity,
+            confidence: Confidence::CERTAIN,
+            method: Method { name: method.to_owned(), version: 1 },
+            evidence,
+            began_at,
+            cause: None,
+        }
+    }
+
     /// Same problem, same fingerprint: what deduplication goes by.
     pub fn fingerprint(&self) -> String {
         format!("{}|{}|{}|{}", self.method.name, self.kind, self.target, self.discriminator)

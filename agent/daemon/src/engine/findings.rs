@@ -7,8 +7,8 @@ use holdfast_core::detect::labels::Seen;
 use holdfast_core::detect::lifecycle::FindingEvent;
 use holdfast_core::model::audit::AuditKind;
 use holdfast_core::model::{
-    Class, Confidence, Detection, Evidence, Finding, FindingId, FindingState, Incident, IncidentId, Label, Method,
-    Presence, RemediationState, RunId, Severity, Target,
+    Detection, Evidence, Finding, FindingId, FindingState, Incident, IncidentId, Label, Presence, RemediationState,
+    RunId, Severity, Target,
 };
 use holdfast_plugin_host::CheckReport;
 use tokio::sync::oneshot;
@@ -337,18 +337,6 @@ pub(super) fn about_agent(
     evidence: Vec<Evidence>,
     now: Moment,
 ) -> Detection {
-    Detection {
-        kind: kind.to_owned(),
-        class: Class::Reliability,
-        target,
-        discriminator: String::new(),
-        presence: if present { Presence::Present } else { Presence::Cleared },
-        title,
-        severity: Severity::Medium,
-        confidence: Confidence::CERTAIN,
-        method: Method { name: method.to_owned(), version: 1 },
-        evidence,
-        began_at: now.wall,
-        cause: None,
-    }
+    let presence = if present { Presence::Present } else { Presence::Cleared };
+    Detection::certain((kind, method), target, Severity::Medium, (presence, title), evidence, now.wall)
 }

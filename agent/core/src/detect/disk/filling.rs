@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::trend::Forecast;
+use super::turns::TURNS_USUAL;
 use super::{METHOD_FILLING, Mount};
 use crate::detect::confidence;
 use crate::detect::config::DiskConfig;
@@ -14,23 +13,6 @@ use crate::model::{Confidence, Detection, Evidence, Presence, Severity, Timestam
 
 /// Filling is cleared after space was seen not to go down for so long.
 const CALM: Duration = Duration::from_secs(10);
-/// Space that comes back in this part of the whole is a recovery, not noise.
-const RECOVERY_PART: f64 = 0.05;
-/// How long a turn is remembered.
-const TURN_REMEMBERED: Duration = Duration::from_hours(24);
-/// Turns within a day after which the way down to them is no news; one that needed no finding is enough.
-const TURNS_USUAL: u32 = 3;
-/// A turn with less free than this part of the whole was too narrow an escape to be counted as usual.
-const TURN_FREE_PART_MIN: f64 = 0.1;
-
-/// Where used space came back of late.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(super) struct Turn {
-    /// The least free space of all of them.
-    free: f64,
-    at: Timestamp,
-    count: u32,
-}
 
 impl Mount {
     pub(super) fn judge_filling(
@@ -41,11 +23,17 @@ impl Mount {
         scratch: &mut Vec<f64>,
         out: &mut Vec<Detection>,
     ) {
-        let recovered = self.watch_turns(at, free);
+        // While a finding stands somebody may have helped; it takes several of these to be called usual. One that needed none is enough.
+        let weight = if self.standing() { 1 } else { TURNS_USUAL };
+        let recovered = self.turns.watch(at, free, self.limit.unwrap_or(0.0).max(free), weight);
+        if recovered {
+            self.trend.restart();
+        }
         self.trend.push(at, free, config.horizon.0.as_secs_f64(), self.filling.present, scratch);
         let forecast = self.trend.forecast();
         if !self.filling.present {
-            let Some(forecast) = forecast.filter(|_| free > 0.0 && !self.usual(at, free)) else { return };
+            let usual = !self.known_incident && self.turns.usual(at, free);
+            let Some(forecast) = forecast.filter(|_| free > 0.0 && !usual) else { return };
             self.free_at_onset = forecast.free_at_begin;
             let seen = Duration::from_secs_f64(forecast.seen_s.clamp(0.0, 1e9));
             self.filling_since = Some(at.minus(seen));
@@ -79,40 +67,6 @@ impl Mount {
             self.filling.cleared();
             (self.filling_since, self.calm_since, self.last_forecast) = (None, None, None);
         }
-    }
-
-    /// Keeps the lowest point, and notices when much space has come back; whether it has just now.
-    pub(super) fn watch_turns(&mut self, at: Timestamp, free: f64) -> bool {
-        let lowest = *self.lowest.get_or_insert(free);
-        let whole = self.limit.unwrap_or(0.0).max(free);
-        if free < lowest {
-            self.lowest = Some(free);
-            return false;
-        }
-        if free - lowest <= RECOVERY_PART * whole {
-            return false;
-        }
-        if lowest > TURN_FREE_PART_MIN * whole {
-            // While a finding stands somebody may have helped; it takes several of these to be called usual.
-            let weight = if self.standing() { 1 } else { TURNS_USUAL };
-            let before = self.turn.filter(|turn| at.since(turn.at) <= TURN_REMEMBERED);
-            self.turn = Some(Turn {
-                free: before.map_or(lowest, |turn| turn.free.min(lowest)),
-                at,
-                count: before.map_or(0, |turn| turn.count).saturating_add(weight),
-            });
-        }
-        self.trend.restart();
-        self.lowest = Some(free);
-        true
-    }
-
-    /// On the way down to where it turned by itself before.
-    pub(super) fn usual(&self, at: Timestamp, free: f64) -> bool {
-        let turn = self.turn.filter(|_| !self.known_incident);
-        turn.is_some_and(|turn| {
-            turn.count >= TURNS_USUAL && at.since(turn.at) <= TURN_REMEMBERED && free > turn.free * 0.95
-        })
     }
 
     pub(super) fn filling_detection(&self, at: Timestamp, free: f64, presence: Presence) -> Detection {

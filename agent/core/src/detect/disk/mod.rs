@@ -8,6 +8,7 @@
 mod filling;
 mod full;
 pub(super) mod trend;
+pub(super) mod turns;
 
 use std::time::Duration;
 
@@ -18,9 +19,9 @@ use super::config::DiskConfig;
 use super::labels::Labels;
 use super::said::Said;
 use crate::model::{Class, Confidence, Detection, Evidence, Method, Presence, SeriesKey, Severity, Target, Timestamp};
-use filling::Turn;
 use full::Full;
 use trend::{Forecast, Trend};
+use turns::Turns;
 
 const METHOD_FULL: &str = "disk_full";
 const METHOD_FILLING: &str = "disk_time_to_full";
@@ -28,7 +29,7 @@ const VERSION: u32 = 1;
 /// An exbibyte and more: more than any file system holds.
 const BYTES_MAX: f64 = 1e19;
 /// Readings further apart than this don't belong to one trend.
-const GAP: Duration = Duration::from_mins(30);
+pub(super) const GAP: Duration = Duration::from_mins(30);
 
 /// What a series says about a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,10 +73,8 @@ pub(super) struct Mount {
     free_at_onset: f64,
     filling_since: Option<Timestamp>,
     calm_since: Option<Timestamp>,
-    /// Least free space since it last came back.
-    lowest: Option<f64>,
-    /// Where it turned, and how often.
-    turn: Option<Turn>,
+    /// Where space came back, and how often.
+    turns: Turns,
     filling: Said,
     full: Full,
     no_inodes: Full,
@@ -97,8 +96,7 @@ impl Mount {
             free_at_onset: 0.0,
             filling_since: None,
             calm_since: None,
-            lowest: None,
-            turn: None,
+            turns: Turns::default(),
             filling: Said::default(),
             full: Full::default(),
             no_inodes: Full::default(),
@@ -146,7 +144,7 @@ impl Mount {
         let Some(free) = self.free else { return };
         if self.at.is_some_and(|last| last >= at || at.since(last) > GAP) {
             self.trend.restart();
-            self.lowest = None;
+            self.turns.restart();
         }
         self.at = Some(at);
         self.judge_full(config, at, free, out);

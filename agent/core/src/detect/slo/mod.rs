@@ -162,8 +162,7 @@ impl Slo {
         if total > 0.0 {
             self.windows.add(at, Count { total, errors });
         }
-        let Some(judged) = self.windows.turned(at) else { return };
-        if judged {
+        if self.windows.turned(at) {
             self.judge(objective, at, out);
         }
     }
@@ -194,14 +193,10 @@ impl Slo {
         };
         if let Some(worst) = all.iter().find(burns) {
             let severity = worst.pair.severity;
-            let begins = !self.said.present;
             self.since.get_or_insert(at.minus(std::time::Duration::from_secs(worst.pair.short_s)));
-            if begins {
-                self.said.present(at, severity);
-            } else if !self.said.due(at, severity) {
-                return;
+            if self.said.due(at, severity) {
+                out.push(self.detection(objective, worst, Presence::Present, at));
             }
-            out.push(self.detection(objective, worst, Presence::Present, at));
             return;
         }
         if !self.said.present {
@@ -235,7 +230,7 @@ impl Slo {
             Presence::Cleared => format!("{name}: the error budget is not spent too fast any more"),
             Presence::Inconclusive => format!("{name}: there are no events to judge by any more"),
         };
-        let evidence = vec![
+        let mut evidence = vec![
             Evidence::new("slo.name", name.as_str()),
             Evidence::new("slo.objective", objective.objective.0),
             Evidence::new("slo.window_s", objective.window.0.as_secs()),
@@ -250,7 +245,6 @@ impl Slo {
         ];
         // At this rate the whole budget is gone after this part of the window.
         let gone_s = objective.window.0.as_secs_f64() / it.long_rate.max(1e-9);
-        let mut evidence = evidence;
         if presence == Presence::Present {
             evidence.push(Evidence::new("slo.budget_gone_in_s", gone_s.min(1e12).round()));
         }

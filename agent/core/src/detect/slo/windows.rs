@@ -69,13 +69,13 @@ impl Windows {
         self.halves.add(slot(at, HALVES.0), HALVES.1, count);
     }
 
-    /// Whether a minute has ended since it was asked last; `None`: no event was ever seen.
-    pub(super) fn turned(&mut self, at: Timestamp) -> Option<bool> {
-        self.halves.slots.front()?;
+    /// Whether a minute has ended since it was asked last; never before the first event.
+    pub(super) fn turned(&mut self, at: Timestamp) -> bool {
+        if self.halves.slots.is_empty() {
+            return false;
+        }
         let minute = slot(at, MINUTES.0);
-        let turned = minute != self.judged;
-        self.judged = minute;
-        Some(turned)
+        std::mem::replace(&mut self.judged, minute) != minute
     }
 
     /// Which part of so many seconds before `at` it has been watched; 0 to 1.

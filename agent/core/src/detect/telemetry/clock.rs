@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::detection;
+use super::SEVERITY;
 use crate::model::{Detection, Evidence, Presence, Target, Timestamp};
 use crate::quality;
 
@@ -45,6 +45,7 @@ impl Clock {
     }
 
     fn said(presence: Presence, title: String, evidence: Vec<Evidence>, at: Timestamp) -> Detection {
-        detection(("telemetry.clock_jump", "clock_jump"), Target::host(), (presence, title), evidence, at)
+        let kind = ("telemetry.clock_jump", "clock_jump");
+        Detection::certain(kind, Target::host(), SEVERITY, (presence, title), evidence, at)
     }
 }

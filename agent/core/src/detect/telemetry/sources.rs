@@ -9,9 +9,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::super::config::TelemetryConfig;
-use super::super::said::Said;
-use super::{detection, span};
-use crate::model::{Detection, Evidence, Presence, SeriesId, SeriesKey, Severity, Target, Timestamp};
+use super::super::said::{Said, span};
+use super::SEVERITY;
+use crate::model::{Detection, Evidence, Presence, SeriesId, SeriesKey, Target, Timestamp};
 
 /// Sources that are told apart.
 const SOURCES_MAX: usize = 256;
@@ -152,11 +152,7 @@ impl Sources {
             if !known && source.target.is_none() {
                 continue;
             }
-            let first = !source.said.present;
-            if first {
-                source.said.present(at, Severity::Low);
-            }
-            if first || source.said.due(at, Severity::Low) {
+            if source.said.due(at, SEVERITY) {
                 out.push(source.detection((Presence::Present, source.title(at)), last.max(source.first)));
             }
         }
@@ -236,6 +232,7 @@ impl Source {
         if let Some(target) = &self.target {
             evidence.push(Evidence::new("source.scraped_at", target.as_str()));
         }
-        detection(("telemetry.silent", "silence"), Target::new("service", &self.name), what, evidence, began_at)
+        let (kind, target) = (("telemetry.silent", "silence"), Target::new("service", &self.name));
+        Detection::certain(kind, target, SEVERITY, what, evidence, began_at)
     }
 }

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::said::{Said, number, series_target};
-use super::{detection, span};
-use crate::model::{Detection, Evidence, MetricKind, Presence, SeriesKey, Severity, Timestamp};
+use super::super::said::{Said, number, series_target, span};
+use super::SEVERITY;
+use crate::model::{Detection, Evidence, MetricKind, Presence, SeriesKey, Timestamp};
+use crate::quality::LIVELY;
 
 /// Equal samples, and how long, before a lively series is stuck.
 const STILL_MIN: u32 = 30;
@@ -17,8 +18,6 @@ const STILL_FOR: Duration = Duration::from_mins(10);
 /// Samples before anybody knows how lively a series is, and how many the share remembers.
 const KNOWN_AFTER: u32 = 256;
 const REMEMBERED: f64 = 256.0;
-/// Share of samples that differ from the one before, from which a series is lively.
-const LIVELY: f64 = 0.9;
 /// Where ratios and counts of things come to rest.
 const RESTING: [f64; 3] = [0.0, 1.0, 100.0];
 
@@ -64,12 +63,7 @@ impl Stillness {
             return Told::default();
         }
         let stuck = !self.said.present;
-        let due = if stuck {
-            self.said.present(at, Severity::Low);
-            true
-        } else {
-            self.said.due(at, Severity::Low)
-        };
+        let due = self.said.due(at, SEVERITY);
         let title = || {
             let long = span(lasted.as_secs_f64());
             format!("{key} has been exactly {} for {long}; before, nearly every sample moved", number(value))
@@ -102,5 +96,5 @@ impl Stillness {
 }
 
 fn said(key: &SeriesKey, what: (Presence, String), evidence: Vec<Evidence>, began: Timestamp) -> Detection {
-    detection(("telemetry.stuck", "stillness"), series_target(key), what, evidence, began)
+    Detection::certain(("telemetry.stuck", "stillness"), series_target(key), SEVERITY, what, evidence, began)
 }
