@@ -87,7 +87,7 @@ fn headers(config: &ExportConfig) -> Result<HeaderMap, ExportError> {
         add(name, value)?;
     }
     if let Some(path) = &config.headers_file {
-        let text = String::from_utf8(read(config, "headers-file", path)?)
+        let text = String::from_utf8(read_with(crate::host::read_secret, config, "headers-file", path)?)
             .map_err(|_| unusable(config, "headers-file", "it is not UTF-8 text"))?;
         for (number, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty() && !l.starts_with('#')) {
             let (name, value) = line.split_once(':').ok_or_else(|| {
@@ -120,7 +120,7 @@ fn tls(config: &ExportConfig) -> Result<ClientConfig, ExportError> {
         .with_root_certificates(roots);
     let (Some(cert), Some(key)) = (cert, key) else { return Ok(builder.with_no_client_auth()) };
     let chain = certificates(config, "cert-file", cert)?;
-    let key = PrivateKeyDer::from_pem_slice(&read(config, "key-file", key)?)
+    let key = PrivateKeyDer::from_pem_slice(&read_with(crate::host::read_secret, config, "key-file", key)?)
         .map_err(|_| unusable(config, "key-file", "it holds no private key in PEM"))?;
     builder.with_client_auth_cert(chain, key).map_err(|error| unusable(config, "cert-file", &error.to_string()))
 }
@@ -130,7 +130,7 @@ fn certificates(
     key: &'static str,
     path: &Path,
 ) -> Result<Vec<CertificateDer<'static>>, ExportError> {
-    let pem = read(config, key, path)?;
+    let pem = read_with(crate::host::read_trusted, config, key, path)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
@@ -138,8 +138,13 @@ fn certificates(
     }
 }
 
-fn read(config: &ExportConfig, key: &'static str, path: &Path) -> Result<Vec<u8>, ExportError> {
-    crate::host::read_trusted(path, FILE_BYTES_MAX).map_err(|source| ExportError::File {
+fn read_with(
+    read: fn(&Path, u64) -> std::io::Result<Vec<u8>>,
+    config: &ExportConfig,
+    key: &'static str,
+    path: &Path,
+) -> Result<Vec<u8>, ExportError> {
+    read(path, FILE_BYTES_MAX).map_err(|source| ExportError::File {
         name: config.name.clone(),
         key,
         path: path.to_owned(),
@@ -153,6 +158,8 @@ fn unusable(config: &ExportConfig, key: &'static str, why: &str) -> ExportError 
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -173,6 +180,7 @@ mod tests {
         let path = dir.path().join("headers");
         let with = |text: &str| {
             std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
             let config = ExportConfig { headers_file: Some(path.clone()), ..ExportConfig::new("http://x:1") };
             Connection::new(&config)
         };
@@ -180,6 +188,10 @@ mod tests {
         assert_eq!(good.headers["authorization"].as_bytes(), b"Bearer abc:def");
         assert_eq!(good.headers["x-scope"].as_bytes(), b"7");
         assert!(!format!("{good:?}").contains("abc"));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let open = ExportConfig { headers_file: Some(path.clone()), ..ExportConfig::new("http://x:1") };
+        let error = std::error::Error::source(&Connection::new(&open).unwrap_err()).unwrap().to_string();
+        assert!(error.contains("chmod o= "), "{error}");
         for bad in ["Bearer abc", "auth orization: abc", "a: abc\nabc"] {
             let error = with(bad).unwrap_err().to_string();
             assert!(!error.contains("abc"), "{error}");

@@ -14,4 +14,4 @@ pub use clock::{Clock, FakeClock, SystemClock};
 pub use fs_root::FsRoot;
 pub use held::HeldFile;
 pub use random::OsRandom;
-pub use trusted::{read_trusted, read_trusted_text};
+pub use trusted::{read_secret, read_secret_text, read_trusted, read_trusted_text};

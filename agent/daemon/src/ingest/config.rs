@@ -20,7 +20,7 @@ pub struct IngestConfig {
     /// Where CDEvents are taken in, such as "127.0.0.1:4319"; their path is `/api/v1/cdevents`. Default: nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cdevents: Option<SocketAddr>,
-    /// Senders of OTLP and CDEvents show the token in this file, as `Authorization: Bearer TOKEN`: an absolute path, or the name of a
+    /// Senders of OTLP and CDEvents show the token in this file, as `Authorization: Bearer TOKEN`: an absolute path that not every user may read, or the name of a
     /// systemd credential. Without it receivers ask nobody who they are, and every user of this host may send. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_file: Option<String>,

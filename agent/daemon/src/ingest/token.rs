@@ -10,7 +10,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::host::{Clock, read_trusted_text};
+use crate::host::{Clock, read_secret_text};
 
 /// Least bytes of a token: anything shorter can be guessed.
 const BYTES_MIN: usize = 16;
@@ -44,7 +44,7 @@ impl Token {
     /// Reads the file. Errors: a sentence for `status`; what was held before stays in force.
     pub(crate) fn read(&self) -> Result<(), String> {
         let path = self.path.display();
-        let text = read_trusted_text(&self.path, FILE_BYTES_MAX)
+        let text = read_secret_text(&self.path, FILE_BYTES_MAX)
             .map_err(|error| format!("ingest.token-file {path} cannot be read: {error}"))?;
         let token = text.trim();
         if token.len() < BYTES_MIN {
@@ -89,6 +89,8 @@ impl Token {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::host::SystemClock;
 
@@ -99,6 +101,8 @@ mod tests {
         let token = Token::new(path.clone(), Arc::new(SystemClock::new()));
         assert!(token.read().unwrap_err().contains("cannot be read"));
         std::fs::write(&path, "short\n").unwrap();
+        assert!(token.read().unwrap_err().contains("chmod o= "));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         assert!(token.read().unwrap_err().contains("16 characters"));
         std::fs::write(&path, "0123456789abcdef\n").unwrap();
         token.read().unwrap();

@@ -2,13 +2,12 @@
 
 use std::fmt;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use base64::Engine;
 use hyper::header::HeaderValue;
 
-use crate::host::read_trusted_text;
+use crate::host::read_secret_text;
 
 /// One line.
 const FILE_BYTES_MAX: u64 = 4 * 1024;
@@ -26,11 +25,7 @@ impl fmt::Debug for Credentials {
 impl Credentials {
     /// From a file whose first line is `NAME:PASSWORD` and that only its owner, and at most a group, may read.
     pub fn read(path: &Path) -> io::Result<Self> {
-        if std::fs::metadata(path)?.mode() & 0o007 != 0 {
-            let why = format!("everybody may read it; `chmod o= {}`", path.display());
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
-        }
-        let text = read_trusted_text(path, FILE_BYTES_MAX)?;
+        let text = read_secret_text(path, FILE_BYTES_MAX)?;
         match text.lines().next().filter(|line| line.split_once(':').is_some_and(|(name, _)| !name.is_empty())) {
             Some(line) => Ok(Self(line.to_owned())),
             None => Err(io::Error::new(io::ErrorKind::InvalidData, "its first line is not NAME:PASSWORD")),

@@ -135,6 +135,7 @@ async fn a_receiver_that_asks_who_is_there_is_shown_the_certificate() {
     let (cert, key) = clients.signed("box");
     for (name, text) in [("ca.pem", &authority.pem()), ("cert.pem", &cert), ("key.pem", &key)] {
         std::fs::write(path(name), text).unwrap();
+        std::fs::set_permissions(path(name), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     }
     let anonymous = TlsFiles { ca: Some(path("ca.pem")), ..TlsFiles::default() };
     let refused = host.export_with(ExportConfig { tls: anonymous.clone(), ..quick(&server.endpoint) });

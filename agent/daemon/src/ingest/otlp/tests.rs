@@ -167,6 +167,7 @@ async fn who_shows_no_token_is_not_heard_over_either_protocol() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("token");
     std::fs::write(&path, "0123456789abcdef\n").unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let it = Receiver::asking(Limits::default(), Some(path));
     let (status, headers, _) = it.metrics(series("shop", 2)).await;
     assert_eq!((status, headers["www-authenticate"].to_str().unwrap()), (401, "Bearer"));
