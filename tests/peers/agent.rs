@@ -1,7 +1,7 @@
 //! The agent in a directory of its own.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::Duration;
 
@@ -20,15 +20,11 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    /// Starts it with this in its configuration, beside what keeps it to its own directory, and waits until it answers.
+    /// Starts it with this in its configuration and waits until it answers.
     pub(crate) fn start(config: &str) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let place = |name: &str| dir.path().join(name).display().to_string();
-        let text = format!(
-            "[agent]\nenvironment = \"staging\"\n[policy]\ndir = \"{none}\"\n[plugins]\ndirs = [\"{none}\"]\ngrants = \"{none}\"\n{config}",
-            none = place("none")
-        );
-        fs::write(place("holdfast.toml"), text)?;
+        configure(dir.path(), config)?;
         let log = fs::File::create(place("log"))?;
         let child = program(agent()?)
             .args(["--config", &place("holdfast.toml"), "--socket", &place("socket")])
@@ -42,7 +38,15 @@ impl Agent {
         Ok(it)
     }
 
-    fn log(&self) -> String {
+    /// Another configuration, as `systemctl reload` brings it.
+    pub(crate) fn reload(&self, config: &str) -> Result<()> {
+        configure(self.dir.path(), config)?;
+        signal(&self.child, rustix::process::Signal::HUP);
+        Ok(())
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
@@ -117,12 +121,25 @@ impl Agent {
     }
 }
 
+/// Writes the configuration: this, beside what keeps the agent to its own directory.
+fn configure(dir: &Path, config: &str) -> Result<()> {
+    let none = dir.join("none").display().to_string();
+    let text = format!(
+        "[agent]\nenvironment = \"staging\"\n[policy]\ndir = \"{none}\"\n[plugins]\ndirs = [\"{none}\"]\ngrants = \"{none}\"\n{config}"
+    );
+    Ok(fs::write(dir.join("holdfast.toml"), text)?)
+}
+
+fn signal(child: &Child, signal: rustix::process::Signal) {
+    use rustix::process::{Pid, kill_process};
+    if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, signal);
+    }
+}
+
 impl Drop for Agent {
     fn drop(&mut self) {
-        use rustix::process::{Pid, Signal, kill_process};
-        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            let _ = kill_process(pid, Signal::TERM);
-        }
+        signal(&self.child, rustix::process::Signal::TERM);
         let started = now();
         while started.elapsed() < STOPS_WITHIN && matches!(self.child.try_wait(), Ok(None)) {
             std::thread::sleep(LOOK_EVERY);

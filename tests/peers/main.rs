@@ -1,7 +1,7 @@
 //! Programs of others and the real agent: `cargo xtask peers [FILTER]`.
 //!
 //! The agent is the built binary, as an ordinary user would start it, with its receivers on loopback. What speaks with it are
-//! the Python SDK of OpenTelemetry, Prometheus and its linter, minisign, and somebody who means it ill.
+//! the Python SDK of OpenTelemetry, Prometheus and its linter, minisign, another agent, and somebody who means it ill.
 
 #![expect(clippy::print_stdout, reason = "suites say what they measured")]
 
@@ -10,4 +10,5 @@ mod exposition;
 mod flood;
 mod minisign;
 mod python;
+mod reload;
 mod scrape;

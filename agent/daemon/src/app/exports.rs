@@ -1,34 +1,136 @@
-//! From the configured destinations to running exporters.
+//! From the configured destinations to running exporters, at the start and at every reload.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::{AppError, credential};
 use crate::config::{ExportSection, OtlpDestination};
-use crate::export::{self, ExportConfig, ExportHandle, TlsFiles};
+use crate::export::{self, ExportConfig, ExportError, ExportHandle, ExportStatus, Prepared, TlsFiles};
 use crate::host::Clock;
 use crate::store::{StateReader, TelemetryDb};
+use crate::telemetry::Chain;
 
-/// Starts one exporter a destination.
-pub(super) fn start(
-    section: &ExportSection,
-    telemetry: &TelemetryDb,
-    state: &StateReader,
-    resource: &[(String, String)],
-    clock: &Arc<dyn Clock>,
-    stopping: &watch::Receiver<bool>,
-) -> Result<Arc<Vec<ExportHandle>>, AppError> {
-    let credentials = credential::directory();
-    let mut handles = Vec::new();
-    for destination in &section.otlp {
-        let config = settings(destination, &section.otlp, credentials.as_deref());
-        let handle =
-            export::start(config, telemetry.clone(), state.clone(), resource.to_vec(), Arc::clone(clock), stopping);
-        handles.push(handle.map_err(AppError::Export)?);
+/// Wait for one that is to end; its tasks look at that between any two waits.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
+
+/// What every exporter needs.
+pub(super) struct Parts {
+    pub(super) telemetry: TelemetryDb,
+    pub(super) state: StateReader,
+    pub(super) resource: Vec<(String, String)>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+struct Running {
+    config: ExportConfig,
+    /// Its end is the word to stop.
+    stop: watch::Sender<bool>,
+    handle: ExportHandle,
+}
+
+impl Running {
+    async fn end(self) {
+        drop(self.stop);
+        if tokio::time::timeout(ENDS_WITHIN, self.handle.stopped()).await.is_err() {
+            tracing::warn!(destination = self.config.name, "An exporter did not end in time.");
+        }
     }
-    Ok(Arc::new(handles))
+}
+
+/// The exporters that run.
+pub(super) struct Exports {
+    parts: Parts,
+    running: Mutex<Vec<Running>>,
+}
+
+impl Exports {
+    /// Starts one exporter a destination, on the caller's runtime; one that cannot be used is an error.
+    pub(super) fn start(section: &ExportSection, parts: Parts) -> Result<Self, AppError> {
+        let it = Self { parts, running: Mutex::default() };
+        let mut prepared = Vec::new();
+        for config in wanted(section) {
+            prepared.push((config.clone(), it.prepare(config).map_err(AppError::Export)?));
+        }
+        *it.lock() = prepared.into_iter().map(begin).collect();
+        Ok(it)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn prepare(&self, config: ExportConfig) -> Result<Prepared, ExportError> {
+        let Parts { telemetry, state, resource, clock } = &self.parts;
+        export::prepare(config, telemetry.clone(), state.clone(), resource, Arc::clone(clock))
+    }
+
+    /// Lets run what the section says; for a thread that may block, with a runtime. What it says as before goes on untouched; a destination
+    /// that was altered goes on at its position. One that cannot be used as it is written now goes on as it was, and is a sentence.
+    pub(super) fn apply(&self, section: &ExportSection) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut before = std::mem::take(&mut *self.lock());
+        let mut after = Vec::new();
+        let mut next = Vec::new();
+        let mut take = |name: &str| {
+            let at = before.iter().position(|it| it.config.name == name)?;
+            Some(before.swap_remove(at))
+        };
+        let mut ending = Vec::new();
+        for config in wanted(section) {
+            let was = take(&config.name);
+            if was.as_ref().is_some_and(|it| it.config == config) {
+                after.extend(was);
+                continue;
+            }
+            match self.prepare(config.clone()) {
+                Ok(ready) => {
+                    ending.extend(was);
+                    next.push((config, ready));
+                }
+                Err(error) => {
+                    let stays = if was.is_some() { "it goes on as it was" } else { "nothing is sent to it" };
+                    problems.push(format!("{}; {stays}", Chain(&error)));
+                    after.extend(was);
+                }
+            }
+        }
+        ending.extend(before);
+        Handle::current().block_on(async {
+            for it in ending {
+                it.end().await;
+            }
+        });
+        after.extend(next.into_iter().map(begin));
+        *self.lock() = after;
+        problems
+    }
+
+    /// How each stands.
+    pub(super) fn statuses(&self) -> Vec<ExportStatus> {
+        self.lock().iter().map(|it| it.handle.status()).collect()
+    }
+
+    /// Ends all of them.
+    pub(super) async fn stop(&self) {
+        let all = std::mem::take(&mut *self.lock());
+        for it in all {
+            it.end().await;
+        }
+    }
+}
+
+fn begin((config, ready): (ExportConfig, Prepared)) -> Running {
+    let (stop, stopping) = watch::channel(false);
+    Running { config, stop, handle: ready.start(&stopping) }
+}
+
+fn wanted(section: &ExportSection) -> Vec<ExportConfig> {
+    let credentials = credential::directory();
+    section.otlp.iter().map(|it| settings(it, &section.otlp, credentials.as_deref())).collect()
 }
 
 fn settings(it: &OtlpDestination, all: &[OtlpDestination], credentials: Option<&Path>) -> ExportConfig {
@@ -53,6 +155,87 @@ fn settings(it: &OtlpDestination, all: &[OtlpDestination], credentials: Option<&
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use crate::export::receiver::Receiver;
+    use crate::host::SystemClock;
+    use crate::store::{StateDb, TelemetryOptions};
+    use holdfast_core::model::audit::AuditKey;
+    use holdfast_core::model::{Attributes, MetricKind, SampleBatch, SeriesKey, Timestamp};
+
+    async fn until(what: &str, holds: impl Fn() -> bool) {
+        for _ in 0..1_000 {
+            if holds() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{what} within 10 s");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_reload_moves_what_was_altered_leaves_the_rest_and_keeps_what_cannot_be_used_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |second: i64| Timestamp::from_secs(1_800_000_000 + second);
+        let options = TelemetryOptions { opened_at: at(0), ..TelemetryOptions::default() };
+        let telemetry = TelemetryDb::open(dir.path(), options).unwrap();
+        let state = StateDb::open(dir.path(), AuditKey::new([1; 32])).unwrap();
+        let key =
+            SeriesKey { metric: "x".into(), unit: "1".into(), kind: MetricKind::Gauge, attributes: Attributes::new() };
+        let series = telemetry.registry().intern(&key).0;
+        let tick = |second: i64| {
+            let samples = vec![(series, second as f64)];
+            telemetry.write_batch(Arc::new(SampleBatch { at: at(second), new_series: vec![], samples }));
+            telemetry.flush().unwrap();
+        };
+        let parts = Parts {
+            telemetry: telemetry.clone(),
+            state: state.reader(),
+            resource: Vec::new(),
+            clock: Arc::new(SystemClock::new()),
+        };
+        let (near, far, moved) = (Receiver::start().await, Receiver::start().await, Receiver::start().await);
+        let section = |far: &str, more: &str| {
+            let text = format!(
+                "[[export.otlp]]\nname = \"near\"\nendpoint = \"{}\"\ninterval = \"1s\"\n\
+                 [[export.otlp]]\nname = \"far\"\nendpoint = \"{far}\"\ninterval = \"1s\"\nstreams = [\"metrics\"]\n{more}",
+                near.endpoint
+            );
+            crate::config::parse(&text, "x").unwrap().export
+        };
+        let exports = Arc::new(Exports::start(&section(&far.endpoint, ""), parts).unwrap());
+        let apply = |section: ExportSection| {
+            let exports = Arc::clone(&exports);
+            async move { tokio::task::spawn_blocking(move || exports.apply(&section)).await.unwrap() }
+        };
+        let sent = || -> Vec<(String, u64)> {
+            let metrics = |it: &ExportStatus| it.streams.get("metrics").map_or(0, |it| it.sent);
+            exports.statuses().iter().map(|it| (it.endpoint.clone(), metrics(it))).collect()
+        };
+        tick(1);
+        until("both are told", || sent().iter().all(|(_, sent)| *sent == 1)).await;
+
+        // One goes elsewhere, at its position; the other keeps its counts, so it was not begun anew.
+        assert_eq!(apply(section(&moved.endpoint, "")).await, Vec::<String>::new());
+        tick(2);
+        until("the second tick is told to both", || {
+            sent().contains(&(near.endpoint.clone(), 2)) && sent().contains(&(moved.endpoint.clone(), 1))
+        })
+        .await;
+        assert_eq!((far.bodies("/v1/metrics").len(), moved.bodies("/v1/metrics").len()), (1, 1));
+
+        // Certificates that are not there: it goes on as it was.
+        let problems = apply(section("https://127.0.0.1:9", "tls.ca-file = \"/nowhere/ca.pem\"\n")).await;
+        assert!(
+            problems[0].contains("/nowhere/ca.pem") && problems[0].ends_with("it goes on as it was"),
+            "{problems:?}"
+        );
+        tick(3);
+        until("the third, too", || sent().contains(&(moved.endpoint.clone(), 2))).await;
+
+        // Nothing is wanted any more.
+        assert_eq!(apply(ExportSection::default()).await, Vec::<String>::new());
+        assert_eq!(sent(), []);
+    }
 
     #[test]
     fn a_bare_name_is_a_credential_and_a_new_name_keeps_the_position() {

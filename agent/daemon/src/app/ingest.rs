@@ -1,10 +1,13 @@
-//! The numbers that the store gives to series of applications, and what is kept free for the host's own.
+//! What the receivers of applications need of others: numbers for series, with some kept free for the host's own, and where
+//! their token lies.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use holdfast_core::model::{SeriesId, SeriesKey};
 
-use crate::ingest::Registry;
+use super::credential;
+use crate::ingest::{IngestConfig, Registry};
 use crate::store::SeriesRegistry;
 
 /// Series numbers that applications never get.
@@ -25,4 +28,10 @@ impl Registry for Numbers {
     fn room(&self) -> usize {
         self.0.room().saturating_sub(KEPT_FOR_HOST)
     }
+}
+
+/// The file that `token-file` names: a path, or a credential of the service manager.
+pub(super) fn token(config: &IngestConfig) -> Option<PathBuf> {
+    let text = config.token_file.as_deref()?;
+    Some(credential::place(text, credential::directory().as_deref()))
 }

@@ -12,6 +12,7 @@ mod hands;
 mod ingest;
 mod plugins;
 mod policy;
+mod reload;
 mod view;
 
 use std::path::{Path, PathBuf};
@@ -28,7 +29,7 @@ use crate::collect::Collectors;
 use crate::config::{Config, Loaded, Overrides};
 use crate::engine::{Engine, EngineConfig, Moment, Parts};
 use crate::event_loop::{self, Event};
-use crate::export::{self, ExportHandle};
+use crate::export;
 use crate::host::systemd::Systemd;
 use crate::host::{Clock, FsRoot, OsRandom, SystemClock};
 use crate::ingest::Ingest;
@@ -39,6 +40,7 @@ use crate::store::{Blobs, StateDb, TelemetryDb, TelemetryOptions, load_or_create
 use crate::telemetry::{self, Chain};
 
 pub use error::AppError;
+use exports::Exports;
 
 /// Longest wait for the loop to write what waits and end.
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
@@ -122,15 +124,15 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
     let plugins = view::load_plugins(&config, &key, sources).await?;
 
     let (stop, stopping) = watch::channel(false);
-    let exports = exports::start(&config.export, &telemetry_db, &state.reader(), &resource, &clock, &stopping)?;
+    let parts =
+        exports::Parts { telemetry: telemetry_db.clone(), state: state.reader(), resource, clock: Arc::clone(&clock) };
+    let exports = Arc::new(Exports::start(&config.export, parts)?);
     let (events, queue) = event_loop::queue();
     let (door, calls) = Door::new();
     let reader = state.reader();
     let now = Moment { wall: clock.wall(), mono: clock.monotonic() };
     let numbers = Arc::new(ingest::Numbers(telemetry_db.registry()));
-    let token = config.ingest.token_file.as_deref();
-    let token = token.map(|text| credential::place(text, credential::directory().as_deref()));
-    let intake = Ingest::new(&config.ingest, token, numbers, Arc::clone(&clock), Arc::clone(&redactor));
+    let intake = Ingest::new(&config.ingest, numbers, Arc::clone(&clock), Arc::clone(&redactor));
     let engine = engine(
         &config,
         now,
@@ -176,7 +178,16 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
         let books = Arc::clone(&plugins);
         collectors.count_plugins(config.collect.slow_every.0, Arc::new(move || books.list()));
     }
-    intake.start(feeds::changes(events.clone(), stopping.clone()), intake_door, &stopping);
+    let told = (feeds::changes(events.clone(), stopping.clone()), intake_door);
+    intake.start(&config.ingest, ingest::token(&config.ingest).as_deref(), told, stopping.clone());
+    let reach = reload::Reach {
+        source,
+        started: config.clone(),
+        access: access_sender,
+        plugins: Arc::clone(&plugins),
+        exports: Arc::clone(&exports),
+        ingest: intake.clone(),
+    };
     let feeds = feeds::start(&config, &fs, &clock, &events, (collectors, intake), systemd, &stopping)
         .map_err(AppError::Runtime)?;
     plugins::start(&plugins, &clock, events.clone(), &stopping);
@@ -190,7 +201,7 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
         clock: Arc::clone(&clock),
         files: feeds.files.clone(),
         content_bytes_max: config.watch.bytes_max.0,
-        reload: policy::reloader(source, access_sender, Arc::clone(&plugins)),
+        reload: reload::reloader(reach),
         telemetry: telemetry_db.clone(),
         state: reader.clone(),
     };
@@ -227,9 +238,7 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
     if !matches!(tokio::time::timeout(STOP_DEADLINE, ended).await, Ok(Ok(true))) {
         tracing::error!("The event loop did not end cleanly.");
     }
-    for export in Arc::try_unwrap(exports).unwrap_or_default() {
-        export.stopped().await;
-    }
+    exports.stop().await;
     let _ = api.await;
     let _ = dog.await;
     let closed = tokio::task::spawn_blocking(move || telemetry_db.close()).await;
@@ -255,7 +264,7 @@ struct EngineParts<'a> {
     plugins: &'a Arc<Plugins>,
     policy: Policy,
     policy_files: Vec<String>,
-    exports: &'a Arc<Vec<ExportHandle>>,
+    exports: &'a Arc<Exports>,
     ingest: Ingest,
 }
 

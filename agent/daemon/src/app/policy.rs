@@ -1,18 +1,11 @@
 //! Policy files from their directory, at the start and at every reload.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use holdfast_core::policy::{Level, Policy, PolicyFile};
-use tokio::sync::watch;
 
 use super::AppError;
-use super::hands::Reload;
-use crate::api::Access;
-use crate::config::{self, Overrides};
-use crate::event_loop::Reloaded;
 use crate::host::read_trusted_text;
-use crate::plugins::Plugins;
 
 /// Longer files are a mistake.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -54,38 +47,4 @@ pub(super) fn load(dir: &Path) -> Result<(Policy, Vec<String>), AppError> {
         return Ok((policy, files.into_iter().map(|it| it.name).collect()));
     }
     Err(AppError::Policy(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
-}
-
-/// Reads configuration, policy, plugins and grants again: what can be replaced while the agent runs is, the rest needs a restart and is named.
-pub(super) fn reloader(
-    source: (Option<std::path::PathBuf>, Overrides),
-    access: watch::Sender<Access>,
-    plugins: Arc<Plugins>,
-) -> Arc<Reload> {
-    Arc::new(move || {
-        let failed = |problem: String| Reloaded {
-            policy: None,
-            policy_files: Vec::new(),
-            problems: vec![problem],
-            warnings: Vec::new(),
-        };
-        let loaded = match config::load(source.0.as_deref(), &source.1) {
-            Ok(loaded) => loaded,
-            Err(error) => return failed(error.to_string()),
-        };
-        match load(&loaded.config.policy.dir) {
-            Ok((policy, policy_files)) => {
-                let _ = access.send(super::access_of(&loaded.config));
-                let problems = plugins.look();
-                super::plugins::complain(&problems);
-                let mut warnings = vec![
-                    "policy, access, plugins and grants are in force; other settings take effect at the next start"
-                        .to_owned(),
-                ];
-                warnings.extend(problems.iter().map(ToString::to_string));
-                Reloaded { policy: Some(policy), policy_files, problems: Vec::new(), warnings }
-            }
-            Err(error) => failed(error.to_string()),
-        }
-    })
 }

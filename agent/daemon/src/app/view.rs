@@ -7,10 +7,10 @@ use holdfast_core::model::{Detection, Timestamp};
 use holdfast_plugin_host::CacheKey;
 
 use super::AppError;
+use super::exports::Exports;
 use crate::api::Look;
 use crate::config::Config;
 use crate::engine::{ActGrant, PluginView};
-use crate::export::ExportHandle;
 use crate::host::FsRoot;
 use crate::ingest::Ingest;
 use crate::ingest::inventory::{InventoryConfig, Reader};
@@ -22,7 +22,7 @@ use crate::telemetry::Chain;
 /// See the module.
 pub(super) struct View {
     pub(super) plugins: Arc<Plugins>,
-    pub(super) exports: Arc<Vec<ExportHandle>>,
+    pub(super) exports: Arc<Exports>,
     pub(super) ingest: Ingest,
 }
 
@@ -74,7 +74,7 @@ impl PluginView for View {
     }
 
     fn exports(&self) -> Vec<serde_json::Value> {
-        self.exports.iter().map(|it| serde_json::json!(it.status())).collect()
+        self.exports.statuses().iter().map(|it| serde_json::json!(it)).collect()
     }
 }
 

@@ -167,15 +167,18 @@ pub fn resource_attributes(host: &str, instance: &str, environment: Option<&str>
     attributes
 }
 
-/// Starts one exporter; `shutdown` becoming true (or its sender's end) stops it at once.
-pub fn start(
+/// A destination that can be used: its files were read, its address and headers are in order.
+#[derive(Debug)]
+pub struct Prepared(Arc<task::Destination>);
+
+/// Looks whether a destination can be used; nothing is sent.
+pub fn prepare(
     config: ExportConfig,
     telemetry: TelemetryDb,
     state: StateReader,
-    resource: Vec<(String, String)>,
+    resource: &[(String, String)],
     clock: Arc<dyn Clock>,
-    shutdown: &watch::Receiver<bool>,
-) -> Result<ExportHandle, ExportError> {
+) -> Result<Prepared, ExportError> {
     let config = Arc::new(config);
     let status: Shared = Arc::new(Mutex::new(ExportStatus {
         name: config.name.clone(),
@@ -183,17 +186,29 @@ pub fn start(
         streams: config.streams.iter().map(|s| (s.as_str().to_owned(), StreamStatus::default())).collect(),
         ..ExportStatus::default()
     }));
-    let destination = Arc::new(task::Destination {
+    Ok(Prepared(Arc::new(task::Destination {
         sender: sender::Sender::new(Arc::clone(&config), clock)?,
-        source: parcel::Source { telemetry: telemetry.clone(), state, resource: wire::resource(&resource) },
-        config: Arc::clone(&config),
-        status: Arc::clone(&status),
-    });
-    let start = |stream: &Stream| {
-        let task = task::Task::new(Arc::clone(&destination), *stream);
-        tokio::spawn(task::supervise(task, shutdown.clone()))
-    };
-    Ok(ExportHandle { status, telemetry, tasks: config.streams.iter().map(start).collect() })
+        source: parcel::Source { telemetry, state, resource: wire::resource(resource) },
+        config,
+        status,
+    })))
+}
+
+impl Prepared {
+    /// Starts it, on the caller's runtime; `shutdown` becoming true (or its sender's end) stops it at once. Two of one name at the same
+    /// time would send everything twice.
+    pub fn start(self, shutdown: &watch::Receiver<bool>) -> ExportHandle {
+        let Self(destination) = self;
+        let start = |stream: &Stream| {
+            let task = task::Task::new(Arc::clone(&destination), *stream);
+            tokio::spawn(task::supervise(task, shutdown.clone()))
+        };
+        ExportHandle {
+            status: Arc::clone(&destination.status),
+            telemetry: destination.source.telemetry.clone(),
+            tasks: destination.config.streams.iter().map(start).collect(),
+        }
+    }
 }
 
 #[cfg(test)]

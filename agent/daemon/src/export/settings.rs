@@ -94,7 +94,7 @@ pub struct TlsFiles {
 }
 
 /// One destination.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportConfig {
     /// Whose positions these are in the store, whatever the endpoint is.
     pub name: String,

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http_body_util::BodyExt;
@@ -78,12 +79,21 @@ impl Fault {
 #[derive(Debug, Clone)]
 pub(crate) struct Room {
     bodies: Arc<Semaphore>,
-    bytes_max: u64,
+    bytes_max: Arc<AtomicU64>,
 }
 
 impl Room {
     pub(crate) fn new(bytes_max: u64) -> Self {
-        Self { bodies: Arc::new(Semaphore::new(BODIES_MAX)), bytes_max }
+        Self { bodies: Arc::new(Semaphore::new(BODIES_MAX)), bytes_max: Arc::new(AtomicU64::new(bytes_max)) }
+    }
+
+    /// Another limit, from the next body on.
+    pub(crate) fn set_most(&self, bytes: u64) {
+        self.bytes_max.store(bytes, Ordering::Relaxed);
+    }
+
+    fn bytes_max(&self) -> u64 {
+        self.bytes_max.load(Ordering::Relaxed)
     }
 
     /// Reads a body; the permit is to be kept for as long as its bytes are.
@@ -92,10 +102,10 @@ impl Room {
         B: Body<Data = Bytes>,
     {
         let mut body = std::pin::pin!(body);
-        let most = self.bytes_max.saturating_add(slack);
+        let most = self.bytes_max().saturating_add(slack);
         if body.size_hint().lower() > most {
             pour_away(body).await;
-            return Err(Fault::TooLarge(self.bytes_max));
+            return Err(Fault::TooLarge(self.bytes_max()));
         }
         let waiting = tokio::time::timeout(ROOM_DEADLINE, Arc::clone(&self.bodies).acquire_owned());
         let Ok(Ok(permit)) = waiting.await else { return Err(Fault::Busy(ROOM_DEADLINE)) };
@@ -105,7 +115,7 @@ impl Room {
                 let frame = frame.map_err(|_| Fault::Malformed("the body broke off".to_owned()))?;
                 let Ok(data) = frame.into_data() else { continue };
                 if (bytes.len() + data.len()) as u64 > most {
-                    return Err(Fault::TooLarge(self.bytes_max));
+                    return Err(Fault::TooLarge(self.bytes_max()));
                 }
                 bytes.extend_from_slice(&data);
             }
@@ -128,12 +138,12 @@ impl Room {
             "" | "identity" => Ok(bytes.to_vec()),
             "gzip" => {
                 let mut out = Vec::new();
-                let most = self.bytes_max.saturating_add(1);
+                let most = self.bytes_max().saturating_add(1);
                 flate2::read::MultiGzDecoder::new(bytes)
                     .take(most)
                     .read_to_end(&mut out)
                     .map_err(|error| Fault::Malformed(format!("the body is not gzip: {error}")))?;
-                if out.len() as u64 > self.bytes_max { Err(Fault::TooLarge(self.bytes_max)) } else { Ok(out) }
+                if out.len() as u64 > self.bytes_max() { Err(Fault::TooLarge(self.bytes_max())) } else { Ok(out) }
             }
             other => Err(Fault::Compression(other.chars().take(32).collect())),
         }

@@ -17,12 +17,13 @@ mod privacy;
 mod rate;
 mod scrape;
 mod server;
+mod slot;
 mod tally;
 mod token;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use holdfast_core::model::{Change, SampleBatch};
 use holdfast_core::redact::Redactor;
@@ -34,6 +35,7 @@ use crate::status::ReceiverStatus;
 use body::Room;
 use intake::Intake;
 use rate::Rate;
+use slot::Slot;
 use tally::Tally;
 use token::Token;
 
@@ -43,10 +45,10 @@ pub use intake::Registry;
 /// What is taken in from applications and pipelines; cheap to clone.
 #[derive(Clone)]
 pub struct Ingest {
-    config: Arc<IngestConfig>,
-    token: Option<Token>,
     clock: Arc<dyn Clock>,
     intake: Intake,
+    room: Room,
+    rate: Arc<Rate>,
     http: Tally,
     grpc: Tally,
     cdevents: Tally,
@@ -54,69 +56,146 @@ pub struct Ingest {
     targets: scrape::Standing,
     /// What was derived and found no room.
     derived: Tally,
+    running: Arc<Mutex<Running>>,
+}
+
+/// An address, and where the token for it lies.
+type Listening = (SocketAddr, Option<PathBuf>);
+
+/// What runs.
+#[derive(Default)]
+struct Running {
+    config: IngestConfig,
+    http: Slot<Listening>,
+    grpc: Slot<Listening>,
+    cdevents: Slot<Listening>,
+    journal: Slot<()>,
+    scrape: Slot<()>,
+    /// What the scraper is to read.
+    plan: watch::Sender<scrape::Plan>,
+    /// Where changes and deployments go, once there is a loop to take them.
+    to: Option<(mpsc::Sender<Change>, Door)>,
 }
 
 impl Ingest {
-    /// As configured; nothing listens yet. `token`: where the file lies that `token-file` names.
+    /// With the limits of `config`; nothing listens yet.
     pub fn new(
         config: &IngestConfig,
-        token: Option<PathBuf>,
         registry: Arc<dyn Registry>,
         clock: Arc<dyn Clock>,
         redactor: Arc<Redactor>,
     ) -> Self {
-        let address = |it: Option<SocketAddr>| it.map(|at| at.to_string()).unwrap_or_default();
+        let limits = &config.limits;
+        let tally = |name: &str| Tally::new(name, String::new());
         Self {
-            intake: Intake::new(config.limits.clone(), registry, Arc::clone(&clock), redactor),
-            http: Tally::new("otlp-http", address(config.otlp_http)),
-            grpc: Tally::new("otlp-grpc", address(config.otlp_grpc)),
-            cdevents: Tally::new("cdevents", address(config.cdevents)),
+            intake: Intake::new(limits.clone(), registry, Arc::clone(&clock), redactor),
+            room: Room::new(limits.body_max.0),
+            rate: Arc::new(Rate::new(limits.requests_per_second)),
+            http: tally("otlp-http"),
+            grpc: tally("otlp-grpc"),
+            cdevents: tally("cdevents"),
             journal: Tally::new("journal", journal::PROGRAM.to_owned()),
             targets: scrape::Standing::default(),
-            derived: Tally::new("derived", String::new()),
-            config: Arc::new(config.clone()),
-            token: token.map(|path| Token::new(path, Arc::clone(&clock))),
+            derived: tally("derived"),
+            running: Arc::default(),
             clock,
         }
     }
 
+    fn lock(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Starts what is configured, on the runtime of the caller; everything ends when `stopping` says so. What pipelines altered
-    /// goes into `changes`, deployments through the door.
-    pub fn start(&self, changes: mpsc::Sender<Change>, door: Door, stopping: &watch::Receiver<bool>) {
-        let limits = &self.config.limits;
-        let room = Room::new(limits.body_max.0);
-        let rate = Arc::new(Rate::new(limits.requests_per_second));
-        let shared = otlp::Shared::new(self.intake.clone(), room.clone(), Arc::clone(&rate), Arc::clone(&self.clock));
-        if let Some(address) = self.config.otlp_http {
-            let handler = Arc::new(otlp::Http { shared: shared.clone(), tally: self.http.clone() });
-            tokio::spawn(server::listen((address, self.token.clone()), handler, self.http.clone(), stopping.clone()));
+    /// goes into `changes`, deployments through the door. `token`: where the file lies that `token-file` names.
+    pub fn start(
+        &self,
+        config: &IngestConfig,
+        token: Option<&Path>,
+        to: (mpsc::Sender<Change>, Door),
+        mut stopping: watch::Receiver<bool>,
+    ) {
+        self.lock().to = Some(to);
+        self.apply(config, token);
+        let it = self.clone();
+        tokio::spawn(async move {
+            let _ = stopping.wait_for(|stop| *stop).await;
+            it.stop();
+        });
+    }
+
+    /// Lets run what this configuration says, on the caller's runtime. What it says as before goes on untouched, its connections, counts
+    /// and series too; a listener on another address ends within seconds, after the requests under way.
+    pub fn apply(&self, config: &IngestConfig, token: Option<&Path>) {
+        let limits = &config.limits;
+        self.intake.set_limits(limits);
+        self.room.set_most(limits.body_max.0);
+        self.rate.set(limits.requests_per_second);
+        let running = &mut *self.lock();
+        let shared = || {
+            otlp::Shared::new(self.intake.clone(), self.room.clone(), Arc::clone(&self.rate), Arc::clone(&self.clock))
+        };
+        let wanted = |address: Option<SocketAddr>| address.map(|it| (it, token.map(Path::to_owned)));
+        running.http.set(wanted(config.otlp_http), |at, stopping| {
+            let handler = otlp::Http { shared: shared(), tally: self.http.clone() };
+            self.listen(at, handler, &self.http, stopping)
+        });
+        running.grpc.set(wanted(config.otlp_grpc), |at, stopping| {
+            let handler = otlp::Grpc { shared: shared(), tally: self.grpc.clone() };
+            self.listen(at, handler, &self.grpc, stopping)
+        });
+        if let Some(to) = running.to.clone() {
+            running.cdevents.set(wanted(config.cdevents), |at, stopping| {
+                let limits = (self.room.clone(), Arc::clone(&self.rate));
+                let handler = cdevents::CdEvents::new(limits, Arc::clone(&self.clock), self.cdevents.clone(), to);
+                self.listen(at, handler, &self.cdevents, stopping)
+            });
         }
-        if let Some(address) = self.config.otlp_grpc {
-            let handler = Arc::new(otlp::Grpc { shared, tally: self.grpc.clone() });
-            tokio::spawn(server::listen((address, self.token.clone()), handler, self.grpc.clone(), stopping.clone()));
-        }
-        if let Some(address) = self.config.cdevents {
-            let limits = (room.clone(), rate);
-            let to = (changes, door);
-            let handler = cdevents::CdEvents::new(limits, Arc::clone(&self.clock), self.cdevents.clone(), to);
-            let at = (address, self.token.clone());
-            tokio::spawn(server::listen(at, Arc::new(handler), self.cdevents.clone(), stopping.clone()));
-        }
-        if self.config.journal {
+        running.journal.set(config.journal.then_some(()), |(), stopping| {
             let journal = journal::Journal {
                 program: journal::PROGRAM.into(),
                 intake: self.intake.clone(),
                 clock: Arc::clone(&self.clock),
                 tally: self.journal.clone(),
             };
-            tokio::spawn(journal.run(stopping.clone()));
-        }
-        if !self.config.scrape.is_empty() || self.config.scrape_dir.is_some() {
+            journal.run(stopping)
+        });
+        let plan = scrape::Plan { targets: config.scrape.clone(), dir: config.scrape_dir.clone() };
+        let any = !plan.targets.is_empty() || plan.dir.is_some();
+        running.plan.send_if_modified(|it| {
+            let altered = *it != plan;
+            *it = plan;
+            altered
+        });
+        let plan = running.plan.subscribe();
+        running.scrape.set(any.then_some(()), |(), stopping| {
             let (clock, standing) = (Arc::clone(&self.clock), self.targets.clone());
-            let scraper = scrape::Scraper { intake: self.intake.clone(), room, clock, standing };
-            let (targets, dir) = (self.config.scrape.clone(), self.config.scrape_dir.clone());
-            tokio::spawn(scrape::run(scraper, targets, dir, stopping.clone()));
-        }
+            let scraper = scrape::Scraper { intake: self.intake.clone(), room: self.room.clone(), clock, standing };
+            scrape::run(scraper, plan, stopping)
+        });
+        running.config = config.clone();
+    }
+
+    fn listen<H: server::Handler>(
+        &self,
+        (address, token): &Listening,
+        handler: H,
+        tally: &Tally,
+        stopping: watch::Receiver<bool>,
+    ) -> impl Future<Output = ()> + Send + 'static + use<H> {
+        let token = token.as_ref().map(|path| Token::new(path.clone(), Arc::clone(&self.clock)));
+        tally.listens(address.to_string());
+        tally.failing(None);
+        server::listen((*address, token), Arc::new(handler), tally.clone(), stopping)
+    }
+
+    fn stop(&self) {
+        let running = &mut *self.lock();
+        running.http.stop();
+        running.grpc.stop();
+        running.cdevents.stop();
+        running.journal.stop();
+        running.scrape.stop();
     }
 
     /// Puts what was said since the last tick into this one's batch.
@@ -130,7 +209,7 @@ impl Ingest {
 
     /// How each receiver that is on stands.
     pub fn statuses(&self) -> Vec<ReceiverStatus> {
-        let config = &self.config;
+        let config = self.lock().config.clone();
         let on = [
             (config.otlp_http.is_some(), &self.http),
             (config.otlp_grpc.is_some(), &self.grpc),
@@ -149,3 +228,6 @@ impl Ingest {
         all
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! So many requests in a second of one source, twice as many in a burst. Bounded: sources that have been quiet are forgotten.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,18 +11,24 @@ const SOURCES_MAX: usize = 1_024;
 /// Token buckets by source.
 #[derive(Debug)]
 pub(crate) struct Rate {
-    per_second: f64,
+    per_second: AtomicU32,
     buckets: Mutex<HashMap<String, (f64, Duration)>>,
 }
 
 impl Rate {
     pub(crate) fn new(per_second: u32) -> Self {
-        Self { per_second: f64::from(per_second.max(1)), buckets: Mutex::default() }
+        Self { per_second: AtomicU32::new(per_second), buckets: Mutex::default() }
+    }
+
+    /// Another limit, from the next request on.
+    pub(crate) fn set(&self, per_second: u32) {
+        self.per_second.store(per_second, Ordering::Relaxed);
     }
 
     /// Takes one request of `source`; the error is how long it had better wait.
     pub(crate) fn take(&self, source: &str, now: Duration) -> Result<(), Duration> {
-        let burst = self.per_second * 2.0;
+        let per_second = f64::from(self.per_second.load(Ordering::Relaxed).max(1));
+        let burst = per_second * 2.0;
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let mut source = source;
         if !buckets.contains_key(source) && buckets.len() >= SOURCES_MAX {
@@ -32,13 +39,13 @@ impl Rate {
             }
         }
         let (tokens, at) = buckets.entry(source.to_owned()).or_insert((burst, now));
-        *tokens = (*tokens + now.saturating_sub(*at).as_secs_f64() * self.per_second).min(burst);
+        *tokens = (*tokens + now.saturating_sub(*at).as_secs_f64() * per_second).min(burst);
         *at = now;
         if *tokens >= 1.0 {
             *tokens -= 1.0;
             return Ok(());
         }
-        Err(Duration::from_secs_f64((1.0 - *tokens) / self.per_second))
+        Err(Duration::from_secs_f64((1.0 - *tokens) / per_second))
     }
 }
 

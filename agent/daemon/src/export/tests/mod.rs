@@ -81,7 +81,8 @@ impl Host {
     fn try_export(&self, config: ExportConfig) -> Result<ExportHandle, ExportError> {
         let resource = resource_attributes("box", "i-1", Some("prod"));
         let (telemetry, state) = (self.telemetry.clone(), self.state.reader());
-        start(config, telemetry, state, resource, Arc::new(SystemClock::new()), &self.stop.subscribe())
+        let ready = prepare(config, telemetry, state, &resource, Arc::new(SystemClock::new()))?;
+        Ok(ready.start(&self.stop.subscribe()))
     }
 
     /// Stops what was started, so that it can be started again.

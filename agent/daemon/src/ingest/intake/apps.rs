@@ -94,6 +94,10 @@ impl Apps {
         Self { services: BTreeMap::new(), services_max, operations_max }
     }
 
+    pub(super) fn set_limits(&mut self, services_max: usize, operations_max: usize) {
+        (self.services_max, self.operations_max) = (services_max, operations_max);
+    }
+
     fn app(&mut self, service: &Attributes) -> Result<&mut App, Reason> {
         if !self.services.contains_key(service) {
             if self.services.len() >= self.services_max {

@@ -144,6 +144,7 @@ pub(crate) struct Point {
 }
 
 struct Inner {
+    limits: Limits,
     table: Table,
     apps: Apps,
     /// Cumulative histograms as they were told last.
@@ -157,7 +158,6 @@ struct Inner {
 #[derive(Clone)]
 pub(crate) struct Intake {
     inner: Arc<Mutex<Inner>>,
-    limits: Limits,
     clock: Arc<dyn Clock>,
     redactor: Arc<Redactor>,
 }
@@ -172,12 +172,23 @@ impl Intake {
         let inner = Inner {
             table: Table::new(limits.clone(), registry),
             apps: Apps::new(limits.sources_max, limits.operations_max),
+            limits,
             histograms: HashMap::new(),
             window_began: clock.monotonic(),
             swept: clock.monotonic(),
             unsaid: Refused::default(),
         };
-        Self { inner: Arc::new(Mutex::new(inner)), limits, clock, redactor }
+        Self { inner: Arc::new(Mutex::new(inner)), clock, redactor }
+    }
+
+    /// Other limits, from the next point on. What is held beyond lower ones stays until its sender is quiet.
+    pub(crate) fn set_limits(&self, limits: &Limits) {
+        let inner = &mut *self.lock();
+        if inner.limits != *limits {
+            inner.limits = limits.clone();
+            inner.table.set_limits(limits.clone());
+            inner.apps.set_limits(limits.sources_max, limits.operations_max);
+        }
     }
 
     /// What takes persons out of attributes.
@@ -198,25 +209,13 @@ impl Intake {
         if at.since(now) > AHEAD_MAX { Err(Reason::InTheFuture) } else { Ok(()) }
     }
 
-    fn fits(&self, key: &SeriesKey) -> Result<(), Reason> {
-        let short = |text: &str| text.len() <= TEXT_BYTES_MAX;
-        let good = key.attributes.len() <= self.limits.attributes_max
-            && short(&key.metric)
-            && short(&key.unit)
-            && key.attributes.iter().all(|(name, value)| short(name) && short(value));
-        if key.metric.is_empty() {
-            return Err(Reason::Malformed);
-        }
-        if good { Ok(()) } else { Err(Reason::Attributes) }
-    }
-
     /// One point of `source`; the reason when it is not taken.
     pub(crate) fn point(&self, source: &str, point: Point) -> Result<(), Reason> {
         self.timely(point.at)?;
-        self.fits(&point.key)?;
         let now = self.clock.monotonic();
         let Point { key, at, start, said } = point;
         let inner = &mut *self.lock();
+        fits(&key, inner.limits.attributes_max)?;
         match said {
             Said::Value(value) => inner.table.put(source, &key, at, value, now),
             Said::Delta(value) => inner.table.add(source, &key, at, value, now),
@@ -277,7 +276,8 @@ impl Intake {
 
     /// Series held, and the most there may be.
     pub(crate) fn series(&self) -> (usize, usize) {
-        (self.lock().table.len(), self.limits.series_max)
+        let inner = self.lock();
+        (inner.table.len(), inner.limits.series_max)
     }
 }
 
@@ -330,6 +330,18 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+fn fits(key: &SeriesKey, attributes_max: usize) -> Result<(), Reason> {
+    let short = |text: &str| text.len() <= TEXT_BYTES_MAX;
+    let good = key.attributes.len() <= attributes_max
+        && short(&key.metric)
+        && short(&key.unit)
+        && key.attributes.iter().all(|(name, value)| short(name) && short(value));
+    if key.metric.is_empty() {
+        return Err(Reason::Malformed);
+    }
+    if good { Ok(()) } else { Err(Reason::Attributes) }
 }
 
 fn service_fits(service: &Attributes) -> Result<(), Reason> {

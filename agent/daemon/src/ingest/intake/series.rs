@@ -35,6 +35,10 @@ impl Table {
         Self { limits, registry, entries: HashMap::new(), sources: HashMap::new(), fresh: Vec::new() }
     }
 
+    pub(super) fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }

@@ -7,7 +7,7 @@ use crate::host::FakeClock;
 
 /// Numbers series in the order of their arrival.
 #[derive(Default)]
-pub(crate) struct Numbers(Mutex<Vec<SeriesKey>>, pub(crate) usize);
+pub(crate) struct Numbers(pub(crate) Mutex<Vec<SeriesKey>>, pub(crate) usize);
 
 impl Registry for Numbers {
     fn find(&self, key: &SeriesKey) -> Option<SeriesId> {

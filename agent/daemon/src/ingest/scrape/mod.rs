@@ -56,19 +56,25 @@ pub(crate) struct Scraper {
     pub(crate) standing: Standing,
 }
 
-/// Keeps one task a target, as configuration and directory say, until `stopping`.
-pub(crate) async fn run(
-    scraper: Scraper,
-    configured: Vec<ScrapeTarget>,
-    dir: Option<PathBuf>,
-    mut stopping: watch::Receiver<bool>,
-) {
-    let directory = Tally::new("scrape", dir.as_ref().map(|it| it.display().to_string()).unwrap_or_default());
+/// What there is to read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// As configured.
+    pub(crate) targets: Vec<ScrapeTarget>,
+    /// A directory with more of them.
+    pub(crate) dir: Option<PathBuf>,
+}
+
+/// Keeps one task a target, as the plan and its directory say, until `stopping`. Another plan leaves alone what it says as well.
+pub(crate) async fn run(scraper: Scraper, mut plan: watch::Receiver<Plan>, mut stopping: watch::Receiver<bool>) {
+    let directory = Tally::new("scrape", String::new());
     let mut running: BTreeMap<String, (ScrapeTarget, AbortHandle)> = BTreeMap::new();
     let mut said = Vec::new();
     loop {
-        let (list, place) = (configured.clone(), dir.clone());
-        let looked = tokio::task::spawn_blocking(move || discover::targets(&list, place.as_deref())).await;
+        let Plan { targets, dir } = plan.borrow_and_update().clone();
+        directory.listens(dir.as_ref().map(|it| it.display().to_string()).unwrap_or_default());
+        let place = dir.clone();
+        let looked = tokio::task::spawn_blocking(move || discover::targets(&targets, place.as_deref())).await;
         if let Ok((wanted, problems)) = looked {
             if problems != said {
                 for problem in &problems {
@@ -104,12 +110,14 @@ pub(crate) async fn run(
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY), if dir.is_some() => {}
+            Ok(()) = plan.changed() => {}
             _ = stopping.wait_for(|stop| *stop) => break,
         }
     }
     for (_, task) in running.into_values() {
         task.abort();
     }
+    scraper.standing.change(BTreeMap::clear);
 }
 
 async fn again(scraper: Scraper, target: ScrapeTarget, tally: Tally) {
