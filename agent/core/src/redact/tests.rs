@@ -19,6 +19,9 @@ fn secrets_are_recognised_by_the_name_before_them() {
     check("{\"user\": \"a\", \"api_key\": \"k-1\"}", "{\"user\": \"a\", \"api_key\": [redacted]}");
     check("curl --token abc --verbose", "curl --token [redacted] --verbose");
     check("psql --password=abc -h db", "psql --password=[redacted] -h db");
+    check("größe_password = a b c", "größe_password = [redacted]");
+    check("run --größe-token abc now", "run --größe-token [redacted] now");
+    check("パスワード_secret: x y", "パスワード_secret: [redacted]");
 }
 
 #[test]
@@ -27,6 +30,7 @@ fn secrets_are_recognised_by_their_shape() {
     check("Authorization: Bearer abc.def", "Authorization: Bearer [redacted]");
     check("sent with bearer 0123456789abcdef0123", "sent with bearer [redacted]");
     check("key AKIAABCDEFGHIJKLMNOP is used", "key [redacted] is used");
+    check("ключAKIAABCDEFGHIJKLMNOP", "ключ[redacted]");
     check(&format!("push with ghp_{}", "a".repeat(36)), "push with [redacted]");
     let key = "+-----BEGIN RSA PRIVATE KEY-----\n+MIIB\n+AAAA\n+-----END RSA PRIVATE KEY-----\n+x";
     check(key, "+-----BEGIN RSA PRIVATE KEY-----[redacted]-----END RSA PRIVATE KEY-----\n+x");

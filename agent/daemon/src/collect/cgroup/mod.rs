@@ -1,7 +1,7 @@
 //! What each systemd unit and each container uses, from the cgroups of version 2.
 //!
 //! Both layouts are known: the second version alone below `/sys/fs/cgroup`, and beside the first in `unified`; there the
-//! kernel offers CPU time and pressure only. The tree is walked at the first reading and every [`LOOK_AGAIN`]-th, or when the
+//! kernel offers CPU time and pressure only. The tree is walked at the first reading and once in [`LOOK_EVERY`], or when the
 //! number of cgroups changed. Cgroups of one name (sessions, runs of one template) count together.
 //!
 //! **Bounded:** at most `units-max` units and `containers-max` containers have series; when there are more, those that
@@ -25,7 +25,7 @@ use super::names::Names;
 use super::sink::{Cached, gauge};
 use super::{CollectError, Collector, Context, Reading};
 
-const LOOK_AGAIN: u32 = 6;
+const LOOK_EVERY: Duration = Duration::from_mins(1);
 /// Files that stay open, at most.
 const HELD_MAX: usize = 4_096;
 
@@ -99,6 +99,8 @@ fn increase(last: f64, now: f64) -> f64 {
 
 pub(crate) struct Cgroup {
     every: Duration,
+    /// Readings from one walk to the next.
+    look_again: u32,
     units_max: usize,
     containers_max: usize,
     root: Option<&'static str>,
@@ -116,6 +118,7 @@ impl Cgroup {
     pub(crate) fn new(every: Duration, units_max: usize, containers_max: usize) -> Self {
         Self {
             every,
+            look_again: LOOK_EVERY.div_duration_f64(every).round().max(1.0) as u32,
             units_max,
             containers_max,
             root: None,
@@ -206,7 +209,7 @@ impl Collector for Cgroup {
 
     fn collect(&mut self, context: &mut Context<'_>) -> Result<Reading, CollectError> {
         self.names.pass(self.every);
-        let due = self.runs.is_multiple_of(LOOK_AGAIN);
+        let due = self.runs.is_multiple_of(self.look_again);
         self.runs = self.runs.wrapping_add(1);
         if due || self.root.is_none() {
             self.root = tree::root(context);
