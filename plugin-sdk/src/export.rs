@@ -16,13 +16,33 @@ thread_local! {
 
 /// Makes a type the plugin of this crate.
 ///
-/// ```text
-/// holdfast_plugin_sdk::export!(MyCheck: Check);
-/// holdfast_plugin_sdk::export!(MyMedic: Remediator);
-/// holdfast_plugin_sdk::export!(MyGuard: Check + Remediator);
-/// ```
+/// `export!(MyCheck: Check)`, `export!(MyMedic: Remediator)` or `export!(MyGuard: Check + Remediator)`: one of them, once a crate. In a
+/// native build it makes nothing, so logic is tested without a host.
 ///
-/// In a native build it makes nothing, so logic is tested without a host.
+/// ```
+/// use holdfast_plugin_sdk::{Check, Context, Error, Plugin, Report, export};
+///
+/// struct Quiet;
+///
+/// impl Plugin for Quiet {
+///     type Settings = std::collections::BTreeMap<String, String>;
+///     fn configure(_: Context, _: Self::Settings) -> Result<Self, Error> {
+///         Ok(Self)
+///     }
+/// }
+///
+/// impl Check for Quiet {
+///     fn run(&self, report: &mut Report) -> Result<(), Error> {
+///         report.evaluated("quiet.always");
+///         Ok(())
+///     }
+/// }
+///
+/// export!(Quiet: Check);
+///
+/// let mut report = Report::default();
+/// assert!(Quiet.run(&mut report).is_ok() && report.problems().is_empty());
+/// ```
 #[macro_export]
 macro_rules! export {
     ($plugin:ident : Check) => {

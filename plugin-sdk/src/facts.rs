@@ -3,16 +3,38 @@
 use crate::bindings::host::types::{Evidence, Finding, Subject, Value};
 
 /// A subject: `subject("unit", "web.service")`.
+///
+/// ```
+/// use holdfast_plugin_sdk::subject;
+/// let unit = subject("unit", "web.service");
+/// assert_eq!((unit.kind.as_str(), unit.name.as_str()), ("unit", "web.service"));
+/// ```
 pub fn subject(kind: &str, name: impl Into<String>) -> Subject {
     Subject { kind: kind.to_owned(), name: name.into() }
 }
 
 /// One named fact: `evidence("unit.result", "signal")`.
+///
+/// ```
+/// use holdfast_plugin_sdk::{Value, evidence};
+/// assert_eq!(evidence("unit.result", "signal").value, Value::Text("signal".into()));
+/// assert_eq!(evidence("file.bytes", 5_u64).value, Value::Integer(5));
+/// ```
 pub fn evidence(name: &str, value: impl Into<Value>) -> Evidence {
     Evidence { name: name.to_owned(), value: value.into() }
 }
 
 /// A finding's fact by name.
+///
+/// ```
+/// use holdfast_plugin_sdk::{Problem, Value, evidence, facts, subject};
+/// let problem = Problem::new("unit.failed", "1", subject("unit", "a.service"), "a.service has failed");
+/// let problem = problem.evidence(evidence("unit.restarts", 3_u32)).evidence(evidence("unit.result", "signal"));
+/// let finding = problem.finding();
+/// assert_eq!(facts::find(finding, "unit.restarts"), Some(&Value::Integer(3)));
+/// assert_eq!((facts::count(finding, "unit.restarts"), facts::text(finding, "unit.result")), (Some(3), Some("signal")));
+/// assert_eq!(facts::text(finding, "unit.restarts"), None);
+/// ```
 pub fn find<'f>(finding: &'f Finding, name: &str) -> Option<&'f Value> {
     finding.evidence.iter().find(|e| e.name == name).map(|e| &e.value)
 }

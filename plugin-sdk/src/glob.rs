@@ -34,6 +34,12 @@ pub fn prefix<'p>(pattern: &str, path: &'p str) -> Option<&'p str> {
 }
 
 /// Whether what lies below `path` could still be covered by the pattern: it is on the way to a match.
+///
+/// ```
+/// use holdfast_plugin_sdk::glob::leads_to;
+/// assert!(leads_to("_tool/*/*", "_tool/node") && !leads_to("_tool/*/*", "cache"));
+/// assert!(!leads_to("_tool/*", "_tool/node"), "that is a match itself");
+/// ```
 pub fn leads_to(pattern: &str, path: &str) -> bool {
     let mut pattern = pattern.split('/');
     path.split('/').all(|name| pattern.next().is_some_and(|wanted| name_matches(wanted, name)))

@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![deny(missing_docs)]
 
 // The generated bindings and the macros name this crate from the author's crate and from here alike.
 extern crate self as holdfast_plugin_sdk;

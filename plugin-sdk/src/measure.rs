@@ -27,18 +27,43 @@ macro_rules! measure {
 
 measure!(
     /// A span of time in nanoseconds: `500ms`, `30s`, `5m`, `2h`, `7d`.
+    ///
+    /// ```
+    /// use holdfast_plugin_sdk::measure::Span;
+    /// assert_eq!(Span::parse("5m"), Ok(Span(300_000_000_000)));
+    /// assert!(Span::parse("5").unwrap_err().contains("is not a span of time such as"));
+    /// ```
     Span(u64),
     "a span of time such as \"500ms\", \"30s\", \"5m\", \"2h\" or \"7d\"",
     parse_span
 );
 measure!(
     /// An amount of bytes: `512B`, `64KiB`, `64MiB`, `2GiB`, `1TiB`.
+    ///
+    /// ```
+    /// use holdfast_plugin_sdk::measure::Bytes;
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Settings {
+    ///     largest: Bytes,
+    /// }
+    ///
+    /// let settings: Settings = serde_json::from_str(r#"{"largest": "64KiB"}"#)?;
+    /// assert_eq!(settings.largest.0, 65_536);
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
     Bytes(u64),
     "a size such as \"512B\", \"64KiB\", \"64MiB\" or \"2GiB\"",
     parse_bytes
 );
 measure!(
     /// A part of a whole, 0 to 1: `80%`.
+    ///
+    /// ```
+    /// use holdfast_plugin_sdk::measure::Share;
+    /// assert_eq!(Share::parse("80%"), Ok(Share(0.8)));
+    /// assert!(Share::parse("180%").is_err());
+    /// ```
     Share(f64),
     "a share from \"0%\" to \"100%\"",
     parse_share

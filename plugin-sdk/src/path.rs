@@ -5,6 +5,14 @@ use std::fmt;
 use crate::Error;
 
 /// An absolute, normal path of the host: no `.`, no `..`, no empty part, no control character.
+///
+/// ```
+/// use holdfast_plugin_sdk::HostPath;
+/// let path = HostPath::new("/srv/app")?.join("bin/x")?;
+/// assert_eq!(path.as_str(), "/srv/app/bin/x");
+/// assert!(HostPath::new("/srv/../etc/shadow").is_err() && HostPath::new("srv").is_err());
+/// # Ok::<(), holdfast_plugin_sdk::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostPath(String);
 
@@ -45,6 +53,31 @@ impl HostPath {
     }
 }
 
+/// As operators write it in settings: a `/` at its end is no mistake.
+///
+/// ```
+/// use holdfast_plugin_sdk::HostPath;
+///
+/// #[derive(serde::Deserialize)]
+/// struct Settings {
+///     dirs: Vec<HostPath>,
+/// }
+///
+/// let settings: Settings = serde_json::from_str(r#"{"dirs": ["/srv/app/", "/"]}"#)?;
+/// assert_eq!([settings.dirs[0].as_str(), settings.dirs[1].as_str()], ["/srv/app", "/"]);
+/// assert!(serde_json::from_str::<Settings>(r#"{"dirs": ["srv"]}"#).is_err());
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+impl<'de> serde::Deserialize<'de> for HostPath {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let normal = text.strip_suffix('/').filter(|rest| !rest.is_empty()).unwrap_or(&text);
+        Self::new(normal).map_err(|_| {
+            serde::de::Error::custom(format!("`{}` is not an absolute, normal path", crate::text::line(&text)))
+        })
+    }
+}
+
 impl fmt::Display for HostPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -52,6 +85,15 @@ impl fmt::Display for HostPath {
 }
 
 /// A SHA-256 digest: 64 lower-case hexadecimal digits.
+///
+/// ```
+/// use holdfast_plugin_sdk::Sha256;
+/// let digest = Sha256::parse(&format!("sha256:{}", "AB".repeat(32)))?;
+/// assert_eq!((digest.as_str().len(), digest.short()), (64, "abababababab"));
+/// assert_eq!(Sha256::from_bytes(&[0xab; 32]), digest);
+/// assert!(Sha256::parse("abc").is_err());
+/// # Ok::<(), holdfast_plugin_sdk::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sha256(String);
 
@@ -68,12 +110,7 @@ impl Sha256 {
 
     /// From the 32 bytes of the digest.
     pub fn from_bytes(bytes: &[u8; 32]) -> Self {
-        use fmt::Write;
-        let mut hex = String::with_capacity(64);
-        for byte in bytes {
-            let _ = write!(hex, "{byte:02x}");
-        }
-        Self(hex)
+        Self(crate::text::hex(bytes))
     }
 
     /// The 64 digits.

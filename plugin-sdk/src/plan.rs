@@ -10,6 +10,21 @@ use crate::{Evidence, Finding, Step, Subject};
 const VALID_NS: u64 = 3_600_000_000_000;
 
 /// Made by [`Remediator::propose`](crate::Remediator::propose).
+///
+/// ```
+/// use holdfast_plugin_sdk::host::units::UnitStatus;
+/// use holdfast_plugin_sdk::{Plan, Problem, evidence, step, subject};
+///
+/// let finding = Problem::new("unit.failed", "1", subject("unit", "web.service"), "web.service has failed").finding().clone();
+/// let seen = UnitStatus { name: "web.service".into(), active: "failed".into(), ..UnitStatus::default() };
+/// let plan = Plan::new(&finding, "clear its failures and start it", step::reset_failed(&seen).because("it gave up starting"))
+///     .then(step::restart_unit_when(&seen, "inactive").because("its cause is gone").within_ms(60_000))
+///     .confidence(0.8)
+///     .evidence(evidence("unit.result", "start-limit-hit"))
+///     .settle_ms(10_000);
+/// assert_eq!((plan.steps().len(), plan.stated_confidence()), (2, 0.8));
+/// assert_eq!((plan.summary(), plan.stated_evidence().len()), ("clear its failures and start it", 1));
+/// ```
 #[derive(Debug, Clone)]
 pub struct Plan {
     summary: String,

@@ -7,6 +7,16 @@ use crate::text::{line, plain};
 use crate::{Error, Evidence, Finding, Severity, Subject};
 
 /// Filled by [`Check::run`](crate::Check::run).
+///
+/// ```
+/// use holdfast_plugin_sdk::{Error, Problem, Report, subject};
+///
+/// let mut report = Report::default();
+/// report.found(Problem::new("log.too_large", "size", subject("file", "/var/log/a"), "/var/log/a is large"));
+/// report.evaluated("log.too_large"); // looked everywhere: what is not reported is not there
+/// report.skipped("log.too_old", Error::Denied("files below `/srv`".into())); // neither passed nor failed
+/// assert_eq!(report.problems().len(), 1);
+/// ```
 #[derive(Debug, Default)]
 pub struct Report {
     problems: Vec<Problem>,
@@ -48,6 +58,22 @@ impl Report {
 }
 
 /// One stated problem about one subject.
+///
+/// ```
+/// use holdfast_plugin_sdk::{Problem, Severity, evidence, subject};
+///
+/// let problem = Problem::new("cert.ends_soon", "leaf", subject("file", "/etc/ssl/shop.pem"), "shop.pem ends in 3 days")
+///     .severity(Severity::High)
+///     .confidence(0.9)
+///     .expected("30 days", "3 days")
+///     .evidence(evidence("cert.days_left", 3_u32));
+/// let finding = problem.finding();
+/// assert_eq!((finding.severity, finding.confidence, finding.observed.as_deref()), (Severity::High, 0.9, Some("3 days")));
+/// // Stated again at a later run, for instance out of `host::state`.
+/// assert_eq!(Problem::from_finding(finding.clone()), problem);
+/// // Names are somebody else's: a title stays one line.
+/// assert_eq!(Problem::new("x", "1", subject("file", "/a"), "a\nb").finding().title, "a\\nb");
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem(Finding);
 

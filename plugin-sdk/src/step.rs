@@ -11,6 +11,14 @@ use crate::{Error, HostPath, Sha256};
 pub use crate::bindings::remediator::Risk;
 
 /// What to do, not yet why.
+///
+/// ```
+/// use holdfast_plugin_sdk::host::units::UnitStatus;
+/// use holdfast_plugin_sdk::step;
+/// let what = step::restart_unit(&UnitStatus { name: "web.service".into(), ..UnitStatus::default() });
+/// let step = what.because("it has failed with result signal"); // without a reason there is no step
+/// assert_eq!(step.rationale(), "it has failed with result signal");
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "say why with `because`"]
 pub struct Unexplained {
@@ -22,6 +30,20 @@ pub struct Unexplained {
 }
 
 /// One step of a plan.
+///
+/// ```
+/// use holdfast_plugin_sdk::host::units::UnitStatus;
+/// use holdfast_plugin_sdk::step::{self, Risk};
+///
+/// let seen = UnitStatus { name: "web.service".into(), active: "failed".into(), ..UnitStatus::default() };
+/// let step = step::restart_unit(&seen)
+///     .because("it has crashed three times within an hour")
+///     .may_also("Clients lose their connections.")
+///     .risk(Risk::Medium)
+///     .within_ms(30_000);
+/// assert_eq!((step.capability(), step.text_arg("unit")), ("unit.restart", Some("web.service")));
+/// assert_eq!(step.side_effects(), ["Clients lose their connections."]);
+/// ```
 #[derive(Debug, Clone)]
 pub struct Step(wire::Step);
 
@@ -59,12 +81,30 @@ fn small(capability: &'static str, args: Vec<Arg>) -> Unexplained {
 
 /// Stop and start a unit (a failed one is started). Refused at execution when it was started since, or when it is no longer in the
 /// active state of `seen`.
+///
+/// ```
+/// use holdfast_plugin_sdk::host::units::UnitStatus;
+/// use holdfast_plugin_sdk::step;
+/// let seen = UnitStatus { invocation_id: Some("ab".repeat(16)), active: "active".into(), ..UnitStatus::default() };
+/// let step = step::restart_unit(&seen).because("it grew to its limit");
+/// // Both guards are what was seen: a unit that was started meanwhile is left alone.
+/// assert_eq!((step.text_arg("active-state"), step.text_arg("invocation").map(str::len)), (Some("active"), Some(32)));
+/// ```
 pub fn restart_unit(seen: &UnitStatus) -> Unexplained {
     restart_unit_when(seen, &seen.active)
 }
 
 /// As [`restart_unit`], for a unit that an earlier step of the plan brings into another active state: after [`reset_failed`] it is
 /// `inactive`.
+///
+/// ```
+/// use holdfast_plugin_sdk::host::units::UnitStatus;
+/// use holdfast_plugin_sdk::step;
+/// let failed = UnitStatus { active: "failed".into(), ..UnitStatus::default() };
+/// let first = step::reset_failed(&failed).because("it has used up its starts");
+/// let then = step::restart_unit_when(&failed, "inactive").because("its database answers again");
+/// assert_eq!((first.capability(), then.text_arg("active-state")), ("unit.reset-failed", Some("inactive")));
+/// ```
 pub fn restart_unit_when(seen: &UnitStatus, active_state: &str) -> Unexplained {
     let mut args = vec![arg("unit", seen.name.as_str()), arg("active-state", active_state)];
     args.extend(seen.invocation_id.as_deref().map(|id| arg("invocation", id)));
@@ -72,6 +112,13 @@ pub fn restart_unit_when(seen: &UnitStatus, active_state: &str) -> Unexplained {
 }
 
 /// Clear a unit's failed state and its start-limit counter. Refused at execution when it was started since.
+///
+/// ```
+/// use holdfast_plugin_sdk::host::units::UnitStatus;
+/// use holdfast_plugin_sdk::step;
+/// let step = step::reset_failed(&UnitStatus { name: "a.service".into(), ..UnitStatus::default() }).because("it gave up");
+/// assert_eq!(step.text_arg("unit"), Some("a.service"));
+/// ```
 pub fn reset_failed(seen: &UnitStatus) -> Unexplained {
     let mut args = vec![arg("unit", seen.name.as_str())];
     args.extend(seen.invocation_id.as_deref().map(|id| arg("invocation", id)));
@@ -80,6 +127,16 @@ pub fn reset_failed(seen: &UnitStatus) -> Unexplained {
 
 /// Put a file back to a content that the agent has on record. `found` is the digest of what lies there now; `None`: nothing does.
 /// The agent replaces size and owner by its own record, where it has one.
+///
+/// ```
+/// use holdfast_plugin_sdk::step::{self, Owner};
+/// use holdfast_plugin_sdk::{HostPath, Sha256};
+/// let (found, good) = (Sha256::from_bytes(&[1; 32]), Sha256::from_bytes(&[2; 32]));
+/// let owner = Owner { mode: 0o100_644, uid: 0, gid: 0 };
+/// let step = step::restore_file(&HostPath::new("/etc/app.conf")?, Some(&found), &good, 120, owner).because("it was edited by hand");
+/// assert_eq!((step.integer_arg("mode"), step.text_arg("only-if-sha256")), (Some(0o644), Some(found.as_str())));
+/// # Ok::<(), holdfast_plugin_sdk::Error>(())
+/// ```
 pub fn restore_file(path: &HostPath, found: Option<&Sha256>, to: &Sha256, bytes: u64, owner: Owner) -> Unexplained {
     let mut args = vec![
         arg("path", path.as_str()),
@@ -94,6 +151,14 @@ pub fn restore_file(path: &HostPath, found: Option<&Sha256>, to: &Sha256, bytes:
 }
 
 /// Move a file to where only root can reach it. Refused at execution when its content is another by then.
+///
+/// ```
+/// use holdfast_plugin_sdk::{HostPath, Sha256, step};
+/// let found = Sha256::from_bytes(&[7; 32]);
+/// let step = step::quarantine(&HostPath::new("/srv/app/dropper")?, &found).because("no release holds it");
+/// assert_eq!(step.text_arg("only-if-sha256"), Some(found.as_str()));
+/// # Ok::<(), holdfast_plugin_sdk::Error>(())
+/// ```
 pub fn quarantine(path: &HostPath, found: &Sha256) -> Unexplained {
     let args = vec![arg("path", path.as_str()), arg("only-if-sha256", found.as_str())];
     Unexplained { risk: Risk::Medium, ..small("file.quarantine", args) }
@@ -101,6 +166,16 @@ pub fn quarantine(path: &HostPath, found: &Sha256) -> Unexplained {
 
 /// Remove files that nobody needs. It cannot be undone, so the step says so by itself. Entries lie strictly below the root, none in
 /// another.
+///
+/// ```
+/// use holdfast_plugin_sdk::{HostPath, step};
+/// let root = HostPath::new("/var/cache/runner")?;
+/// let old = step::Reclaim { path: root.join("node/16.0.0")?, files: 900, bytes: 80 << 20, newest_change_ns: 1_700_000_000_000_000_000 };
+/// let step = step::reclaim(&root, &[old.clone()])?.because("unused for 40 days");
+/// assert_eq!((step.texts_arg("entries").len(), step.side_effects()), (1, &["This cannot be undone.".to_owned()][..]));
+/// assert!(step::reclaim(&HostPath::new("/srv")?, &[old]).is_err(), "it does not lie below the root");
+/// # Ok::<(), holdfast_plugin_sdk::Error>(())
+/// ```
 pub fn reclaim(root: &HostPath, entries: &[Reclaim]) -> Result<Unexplained, Error> {
     if entries.is_empty() {
         return Err(Error::Invalid("a reclaim step without entries".to_owned()));

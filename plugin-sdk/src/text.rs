@@ -9,11 +9,22 @@ pub const LINE_BYTES_MAX: usize = 480;
 pub const NAME_BYTES_MAX: usize = 4_000;
 
 /// A line for people: control characters are shown escaped, and what is too long ends in `…`.
+///
+/// ```
+/// use holdfast_plugin_sdk::text;
+/// assert_eq!(text::line("a\nb"), "a\\nb");
+/// assert_eq!(text::line(&"x".repeat(10_000)).chars().last(), Some('…'));
+/// ```
 pub fn line(text: &str) -> String {
     plain(text, LINE_BYTES_MAX)
 }
 
 /// Whether a name can be given to the host as it is.
+///
+/// ```
+/// use holdfast_plugin_sdk::text::is_plain;
+/// assert!(is_plain("/srv/größe") && !is_plain("a\tb") && !is_plain(""));
+/// ```
 pub fn is_plain(text: &str) -> bool {
     text.len() <= NAME_BYTES_MAX && !text.is_empty() && !text.chars().any(misleads)
 }
@@ -38,6 +49,11 @@ pub(crate) fn plain(text: &str, bytes_max: usize) -> String {
 }
 
 /// Bytes for people: three figures and a binary unit, `1.46 GiB`.
+///
+/// ```
+/// use holdfast_plugin_sdk::text;
+/// assert_eq!([text::bytes(900), text::bytes(3 << 29)], ["900 B", "1.50 GiB"]);
+/// ```
 pub fn bytes(bytes: u64) -> String {
     for (unit, shift) in [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)] {
         if bytes >= 1 << shift {
@@ -47,7 +63,25 @@ pub fn bytes(bytes: u64) -> String {
     format!("{bytes} B")
 }
 
+/// Lower-case hexadecimal digits, two a byte.
+///
+/// ```
+/// assert_eq!(holdfast_plugin_sdk::text::hex(&[0, 0xab]), "00ab");
+/// ```
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 /// A span of time for people, in nanoseconds: the largest whole unit, `3 d`, `5 h`, `12 min`, `40 s`.
+///
+/// ```
+/// use holdfast_plugin_sdk::text;
+/// assert_eq!(text::span(3 * 3_600_000_000_000), "3 h");
+/// ```
 pub fn span(ns: u64) -> String {
     let secs = ns / 1_000_000_000;
     for (unit, each) in [("d", 86_400), ("h", 3_600), ("min", 60)] {

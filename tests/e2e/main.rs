@@ -9,6 +9,7 @@ mod agent_crash;
 mod bad_input;
 mod bad_release;
 mod boots;
+mod checks;
 mod containers;
 mod cost;
 mod crash;

@@ -6,11 +6,11 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use holdfast_tests::{Running, agent, free_address, program, root};
+use anyhow::{Context, Result, bail};
+use holdfast_tests::{Running, agent, free_address, program, root, says};
 use serde_json::Value;
 
 const REGISTRY: &str = "docker-registry";
@@ -128,23 +128,20 @@ impl Host {
         Ok(path.to_string_lossy().into_owned())
     }
 
+    fn command(&self, args: &[&str]) -> Result<Command> {
+        let mut command = program(agent()?);
+        command.current_dir(self.dir.path()).env_remove("HOLDFAST_SOCKET");
+        command.arg("--config").arg(self.path("holdfast.toml")).args(args);
+        Ok(command)
+    }
+
     pub(crate) fn run(&self, args: &[&str]) -> Result<Output> {
-        program(agent()?)
-            .current_dir(self.dir.path())
-            .env_remove("HOLDFAST_SOCKET")
-            .arg("--config")
-            .arg(self.path("holdfast.toml"))
-            .args(args)
-            .output()
-            .context("the agent's program cannot be started")
+        self.command(args)?.output().context("the agent's program cannot be started")
     }
 
     /// Must end with `code`; gives standard output and error.
     pub(crate) fn says(&self, args: &[&str], code: i32) -> Result<String> {
-        let ran = self.run(args)?;
-        let text = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
-        ensure!(ran.status.code() == Some(code), "holdfast {} ended with {}: {text}", args.join(" "), ran.status);
-        Ok(text)
+        says(&mut self.command(args)?, code)
     }
 
     /// Must end with `code`; gives the document.

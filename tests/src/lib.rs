@@ -34,6 +34,14 @@ pub fn agent() -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
+/// What a program of ours printed, standard error last. It must end with `code`.
+pub fn says(command: &mut Command, code: i32) -> anyhow::Result<String> {
+    let ran = command.output()?;
+    let text = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
+    anyhow::ensure!(ran.status.code() == Some(code), "{command:?} ended with {}: {text}", ran.status);
+    Ok(text)
+}
+
 /// A process of a suite, which ends with this value.
 pub struct Running(pub Child);
 

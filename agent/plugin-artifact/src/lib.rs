@@ -21,6 +21,30 @@ pub const SEAL_BYTES: usize = 32;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Identity([u8; 32]);
 
+/// SHA-256 of a component: computed once for each that is read, because a large one takes a while.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ComponentDigest([u8; 32]);
+
+impl ComponentDigest {
+    /// Of these bytes.
+    pub fn of(component: &[u8]) -> Self {
+        Self(Sha256::digest(component).into())
+    }
+}
+
+/// 64 hexadecimal digits.
+impl fmt::Display for ComponentDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ComponentDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ComponentDigest({self})")
+    }
+}
+
 /// `std`'s hashing, with SHA-256 underneath.
 struct Sha(Sha256);
 
@@ -35,9 +59,9 @@ impl Hasher for Sha {
 
 impl Identity {
     /// The identity that a component has under this engine.
-    pub fn of(engine: &Engine, component: &[u8]) -> Self {
+    pub fn of(engine: &Engine, component: &ComponentDigest) -> Self {
         let mut sha = Sha(Sha256::new_with_prefix(b"holdfast-plugin-identity-1\0"));
-        sha.0.update(Sha256::digest(component));
+        sha.0.update(component.0);
         engine.precompile_compatibility_hash().hash(&mut sha);
         Self(sha.0.finalize().into())
     }
@@ -159,7 +183,7 @@ mod tests {
     const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0\x01\x1b\0asm\x01\0\0\0\x01\x05\x01\x60\0\x01\x7f\x03\x02\x01\0\x0a\x06\x01\x04\0\x41\x2a\x0b";
 
     fn key(of: u8, engine: &Engine) -> SealKey {
-        CacheKey::new([of; 32]).seal_key(&Identity::of(engine, COMPONENT))
+        CacheKey::new([of; 32]).seal_key(&Identity::of(engine, &ComponentDigest::of(COMPONENT)))
     }
 
     #[test]
@@ -190,7 +214,7 @@ mod tests {
         let engine = Engine::default();
         let sealed = compile(&engine, COMPONENT, &key(1, &engine)).unwrap();
         assert_eq!(open(&engine, &sealed, &key(2, &engine)).err(), Some(OpenError::Seal));
-        let other = CacheKey::new([1; 32]).seal_key(&Identity::of(&engine, b"another component"));
+        let other = CacheKey::new([1; 32]).seal_key(&Identity::of(&engine, &ComponentDigest::of(b"another component")));
         assert_eq!(open(&engine, &sealed, &other).err(), Some(OpenError::Seal));
     }
 
@@ -198,7 +222,8 @@ mod tests {
     fn another_setting_of_the_engine_is_another_identity() {
         let engine = Engine::default();
         let other = Engine::new(wasmtime::Config::new().epoch_interruption(true)).unwrap();
-        assert_ne!(Identity::of(&engine, COMPONENT), Identity::of(&other, COMPONENT));
-        assert_eq!(Identity::of(&engine, COMPONENT), Identity::of(&Engine::default(), COMPONENT));
+        let digest = ComponentDigest::of(COMPONENT);
+        assert_ne!(Identity::of(&engine, &digest), Identity::of(&other, &digest));
+        assert_eq!(Identity::of(&engine, &digest), Identity::of(&Engine::default(), &digest));
     }
 }

@@ -17,13 +17,23 @@ pub enum Language {
     Python,
 }
 
-impl fmt::Display for Language {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl Language {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Rust, Self::JavaScript, Self::Python];
+
+    /// As it is written in commands.
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Rust => "rust",
             Self::JavaScript => "javascript",
             Self::Python => "python",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Language {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }
 

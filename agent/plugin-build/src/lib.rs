@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 pub use component::{Made, Surface, from_component, from_core, surface};
 pub use error::BuildError;
 pub use folder::{Folder, Language};
+pub use pin::{COMPONENTIZE_JS, COMPONENTIZE_PY};
 pub use rust::{PROFILE, PROFILE_SETTINGS, TARGET, TARGET_MISSING, rustflags};
 pub use section::{MANIFEST_SECTION, manifests, with_manifest};
 pub use wit::{AGENT_FIRST, FILES as WIT, PACKAGE};

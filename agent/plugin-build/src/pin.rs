@@ -4,9 +4,9 @@ use crate::error::BuildError;
 use crate::folder::Folder;
 
 /// On npm: `@bytecodealliance/componentize-js`.
-pub(crate) const COMPONENTIZE_JS: &str = "0.23.0";
+pub const COMPONENTIZE_JS: &str = "0.23.0";
 /// On PyPI: `componentize-py`.
-pub(crate) const COMPONENTIZE_PY: &str = "0.25.1";
+pub const COMPONENTIZE_PY: &str = "0.25.1";
 
 /// The world of `wit/worlds.wit` that has the manifest's roles.
 pub(crate) fn world(folder: &Folder) -> Result<&'static str, BuildError> {

@@ -12,9 +12,14 @@ const MODULE: &str = "plugin";
 
 pub(crate) fn build(folder: &Folder) -> Result<Output, BuildError> {
     let world = pin::world(folder)?;
+    // A folder that `plugin new` made names the tool's version in requirements.txt.
+    let wanted = if folder.dir.join("requirements.txt").is_file() {
+        "-r requirements.txt".to_owned()
+    } else {
+        format!("componentize-py=={}", pin::COMPONENTIZE_PY)
+    };
     let install = format!(
-        "`python3 -m venv .venv && .venv/bin/pip install componentize-py=={}` in the folder",
-        pin::COMPONENTIZE_PY
+        "`python3 -m venv .venv && .venv/bin/pip install {wanted}` in the folder; Python 3.10 or newer (Debian: python3-venv)"
     );
     let temp = tempfile::tempdir().map_err(|source| BuildError::Write { path: std::env::temp_dir(), source })?;
     let (wit_dir, out) = (temp.path().join("wit"), temp.path().join("out.wasm"));

@@ -6,9 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use holdfast_core::model::plan::hex;
-use holdfast_plugin_artifact::{CacheKey, Identity, OpenError, SealKey};
-use sha2::{Digest, Sha256};
+use holdfast_plugin_artifact::{CacheKey, ComponentDigest, Identity, OpenError, SealKey};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Engine};
@@ -80,6 +78,8 @@ pub enum LoadError {
 /// The name and the key of one component's compiled form.
 #[derive(Debug, Clone)]
 pub struct Artifact {
+    /// Of the component.
+    pub digest: ComponentDigest,
     /// 64 hexadecimal digits; another component, wasmtime, setting or CPU has another.
     pub name: String,
     /// What it is sealed with.
@@ -116,16 +116,16 @@ impl PluginHost {
     /// compile and takes [`PluginHost::load_sealed`]. Without a grant a plugin is known, and every call is refused.
     pub fn load(&self, component: &[u8], grant: Option<Grant>) -> Result<Plugin, LoadError> {
         look_through(component)?;
-        self.link(component, grant, || {
+        self.link(component, &ComponentDigest::of(component), grant, || {
             Component::from_binary(&self.engine, component)
                 .map_err(|error| LoadError::Compile(one_line(&format!("{error:#}"), 1024)))
         })
     }
 
     /// What a component's compiled form is called and sealed with on this host.
-    pub fn artifact(&self, component: &[u8], key: &CacheKey) -> Artifact {
-        let identity = Identity::of(&self.engine, component);
-        Artifact { name: identity.to_string(), key: key.seal_key(&identity) }
+    pub fn artifact(&self, component: ComponentDigest, key: &CacheKey) -> Artifact {
+        let identity = Identity::of(&self.engine, &component);
+        Artifact { digest: component, name: identity.to_string(), key: key.seal_key(&identity) }
     }
 
     /// The same as [`PluginHost::load`] with what [`crate::compile`] made of this component before: nothing is compiled.
@@ -139,7 +139,7 @@ impl PluginHost {
         if component.len() > COMPONENT_BYTES_MAX {
             return Err(LoadError::TooLarge { bytes: component.len() });
         }
-        self.link(component, grant, || {
+        self.link(component, &artifact.digest, grant, || {
             holdfast_plugin_artifact::open(&self.engine, sealed, &artifact.key).map_err(LoadError::Sealed)
         })
     }
@@ -147,11 +147,12 @@ impl PluginHost {
     fn link(
         &self,
         component: &[u8],
+        digest: &ComponentDigest,
         grant: Option<Grant>,
         compiled: impl FnOnce() -> Result<Component, LoadError>,
     ) -> Result<Plugin, LoadError> {
         let manifest = manifest_of(component)?;
-        let digest = hex(&Sha256::digest(component));
+        let digest = digest.to_string();
         let granted = grant.is_some();
         // Without a grant nothing may be read or proposed: an empty one says just that.
         let effective = Effective::new(manifest, grant.unwrap_or_default(), &digest)?;

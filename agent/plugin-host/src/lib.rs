@@ -28,7 +28,7 @@ mod world;
 pub use call::{Call, CallCost, CallError, LogLevel, LogLine, PluginVerdict, StateWrite};
 pub use engine::{Artifact, HostError, HostOptions, LoadError, PluginHost, compile};
 pub use grant::{Effective, Grant, GrantError, ProposeGrant, ReadGrant};
-pub use holdfast_plugin_artifact::{CacheKey, OpenError, SEAL_BYTES, SealKey};
+pub use holdfast_plugin_artifact::{CacheKey, ComponentDigest, OpenError, SEAL_BYTES, SealKey};
 pub use limits::{COMPONENT_BYTES_MAX, Limits};
 pub use manifest::{Manifest, ManifestError, PluginLimits, Proposes, SECTION, Settings, Wants, manifest_of};
 pub use plan::Proposal;

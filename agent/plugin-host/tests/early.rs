@@ -39,11 +39,18 @@ fn body(code: &[u8]) -> Vec<u8> {
     [leb(code.len() + 2), vec![0], code.to_vec(), vec![0x0b]].concat()
 }
 
-/// A check that finds nothing: both answers lie in memory that is all zero.
+/// A check that finds nothing: both answers lie in memory that is all zero, but for the length of the list of evaluated rules.
+#[derive(Default)]
 struct Guest {
     start: Option<&'static [u8]>,
     after: &'static [u8],
+    evaluated: u32,
 }
+
+/// Where its answers lie; with the list's length 16 bytes further on.
+const LENGTH_AT: &[u8] = &[0x41, 0x90, 0x08, 0x0b];
+/// 32 MiB: room for four million empty texts.
+const PAGES: usize = 512;
 
 impl Guest {
     fn component(&self) -> Vec<u8> {
@@ -64,9 +71,10 @@ impl Guest {
         let start = self.start.map_or_else(Vec::new, |_| vec![8, 1, 4]);
         let (answer, room) = ([0x41, 0x80, 0x08].as_slice(), [0x41, 0x80, 0x20].as_slice());
         let bodies = [body(answer), body(answer), body(room), body(self.after), body(self.start.unwrap_or_default())];
-        let memory = section(5, &[vec![0, 1]]);
+        let memory = section(5, &[[vec![0], leb(PAGES)].concat()]);
+        let data = section(11, &[[&[0], LENGTH_AT, &[4], &self.evaluated.to_le_bytes()].concat()]);
         let code = section(10, &bodies);
-        let mut module = [b"\0asm\x01\0\0\0".to_vec(), types, functions, memory, exports, start, code].concat();
+        let mut module = [b"\0asm\x01\0\0\0".to_vec(), types, functions, memory, exports, start, code, data].concat();
         let mut resolve = wit_parser::Resolve::default();
         let wit = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
         let (package, _) = resolve.push_dir(wit).unwrap();
@@ -86,7 +94,7 @@ impl Guest {
 
 #[test]
 fn the_same_guest_without_misbehaviour_answers() {
-    let report = Guest { start: None, after: &[] }.check().result.unwrap();
+    let report = Guest::default().check().result.unwrap();
     assert!(report.detections.is_empty() && report.evaluated.is_empty());
 }
 
@@ -100,16 +108,32 @@ fn stopped(guest: &Guest) {
 
 #[test]
 fn an_endless_loop_while_the_module_starts_ends_at_the_deadline() {
-    stopped(&Guest { start: Some(LOOP), after: &[] });
+    stopped(&Guest { start: Some(LOOP), ..Guest::default() });
 }
 
 #[test]
 fn an_endless_loop_when_its_answer_is_dropped_ends_at_the_deadline() {
-    stopped(&Guest { start: None, after: LOOP });
+    stopped(&Guest { after: LOOP, ..Guest::default() });
 }
 
 #[test]
 fn a_trap_when_its_answer_is_dropped_fails_the_call() {
-    let error = Guest { start: None, after: TRAP }.check().result.unwrap_err();
+    let error = Guest { after: TRAP, ..Guest::default() }.check().result.unwrap_err();
     assert!(error.is_misbehaviour(), "{error}");
+}
+
+#[test]
+fn a_list_of_four_million_elements_is_refused_before_it_is_copied() {
+    let call = Guest { evaluated: 4_000_000, ..Guest::default() }.check();
+    let error = call.result.unwrap_err();
+    assert!(error.to_string().contains("handed to the host at once"), "{error}");
+    assert!(error.is_misbehaviour() && call.cost.elapsed < Duration::from_secs(2), "{:?}", call.cost);
+}
+
+#[test]
+fn a_list_that_reaches_beyond_its_memory_is_no_list() {
+    for evaluated in [5_000_000, 600_000_000, u32::MAX] {
+        let error = Guest { evaluated, ..Guest::default() }.check().result.unwrap_err();
+        assert!(error.is_misbehaviour(), "{evaluated}: {error}");
+    }
 }

@@ -13,12 +13,19 @@ use holdfast_core::model::{
     VerificationVerdict,
 };
 use holdfast_plugin_host::{Call, CallError, Proposal, World};
-use support::{NOW, TestWorld, check, check_in, hostile, run};
+use support::{NOW, RELEASED, TestWorld, check, check_in, hostile, hostile_of, run};
 
-/// What a check observed, or how it failed.
+/// What a check observed, or how it failed: the same with the guest of every released contract.
 #[track_caller]
 fn observed(world: &Arc<TestWorld>, deed: &str, with: &str) -> Result<String, String> {
-    let call = check_in(world, deed, with);
+    let each = RELEASED.map(|(_, guest)| observed_by(guest, world, deed, with));
+    assert!(each.windows(2).all(|two| two[0] == two[1]), "{deed} {with}: {each:?}");
+    each[0].clone()
+}
+
+#[track_caller]
+fn observed_by(guest: &'static str, world: &Arc<TestWorld>, deed: &str, with: &str) -> Result<String, String> {
+    let call = hostile_of(guest, deed, with).check(&run(), &(Arc::clone(world) as Arc<dyn World>));
     match call.result {
         Ok(report) => match report.detections[0].evidence.iter().find(|e| e.name == "observed") {
             Some(evidence) => Ok(evidence.value.to_string()),
@@ -108,6 +115,7 @@ fn an_answer_that_breaks_a_rule_is_refused_by_name() {
     fails("escape codes in the title", "", "control character");
     fails("too many findings", "", "1001 findings");
     fails("infinite evidence", "", "which is no number");
+    fails("four million bytes of evidence", "", "evidence `x` has 4000000 bytes; 8192 are allowed");
     fails("twins", "", "same rule, subject and id");
     fails("rule not evaluated", "", "not among the evaluated");
     fails("bad rule name", "", "rule is `a|b c`");
@@ -199,9 +207,11 @@ fn magic_links_are_not_followed() {
     let file = std::fs::File::open("/etc/passwd").unwrap();
     let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
     for path in [format!("/proc/self/fd/{fd}"), "/proc/self/root/etc/hostname".into(), "/proc/self/exe".into()] {
-        let call = hostile("read", &path).check(&run(), &world);
-        let error = call.result.unwrap_err().to_string();
-        assert!(error.contains("may not be followed"), "{path}: {error}");
+        for (version, guest) in RELEASED {
+            let call = hostile_of(guest, "read", &path).check(&run(), &world);
+            let error = call.result.unwrap_err().to_string();
+            assert!(error.contains("may not be followed"), "{version} {path}: {error}");
+        }
     }
 }
 
@@ -314,6 +324,9 @@ fn a_walk_goes_in_order_in_pages_with_digests_and_past_nothing_silently() {
 #[test]
 fn leaked_handles_run_into_their_limit_and_dropped_ones_do_not() {
     fails("leak handles", "/srv/app", "`limit`: 8 walks at once");
+    let call = check("leak handles on and on", "/srv/app");
+    let leaked = call.result.unwrap().detections[0].evidence.iter().find(|it| it.name == "observed").cloned();
+    assert_eq!((leaked.unwrap().value.to_string().as_str(), call.cost.host_calls), ("8", 99_999));
     assert!(check("walk and drop", "/srv/app").result.is_ok());
 }
 
@@ -452,6 +465,9 @@ fn a_plan_beyond_the_grant_or_the_vocabulary_is_refused() {
     for (deed, with, wanted) in [
         ("undeclared action", "", "`reclaim_paths` is not in the manifest's `proposes.actions`"),
         ("unknown action", "", "capability `command.run` is unknown"),
+        ("absolute argv", "", "capability `command.named` is unknown"),
+        ("quarantine", "/srv/*", "propose.paths"),
+        ("quarantine", "/**", "proposes.paths"),
         ("unit", "ssh.service", "proposes.units"),
         ("unit", "web-2.service", "add it to `propose.units`"),
         ("unit", "web-*.service", "full unit name"),
@@ -473,6 +489,9 @@ fn a_plan_beyond_the_grant_or_the_vocabulary_is_refused() {
         assert!(error.is_misbehaviour());
     }
     assert!(propose("quarantine", "/srv/app/bad").unwrap().is_some());
+    // A path is a name and no pattern: this is the one file that is really called so.
+    let step = propose("quarantine", "/srv/app/**").unwrap().unwrap().steps.remove(0);
+    assert!(matches!(&step.action, Action::QuarantinePath { path, .. } if path == "/srv/app/**"), "{step:?}");
 }
 
 #[test]

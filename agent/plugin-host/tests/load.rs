@@ -71,8 +71,8 @@ fn a_truncated_component_says_so() {
 
 #[test]
 fn an_oversized_component_is_refused_unread() {
-    let error = host().load(&vec![0; (16 << 20) + 1], None).unwrap_err();
-    assert_eq!(error, LoadError::TooLarge { bytes: (16 << 20) + 1 });
+    let error = host().load(&vec![0; (32 << 20) + 1], None).unwrap_err();
+    assert_eq!(error, LoadError::TooLarge { bytes: (32 << 20) + 1 });
 }
 
 #[test]

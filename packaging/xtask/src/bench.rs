@@ -1,10 +1,10 @@
 //! `cargo xtask bench [NAME]`: what it costs, measured on this machine with optimised builds.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::process::{cargo, must};
+use crate::process::{answers, cargo, must, program};
 use crate::{guests, parts};
 
 /// Name, package and bench target.
@@ -13,6 +13,9 @@ const BENCHES: [(&str, &str, &str); 3] = [
     ("collect", "holdfast", "collect"),
     ("telemetry", "holdfast", "telemetry"),
 ];
+
+/// One version, so that figures can be compared: its library, and what loads it.
+const EXTISM: [&str; 2] = ["extism-sys==1.41.0", "cffi==2.1.1"];
 
 /// Where labelled series are looked for; docs/detection.md says how to get them.
 const LABELLED: &str = "target/bench-data/detect";
@@ -41,10 +44,31 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
     }
     for (name, package, target) in BENCHES {
         if wanted(name) {
-            must(cargo(root).args(["bench", "--locked", "-p", package, "--bench", target, "--"]).args(&flags))?;
+            let mut bench = cargo(root);
+            bench.args(["bench", "--locked", "-p", package, "--bench", target, "--"]).args(&flags);
+            if name == "plugins" {
+                bench.env("HOLDFAST_BENCH_EXTISM", extism(root)?);
+            }
+            must(&mut bench)?;
         }
     }
     Ok(())
+}
+
+/// The peer of plugins, as a library: as a crate it would bring a wasmtime of its own into Cargo.lock. Answers the Python that has it.
+fn extism(root: &Path) -> Result<PathBuf> {
+    let venv = root.join("target/bench/venv");
+    let (python, ready) = (venv.join("bin/python"), venv.join("ready"));
+    if !ready.exists() || !answers(root, &python, "--version") {
+        must(program(root, "python3").args(["-m", "venv"]).arg(&venv))?;
+        must(
+            program(root, venv.join("bin/pip"))
+                .args(["install", "--quiet", "--disable-pip-version-check"])
+                .args(EXTISM),
+        )?;
+        std::fs::write(ready, EXTISM.join("\n"))?;
+    }
+    Ok(python)
 }
 
 /// What the detector is worth on labelled series, which are not part of the repository: never run without being named.

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::stages::Stages;
-use crate::{check, deny, docs, e2e, faults, peers, registry, test};
+use crate::{authors, check, deny, docs, e2e, faults, fuzz, peers, registry, test};
 
 pub(crate) fn run(root: &Path) -> Result<()> {
     let mut stages = Stages::default();
@@ -15,6 +15,8 @@ pub(crate) fn run(root: &Path) -> Result<()> {
         stages.run("deny", || deny::run(root))?;
         stages.run("docs", || docs::run(root))?;
         stages.run("test", || test::run(root, &[]))?;
+        stages.run("fuzz", || fuzz::run(root, &["--blind"]))?;
+        stages.run("authors", || authors::run(root, &[]))?;
         stages.run("registry", || registry::run(root, &[]))?;
         stages.run("faults", || faults::run(root, &[]))?;
         stages.run("peers", || peers::run(root, &[]))?;

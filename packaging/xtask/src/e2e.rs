@@ -12,8 +12,10 @@ use crate::test::{WORKSPACE, summary};
 use crate::{guests, parts};
 
 /// Lets the slow suites be built at all: all of them, so that none builds again what another has built.
-pub(crate) const FEATURE: [&str; 2] =
-    ["--features", "holdfast-tests/e2e,holdfast-tests/faults,holdfast-tests/peers,holdfast-tests/registry"];
+pub(crate) const FEATURE: [&str; 2] = [
+    "--features",
+    "holdfast-tests/authors,holdfast-tests/e2e,holdfast-tests/faults,holdfast-tests/peers,holdfast-tests/registry",
+];
 /// The OTLP receiver of the outage scenario.
 const ROTEL: &str = "rotel==0.0.1a15";
 

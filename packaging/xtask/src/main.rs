@@ -3,6 +3,7 @@
 //! One file a verb. A verb starts programs, says what it starts, and stops at the first failure. All verbs share one target
 //! directory and one profile, so that none of them builds again what another has built.
 
+mod authors;
 mod bench;
 mod check;
 mod ci;
@@ -36,10 +37,12 @@ cargo xtask VERB
   faults [FILTER]  the stores under kill -9, full and failing disks (root, strace)
   peers [FILTER]   the agent beside programs of others: OpenTelemetry's SDK, Prometheus, minisign, a flood of series
   registry [TEST]  plugins pushed to and installed from a real OCI registry (Debian)
+  authors [LANG]   a new plugin in Rust, JavaScript and Python, from an empty folder to a report of the agent (npm, pip)
   bench [NAME]     what it costs, beside its peers: `bench plugins`, `bench telemetry`, each with `--json`; without a name, all
   bench detect     what the detector is worth on labelled series: `--data DIR`, `--out DIR` for its scores, `--json`
   bench contrast   how often a deployment that changed nothing is flagged, and one that did is noticed: `--data DIR`, `--json`
   fuzz [TARGET]    libFuzzer over loader, manifest and host calls, `--seconds N` each (30); builds everything once more
+  fuzz --blind     seeded changes of the corpus instead, with what the tests have built: `--seed N`; part of `ci`
   guests           build the plugins and the test guests as WebAssembly components
   docs             rustdoc of the workspace; a warning is an error
   deny             licences, bans and sources of all dependencies (offline)
@@ -68,6 +71,7 @@ fn dispatch() -> Result<()> {
         ["e2e", rest @ ..] => e2e::run(root, rest),
         ["faults", rest @ ..] => faults::run(root, rest),
         ["peers", rest @ ..] => peers::run(root, rest),
+        ["authors", rest @ ..] => authors::run(root, rest),
         ["registry", rest @ ..] => registry::run(root, rest),
         ["fuzz", rest @ ..] => fuzz::run(root, rest),
         ["bench", rest @ ..] => bench::run(root, rest),

@@ -17,6 +17,9 @@ pub(crate) const E2E: [Part; 6] = [
     Part("dpkg-deb", "dpkg"),
 ];
 
+/// What `cargo xtask authors` needs, beside the Rust toolchain.
+pub(crate) const AUTHORS: [Part; 3] = [Part("node", "nodejs"), Part("npm", "npm"), Part("python3", "python3-venv")];
+
 /// What `cargo xtask registry` needs.
 pub(crate) const REGISTRY: [Part; 2] = [Part("docker-registry", "docker-registry"), Part("htpasswd", "apache2-utils")];
 

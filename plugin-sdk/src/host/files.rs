@@ -11,11 +11,46 @@ const READ_BYTES: u32 = 64 * 1024;
 const PAGE_ENTRIES: u32 = 500;
 
 /// What lies there; a symbolic link as itself. `None`: nothing does.
+///
+/// ```
+/// use holdfast_plugin_sdk::host::files::{self, Kind, Metadata};
+/// use holdfast_plugin_sdk::Error;
+///
+/// /// Pure: whether everybody may write it.
+/// fn is_open_to_all(it: &Metadata) -> bool {
+///     it.kind != Kind::Symlink && it.mode & 0o002 != 0
+/// }
+///
+/// fn looks(path: &str) -> Result<bool, Error> {
+///     Ok(files::stat(path)?.is_some_and(|it| is_open_to_all(&it))) // asks the host
+/// }
+///
+/// let it = Metadata { kind: Kind::File, size: 0, mode: 0o666, uid: 0, gid: 0, nlink: 1, mtime: 0, ctime: 0, inode: 1, device: 1 };
+/// assert!(is_open_to_all(&it) && !is_open_to_all(&Metadata { mode: 0o644, ..it }));
+/// # let _ = looks;
+/// ```
 pub fn stat(path: &str) -> Result<Option<Metadata>, Error> {
     absent_is_none(wire::stat(path))
 }
 
 /// A whole file of at most `bytes_max`. `None`: nothing lies there.
+///
+/// ```
+/// use holdfast_plugin_sdk::host::files;
+/// use holdfast_plugin_sdk::Error;
+///
+/// /// Pure: the lines that say something.
+/// fn lines(content: &[u8]) -> Vec<String> {
+///     let text = String::from_utf8_lossy(content);
+///     text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
+/// }
+///
+/// fn rules() -> Result<Vec<String>, Error> {
+///     Ok(files::read("/etc/app/rules", 64 * 1024)?.map(|it| lines(&it)).unwrap_or_default()) // asks the host
+/// }
+/// assert_eq!(lines(b"# first\n\nallow all\n"), ["allow all"]);
+/// # let _ = rules;
+/// ```
 pub fn read(path: &str, bytes_max: usize) -> Result<Option<Vec<u8>>, Error> {
     let mut content = Vec::new();
     loop {
@@ -35,22 +70,82 @@ pub fn read(path: &str, bytes_max: usize) -> Result<Option<Vec<u8>>, Error> {
 /// A piece of a regular file, from `offset` on: at most 64 KiB, and empty at the end. `None`: nothing lies there.
 ///
 /// For files that are too long to be held as a whole; each piece is a host call of its own, so the file may change in between.
+///
+/// ```
+/// use holdfast_plugin_sdk::host::files;
+/// use holdfast_plugin_sdk::Error;
+///
+/// /// Lines of a file of any length.
+/// fn count_lines(path: &str) -> Result<usize, Error> {
+///     let (mut offset, mut lines) = (0, 0);
+///     while let Some(piece) = files::read_at(path, offset)?.filter(|it| !it.is_empty()) {
+///         lines += piece.iter().filter(|byte| **byte == b'\n').count();
+///         offset += piece.len() as u64;
+///     }
+///     Ok(lines)
+/// }
+/// # let _ = count_lines; // asks the host
+/// ```
 pub fn read_at(path: &str, offset: u64) -> Result<Option<Vec<u8>>, Error> {
     absent_is_none(wire::read(path, offset, READ_BYTES))
 }
 
 /// Where a symbolic link points to, as text.
+///
+/// ```
+/// use holdfast_plugin_sdk::host::files;
+/// use holdfast_plugin_sdk::Error;
+///
+/// /// The release that `current` points to: only text, which nobody follows.
+/// fn current() -> Result<String, Error> {
+///     files::read_link("/srv/app/current")
+/// }
+/// # let _ = current; // asks the host
+/// ```
 pub fn read_link(path: &str) -> Result<String, Error> {
     wire::read_link(path)
 }
 
 /// The digest of a regular file, computed by the host, and its size. `None`: nothing lies there.
+///
+/// ```
+/// use holdfast_plugin_sdk::host::files;
+/// use holdfast_plugin_sdk::{Error, Sha256};
+///
+/// fn is_as_released(path: &str, wanted: &Sha256) -> Result<bool, Error> {
+///     Ok(files::sha256(path)?.is_some_and(|(found, _)| found == *wanted))
+/// }
+/// # let _ = is_as_released; // asks the host
+/// ```
 pub fn sha256(path: &str) -> Result<Option<(Sha256, u64)>, Error> {
     let Some(digest) = absent_is_none(wire::hash(path, wire::Algorithm::Sha256))? else { return Ok(None) };
     Ok(Some((Sha256::parse(&digest.hex)?, digest.size)))
 }
 
 /// How a tree is walked.
+///
+/// ```
+/// use holdfast_plugin_sdk::host::files::{Entry, Kind, Walk};
+/// use holdfast_plugin_sdk::Error;
+///
+/// /// Pure: whether an entry may be run as its owner.
+/// fn is_set_id(entry: &Entry) -> bool {
+///     entry.metadata.kind == Kind::File && entry.metadata.mode & 0o6000 != 0
+/// }
+///
+/// fn set_id_files(root: &str) -> Result<Vec<String>, Error> {
+///     let mut found = vec![];
+///     let unread = Walk::new().depth(8).except(&["proc/**".to_owned()]).run(root, |entry| {
+///         if is_set_id(&entry) {
+///             found.push(entry.path);
+///         }
+///         Ok(())
+///     })?;
+///     // What could not be read is said, never passed over.
+///     unread.into_iter().next().map_or(Ok(found), |it| Err(it.why))
+/// }
+/// # let _ = set_id_files; // asks the host
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Walk {
     options: Options,

@@ -15,6 +15,15 @@ pub fn debug(message: &str, fields: &[(&str, &str)]) {
 }
 
 /// Worth knowing: why nothing was proposed, what was passed over.
+///
+/// ```
+/// use holdfast_plugin_sdk::host::log;
+///
+/// fn says_why(unit: &str) {
+///     log::info("Nothing is proposed: the unit is masked.", &[("unit", unit)]);
+/// }
+/// # let _ = says_why; // asks the host
+/// ```
 pub fn info(message: &str, fields: &[(&str, &str)]) {
     say(Level::Info, message, fields);
 }

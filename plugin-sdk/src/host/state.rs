@@ -7,6 +7,27 @@ use crate::Error;
 use crate::bindings::host::state as wire;
 
 /// What was kept under a key. What cannot be read any more (an older shape) counts as absent.
+///
+/// ```
+/// use holdfast_plugin_sdk::host::state;
+/// use holdfast_plugin_sdk::Error;
+///
+/// #[derive(Default, serde::Serialize, serde::Deserialize)]
+/// struct Seen {
+///     runs: u64,
+/// }
+///
+/// fn count() -> Result<u64, Error> {
+///     let mut seen: Seen = state::get("seen")?.unwrap_or_default();
+///     seen.runs += 1;
+///     state::set("seen", &seen)?; // kept when this call ends well
+///     for old in state::keys("seen.")? {
+///         state::delete(&old)?;
+///     }
+///     Ok(seen.runs)
+/// }
+/// # let _ = count; // asks the host
+/// ```
 pub fn get<T: DeserializeOwned>(key: &str) -> Result<Option<T>, Error> {
     Ok(wire::get(key)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }

@@ -95,8 +95,8 @@ fn certificate(der: &[u8]) -> Result<Cert, String> {
     Ok(Cert {
         subject: name(it.subject()),
         issuer: name(it.issuer()),
-        serial: hex(it.serial_number().as_bytes()),
-        sha256: hex(&Sha256::digest(der)),
+        serial: text::hex(it.serial_number().as_bytes()),
+        sha256: text::hex(&Sha256::digest(der)),
         not_before: time(&it.validity().not_before),
         not_after: time(&it.validity().not_after),
     })
@@ -104,12 +104,4 @@ fn certificate(der: &[u8]) -> Result<Cert, String> {
 
 fn name(name: &x509_cert::name::Name) -> String {
     if name.is_empty() { "(no name)".to_owned() } else { text::line(&name.to_string()) }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

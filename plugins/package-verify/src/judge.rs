@@ -25,15 +25,6 @@ pub enum Lies {
     Absent,
 }
 
-/// Lower-case hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 /// The finding, if what lies there is not what dpkg says. `sha256` is that of the content, for people who look it up.
 pub fn judge(
     package: &Package,
@@ -60,7 +51,7 @@ pub fn judge(
     };
     let name = package.name.split(':').next().unwrap_or_default();
     // A path may hold anything and be long; its digest is a word that is the same at every run.
-    let id = hex(&Md5::digest(path.as_bytes())[..8]);
+    let id = text::hex(&Md5::digest(path.as_bytes())[..8]);
     let mut problem = Problem::new(rule, &id, subject("file", path.as_str()), &title)
         .severity(severity)
         .expected(&format!("md5:{}", file.md5), &observed)

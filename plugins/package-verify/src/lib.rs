@@ -18,7 +18,7 @@ use md5::{Digest, Md5};
 use serde::Deserialize;
 
 use dpkg::{Diversions, Listed, Package};
-use judge::{Lies, MODIFIED, RULES, hex, judge, package_of};
+use judge::{Lies, MODIFIED, RULES, judge, package_of};
 use progress::{Part, Round, Seen, Settled, Within};
 
 const STATUS: &str = "/var/lib/dpkg/status";
@@ -36,7 +36,7 @@ const RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "plugin.toml documents each setting where the operator reads it")]
 pub struct Settings {
-    pub dirs: Vec<String>,
+    pub dirs: Vec<HostPath>,
     pub merged_usr: bool,
     pub ignore: Vec<String>,
     pub may_be_missing: Vec<String>,
@@ -52,16 +52,13 @@ pub struct Settings {
 /// The plugin.
 pub struct PackageVerify {
     settings: Settings,
-    dirs: Vec<HostPath>,
 }
 
 impl Plugin for PackageVerify {
     type Settings = Settings;
 
     fn configure(_: Context, settings: Settings) -> Result<Self, Error> {
-        let dirs = settings.dirs.iter().map(|dir| HostPath::new(dir.as_str())).collect::<Result<Vec<_>, _>>();
-        let dirs = dirs.map_err(|error| Error::Invalid(format!("settings.dirs: {error}")))?;
-        Ok(Self { settings, dirs })
+        Ok(Self { settings })
     }
 }
 
@@ -186,7 +183,7 @@ impl Run<'_> {
         };
         let settings = &self.plugin.settings;
         let wanted = |path: &str| {
-            self.plugin.dirs.iter().any(|dir| dir.below(path).is_some())
+            self.plugin.settings.dirs.iter().any(|dir| dir.below(path).is_some())
                 && !settings.ignore.iter().any(|pattern| glob::matches(pattern, path))
         };
         let listed = match dpkg::listed(&md5sums, package, &self.diversions, settings.merged_usr, wanted) {
@@ -324,11 +321,11 @@ impl Run<'_> {
             offset += piece.len() as u64;
             if piece.is_empty() || offset >= size {
                 self.budget.bytes = self.budget.bytes.saturating_sub(piece.len() as u64);
-                return Ok(Some(Hashed::Done(hex(&digest.finalize()))));
+                return Ok(Some(Hashed::Done(text::hex(&digest.finalize()))));
             }
             self.budget.bytes = self.budget.bytes.saturating_sub(piece.len() as u64);
             if self.budget.is_spent() {
-                return Ok(Some(Hashed::UpTo(Part { offset, digest: hex(&digest.serialize()) })));
+                return Ok(Some(Hashed::UpTo(Part { offset, digest: text::hex(&digest.serialize()) })));
             }
         }
     }

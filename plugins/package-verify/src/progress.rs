@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use holdfast_plugin_sdk::host::{files::Metadata, state};
-use holdfast_plugin_sdk::{Error, Finding};
+use holdfast_plugin_sdk::{Error, Finding, text};
 use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
 
-use crate::judge::{hex, package_of};
+use crate::judge::package_of;
 
 /// Parts of what was fine, so that a run writes only what it has learned.
 const SHARDS: usize = 16;
@@ -108,7 +108,7 @@ pub fn print(files: &[(&str, Option<&Metadata>)], md5sums: &str) -> String {
         let facts = meta.map(|it| [it.size, it.mtime, it.ctime, it.inode, it.device, u64::from(it.mode)]);
         all.update(format!("{path}\0{facts:?}\0"));
     }
-    hex(&all.finalize())
+    text::hex(&all.finalize())
 }
 
 /// Files of one package that are kept by name; more are counted.

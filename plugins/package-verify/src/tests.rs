@@ -28,7 +28,7 @@ fn settings() -> Settings {
 }
 
 fn md5(content: &str) -> String {
-    hex(&Md5::digest(content))
+    text::hex(&Md5::digest(content))
 }
 
 #[test]
@@ -65,9 +65,9 @@ fn every_package_is_judged_as_its_story_says() {
 fn a_digest_goes_on_where_another_run_stopped() {
     let mut first = Md5::new();
     first.update("hold");
-    let mut second = resume(&hex(&first.serialize())).unwrap();
+    let mut second = resume(&text::hex(&first.serialize())).unwrap();
     second.update("fast");
-    assert_eq!(hex(&second.finalize()), md5("holdfast"));
+    assert_eq!(text::hex(&second.finalize()), md5("holdfast"));
     assert!(resume("").is_none() && resume("zz").is_none() && resume("00").is_none());
 }
 

@@ -40,7 +40,7 @@ const STATE_OPEN: &str = "open";
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Settings {
     /// Release directories beside those that deployments announce.
-    pub dirs: Vec<String>,
+    pub dirs: Vec<HostPath>,
     /// The manifest's name within a release.
     pub manifest: String,
     /// How many releases of one service are checked.
@@ -64,10 +64,6 @@ impl Plugin for ReleaseVerify {
     type Settings = Settings;
 
     fn configure(_: Context, settings: Settings) -> Result<Self, Error> {
-        for dir in &settings.dirs {
-            HostPath::new(dir.trim_end_matches('/'))
-                .map_err(|_| Error::Invalid(format!("settings.dirs: `{dir}` is not an absolute path")))?;
-        }
         if settings.manifest.is_empty() || settings.manifest.contains('/') {
             return Err(Error::Invalid("settings.manifest is a file name, such as \"SHA256SUMS\"".to_owned()));
         }

@@ -28,7 +28,7 @@ pub struct Release {
 }
 
 /// Chooses; the newest word on a directory counts, whatever service it is of.
-pub fn choose(changes: &[Change], now_ns: u64, per_service: usize, extra: &[String]) -> Vec<Release> {
+pub fn choose(changes: &[Change], now_ns: u64, per_service: usize, extra: &[HostPath]) -> Vec<Release> {
     let mut newest_first: Vec<&Change> = changes.iter().collect();
     newest_first.sort_by_key(|change| std::cmp::Reverse(change.at));
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
@@ -52,9 +52,15 @@ pub fn choose(changes: &[Change], now_ns: u64, per_service: usize, extra: &[Stri
             under_way: under_way(&newest_first, &change.subject.name, now_ns),
         });
     }
-    for dir in extra.iter().filter_map(|dir| HostPath::new(dir.trim_end_matches('/')).ok()) {
-        if !out.iter().any(|release| release.dir == dir) {
-            out.push(Release { dir, deployment: None, manifest_sha256: None, must_exist: true, under_way: None });
+    for dir in extra {
+        if !out.iter().any(|release| release.dir == *dir) {
+            out.push(Release {
+                dir: dir.clone(),
+                deployment: None,
+                manifest_sha256: None,
+                must_exist: true,
+                under_way: None,
+            });
         }
     }
     out
@@ -106,7 +112,7 @@ mod tests {
             change(5, "service.deployed", "blog", "/srv/blog"),
             change(6, "service.deployed", "odd", "relative/dir"),
         ];
-        let chosen = choose(&changes, 10, 2, &["/opt/tool".to_owned(), "/srv/blog".to_owned()]);
+        let chosen = choose(&changes, 10, 2, &["/opt/tool", "/srv/blog"].map(|dir| HostPath::new(dir).unwrap()));
         let wanted = [("/srv/blog", true), ("/srv/shop/3", true), ("/srv/shop/2", false), ("/opt/tool", true)];
         assert_eq!(dirs(&chosen), wanted);
         assert_eq!(chosen[2].deployment.as_deref(), Some("d3"), "the newest word on a directory counts");

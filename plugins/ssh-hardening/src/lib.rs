@@ -22,7 +22,7 @@ const FILE_BYTES_MAX: usize = 1024 * 1024;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Settings {
     /// Where sshd's configuration begins.
-    pub config: String,
+    pub config: HostPath,
     /// Keywords that this host has decided otherwise about.
     pub accept: Vec<String>,
 }
@@ -36,7 +36,6 @@ impl Plugin for SshHardening {
     type Settings = Settings;
 
     fn configure(_: Context, settings: Settings) -> Result<Self, Error> {
-        HostPath::new(settings.config.as_str())?;
         let known = |entry: &String| {
             let keyword = entry.split('@').next().unwrap_or_default();
             rules::RULES.iter().any(|rule| rule.keyword.eq_ignore_ascii_case(keyword))

@@ -83,7 +83,8 @@ fn only_files_that_others_may_write_are_found() {
 
 #[test]
 fn what_is_accepted_must_be_in_the_table() {
-    let settings = |accept: &str| Settings { config: "/etc/ssh/sshd_config".into(), accept: vec![accept.into()] };
+    let settings =
+        |accept: &str| Settings { config: HostPath::new("/etc/ssh/sshd_config").unwrap(), accept: vec![accept.into()] };
     let context = || Context { run_id: String::new(), host_id: String::new() };
     assert!(SshHardening::configure(context(), settings("passwordauthentication")).is_ok());
     assert!(SshHardening::configure(context(), settings("PermitRootLogin@user backup")).is_ok());

@@ -1,7 +1,11 @@
 //! Every harness over its corpus, and over seeded changes of it. A failure prints the seed and writes nothing: run it again and it is there.
+//!
+//! So many changes, the same each time; or with `HOLDFAST_FUZZ_SECONDS` and `HOLDFAST_FUZZ_SEED` (`cargo xtask fuzz --blind`) for so long, from that
+//! seed on.
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use holdfast_fuzz::{Seeded, mutate};
 
@@ -19,13 +23,44 @@ fn play(name: &str, harness: fn(&[u8]), changes: u64) {
     for data in &corpus {
         harness(data);
     }
-    for seed in 1..=changes {
+    let until = Until::new(changes);
+    for seed in until.first.. {
+        if until.is_over(seed) {
+            break;
+        }
         let mut seeded = Seeded::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let (one, other) = (&corpus[seeded.below(corpus.len())], &corpus[seeded.below(corpus.len())]);
         let bytes = mutate(one, other, &mut seeded);
         let result = std::panic::catch_unwind(|| harness(&bytes));
-        assert!(result.is_ok(), "{name}: seed {seed} of {changes}, {} bytes", bytes.len());
+        assert!(result.is_ok(), "{name}: seed {seed} after {}, {} bytes", until.first, bytes.len());
     }
+}
+
+/// When it is enough: after so many changes, or so long.
+struct Until {
+    first: u64,
+    last: u64,
+    ends: Option<Instant>,
+}
+
+impl Until {
+    fn new(changes: u64) -> Self {
+        let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+        let first = number("HOLDFAST_FUZZ_SEED").unwrap_or(1);
+        match number("HOLDFAST_FUZZ_SECONDS") {
+            None => Self { first, last: first + changes - 1, ends: None },
+            Some(seconds) => Self { first, last: u64::MAX, ends: Some(now() + Duration::from_secs(seconds)) },
+        }
+    }
+
+    fn is_over(&self, seed: u64) -> bool {
+        seed > self.last || self.ends.is_some_and(|ends| now() >= ends)
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long it runs is asked for in real time")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 #[test]

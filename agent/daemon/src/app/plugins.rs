@@ -44,9 +44,14 @@ async fn checks(plugins: Arc<Plugins>, clock: Arc<dyn Clock>, events: Events, mu
 
 /// Takes up components and grants that were added, replaced or removed.
 async fn changes(plugins: Arc<Plugins>, mut stopping: watch::Receiver<bool>) {
-    let (mut taken, mut seen) = (plugins.files(), None);
+    // A directory may lie on a disk that has stopped: its wait is another thread's.
+    let list = || {
+        let plugins = Arc::clone(&plugins);
+        async move { tokio::task::spawn_blocking(move || plugins.files()).await.ok() }
+    };
+    let (mut taken, mut seen) = (list().await, None);
     while !ends(LOOK, &mut stopping).await {
-        let now = plugins.files();
+        let now = list().await;
         if now == taken {
             seen = None;
         } else if seen.as_ref() == Some(&now) {

@@ -10,6 +10,7 @@ mod golden;
 mod lay;
 mod new;
 mod play;
+mod template;
 mod world;
 
 use std::path::{Path, PathBuf};

@@ -1,38 +1,19 @@
 //! `plugin new`: a folder that builds and passes its own tests, and the SDK where the folder finds it.
 //!
-//! The SDK is taken from a checkout when there is one. Otherwise a copy lies in the binary and is laid beside the plugin, the
-//! very version that this agent was made with: a newcomer needs this command and the Rust toolchain.
+//! For Rust the SDK is taken from a checkout when there is one. Otherwise a copy lies in the binary and is laid beside the plugin, the
+//! very version that this agent was made with: a newcomer needs this command and the Rust toolchain. Other languages have no SDK: their
+//! tools make the bindings from the contract, which is laid beside the plugin for people to read.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use holdfast_plugin_build::{Language, WIT};
+
+use super::template::{self, COMMON, SDK, SDK_MANIFEST};
 use super::{TestError, wrong};
 
 /// Where the copy of the SDK lies in a new folder.
 const VENDORED: &str = "vendor/holdfast-plugin-sdk";
-
-macro_rules! embedded {
-    ($base:literal: $($file:literal),+ $(,)?) => {
-        &[$(($file, include_str!(concat!("../../../../plugin-sdk/", $base, $file)))),+]
-    };
-}
-
-/// The folder in Rust; `@NAME@` and `@SDK@` are replaced.
-const RUST: &[(&str, &str)] = embedded!("templates/rust/":
-    "Cargo.toml.in", "plugin.toml.in", "src/lib.rs.in", "cases/too-large.toml.in", "cases/too-large.expected.json.in",
-    "cases/small-enough.toml.in", "cases/small-enough.expected.json.in", "grant.example.toml.in", "README.md.in", "gitignore.in",
-);
-
-/// The SDK's sources.
-const SDK: &[(&str, &str)] = embedded!("":
-    "README.md", "src/bindings.rs", "src/export.rs", "src/facts.rs", "src/glob.rs", "src/host/changes.rs", "src/host/clock.rs",
-    "src/host/files.rs", "src/host/log.rs", "src/host/metrics.rs", "src/host/mod.rs", "src/host/processes.rs", "src/host/state.rs",
-    "src/host/units.rs", "src/lib.rs", "src/measure.rs", "src/path.rs", "src/plan.rs", "src/report.rs", "src/roles.rs", "src/step.rs",
-    "src/text.rs",
-);
-
-/// The SDK's manifest outside of its workspace.
-const SDK_MANIFEST: &str = include_str!("../../../../plugin-sdk/templates/sdk.Cargo.toml.in");
 
 /// What to make.
 #[derive(Debug, Clone)]
@@ -41,7 +22,9 @@ pub struct NewOptions {
     pub name: String,
     /// The folder that it is made in.
     pub within: PathBuf,
-    /// The SDK's folder; `None`: looked for, and otherwise a copy is laid.
+    /// What it is written in.
+    pub language: Language,
+    /// The SDK's folder, for Rust; `None`: looked for, and otherwise a copy is laid.
     pub sdk: Option<PathBuf>,
 }
 
@@ -52,8 +35,12 @@ pub struct NewReport {
     pub plugin: String,
     /// Its folder.
     pub dir: PathBuf,
-    /// The SDK that it is built against.
-    pub sdk: PathBuf,
+    /// What it is written in.
+    pub language: &'static str,
+    /// The SDK that it is built against; `None`: the language has none.
+    pub sdk: Option<PathBuf>,
+    /// What to type next, in order.
+    pub next: Vec<String>,
     /// What was written, from the folder on.
     pub files: Vec<String>,
 }
@@ -71,26 +58,26 @@ pub fn new(options: &NewOptions) -> Result<NewReport, TestError> {
     }
     let within = std::path::absolute(&options.within).map_err(|error| wrong(&options.within, error))?;
     let dir = within.join(name);
-    let sdk = match &options.sdk {
-        Some(sdk) if sdk.join("src/export.rs").is_file() => {
-            Some(std::path::absolute(sdk).map_err(|error| wrong(sdk, error))?)
-        }
-        Some(sdk) => return Err(wrong(sdk, "that is no folder of holdfast-plugin-sdk")),
-        None => checkout(&within),
+    let sdk = sdk(options, &within)?;
+    let shown = match &sdk {
+        Sdk::There(sdk) => sdk.display().to_string(),
+        Sdk::Copied | Sdk::None => VENDORED.to_owned(),
     };
-    let shown = sdk.as_ref().map_or_else(|| VENDORED.to_owned(), |sdk| sdk.display().to_string());
-    let mut files: Vec<(String, String)> = Vec::new();
-    for (file, text) in RUST {
-        let file = if *file == "gitignore.in" { ".gitignore" } else { file.trim_end_matches(".in") };
-        files.push((file.to_owned(), text.replace("@NAME@", name).replace("@SDK@", &shown)));
-    }
-    if sdk.is_none() {
+    let templates = COMMON.iter().chain(template::of(options.language));
+    let mut files: Vec<(String, String)> = templates.map(|it| template::filled(*it, name, &shown)).collect();
+    if matches!(sdk, Sdk::Copied) {
         files.push((format!("{VENDORED}/Cargo.toml"), SDK_MANIFEST.to_owned()));
         files.extend(SDK.iter().map(|(file, text)| (format!("{VENDORED}/{file}"), (*text).to_owned())));
-        files.extend(
-            holdfast_plugin_build::WIT.iter().map(|(file, text)| (format!("vendor/wit/{file}"), (*text).to_owned())),
-        );
     }
+    let wit = match sdk {
+        Sdk::There(_) => None,
+        Sdk::Copied => Some("vendor/wit"),
+        Sdk::None => Some("wit"),
+    };
+    files.extend(
+        wit.into_iter()
+            .flat_map(|dir| WIT.iter().map(move |(file, text)| (format!("{dir}/{file}"), (*text).to_owned()))),
+    );
     fs::create_dir_all(&within).map_err(|error| wrong(&within, error))?;
     // Whatever is there already is somebody's work.
     fs::create_dir(&dir).map_err(|error| wrong(&dir, format!("{error}; choose another name or folder")))?;
@@ -99,8 +86,40 @@ pub fn new(options: &NewOptions) -> Result<NewReport, TestError> {
         let parent = path.parent().unwrap_or(&dir);
         fs::create_dir_all(parent).and_then(|()| fs::write(&path, text)).map_err(|error| wrong(&path, error))?;
     }
-    let sdk = sdk.unwrap_or_else(|| dir.join(VENDORED));
-    Ok(NewReport { plugin: name.clone(), dir, sdk, files: files.into_iter().map(|(file, _)| file).collect() })
+    let next = std::iter::once(format!("cd {}", options.within.join(name).strip_prefix(".").unwrap_or(&dir).display()))
+        .chain(template::preparation(options.language).iter().map(|it| (*it).to_owned()))
+        .chain(["holdfast plugin test".to_owned()]);
+    let sdk = match sdk {
+        Sdk::There(sdk) => Some(sdk),
+        Sdk::Copied => Some(dir.join(VENDORED)),
+        Sdk::None => None,
+    };
+    let (language, files) = (options.language.as_str(), files.into_iter().map(|(file, _)| file).collect());
+    Ok(NewReport { plugin: name.clone(), dir, language, sdk, next: next.collect(), files })
+}
+
+/// What a new folder is built against.
+enum Sdk {
+    /// A folder that is there already.
+    There(PathBuf),
+    /// A copy beside it.
+    Copied,
+    /// The contract itself.
+    None,
+}
+
+fn sdk(options: &NewOptions, within: &Path) -> Result<Sdk, TestError> {
+    match &options.sdk {
+        Some(sdk) if options.language != Language::Rust => {
+            Err(wrong(sdk, format!("that is for plugins in Rust; one in {} needs none", options.language)))
+        }
+        None if options.language != Language::Rust => Ok(Sdk::None),
+        Some(sdk) if sdk.join("src/export.rs").is_file() => {
+            std::path::absolute(sdk).map(Sdk::There).map_err(|error| wrong(sdk, error))
+        }
+        Some(sdk) => Err(wrong(sdk, "that is no folder of holdfast-plugin-sdk")),
+        None => Ok(checkout(within).map_or(Sdk::Copied, Sdk::There)),
+    }
 }
 
 /// The SDK of the checkout that the new folder or this binary lies in.
@@ -141,11 +160,31 @@ mod tests {
     #[test]
     fn nothing_that_is_there_is_written_over() {
         let dir = tempfile::tempdir().unwrap();
-        let options = NewOptions { name: "a-check".into(), within: dir.path().into(), sdk: None };
+        let options =
+            NewOptions { name: "a-check".into(), within: dir.path().into(), language: Language::Rust, sdk: None };
         new(&options).unwrap();
         assert!(new(&options).unwrap_err().to_string().contains("another name"));
         for name in ["", "../x", "A", "-x", "a b"] {
             assert!(new(&NewOptions { name: name.into(), ..options.clone() }).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_template_is_embedded_and_filled_to_the_last_field() {
+        let templates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugin-sdk/templates");
+        for language in Language::ALL {
+            let dir = tempfile::tempdir().unwrap();
+            let made = new(&NewOptions { name: "x".into(), within: dir.path().into(), language, sdk: None }).unwrap();
+            for file in &made.files {
+                let text = fs::read_to_string(made.dir.join(file)).unwrap();
+                let left = ["@NAME@", "@SDK@", "@COMPONENTIZE"].iter().find(|field| text.contains(**field));
+                assert_eq!(left, None, "{language}: {file}");
+            }
+            let lies =
+                |dir: &Path| fs::read_dir(dir).unwrap().filter(|it| it.as_ref().unwrap().path().is_file()).count();
+            let own = template::of(language).iter().filter(|(file, _)| !file.contains('/')).count();
+            assert_eq!(own, lies(&templates.join(language.as_str())), "{language}");
+            assert_eq!(holdfast_plugin_build::Folder::open(&made.dir).unwrap().language, language);
         }
     }
 }

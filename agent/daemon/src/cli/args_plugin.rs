@@ -16,7 +16,10 @@ pub(super) enum Plugin {
         /// The folder to make it in
         #[arg(long, value_name = "DIR", default_value = ".")]
         within: PathBuf,
-        /// The SDK's folder [default: that of the checkout around it, or else a copy of this agent's own]
+        /// What it is written in; `rust` needs the Rust toolchain, `javascript` Node.js and npm, `python` Python and pip
+        #[arg(short, long, value_name = "LANGUAGE", default_value = "rust", value_parser = ["rust", "javascript", "python"])]
+        language: String,
+        /// For rust: the SDK's folder [default: that of the checkout around it, or else a copy of this agent's own]
         #[arg(long, value_name = "DIR")]
         sdk: Option<PathBuf>,
     },

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::plugins::TrustError;
 use crate::registry::RegistryError;
@@ -66,6 +67,19 @@ pub enum InstallError {
         /// What to do instead.
         hint: String,
     },
+    /// Another command is changing plugins and does not come to an end.
+    #[error("plugins are being changed by another command{}, which has not ended within {} s", .process.map_or_else(String::new, |it| format!(" (process {it})")), .after.as_secs())]
+    Busy {
+        /// What is locked.
+        path: PathBuf,
+        /// Whose turn it is, as far as that is known.
+        process: Option<u32>,
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// What was decided rests on what is no longer so.
+    #[error("plugins or grants were changed by somebody else while this was decided")]
+    Meanwhile,
     /// The grant cannot be used or edited.
     #[error("{}: {why}", .file.display())]
     Grant {
@@ -87,6 +101,13 @@ impl InstallError {
             Self::Write { source, .. } if forbidden(source) => {
                 Some("plugins are installed by root, or by the user whose agent it is".to_owned())
             }
+            Self::Busy { path, .. } => Some(format!(
+                "nothing was changed; wait until it has ended: {} is given back with its process",
+                path.display()
+            )),
+            Self::Meanwhile => {
+                Some("nothing was changed; the same command again looks at them as they are now".to_owned())
+            }
             Self::Grant { .. } => Some("correct the grant, or take it away to have one written anew".to_owned()),
             _ => None,
         }
@@ -105,6 +126,7 @@ impl InstallError {
     /// Whether it could not be done, and neither the request nor a rule is to blame.
     pub fn is_failure(&self) -> bool {
         match self {
+            Self::Busy { .. } | Self::Meanwhile => true,
             Self::Write { source, .. } => !forbidden(source),
             Self::Registry(error) => !error.is_refusal() && !matches!(error, RegistryError::Shape { .. }),
             _ => false,

@@ -8,6 +8,7 @@
 mod candidate;
 mod error;
 mod grant;
+mod lock;
 mod place;
 mod plan;
 mod target;
@@ -15,6 +16,7 @@ mod target;
 pub use candidate::{Candidate, Checked};
 pub use error::InstallError;
 pub use grant::switched;
+pub use lock::{Lock, lock};
 pub use place::{Write, place};
 pub use plan::{GrantChange, Plan, Wishes};
 pub use target::{grant_file, grant_text};

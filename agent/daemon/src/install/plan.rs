@@ -133,6 +133,16 @@ impl Plan {
         before.is_some_and(|before| numbers(&self.checked.manifest.version) < numbers(&before.version))
     }
 
+    /// The same plan made again, now that nobody else changes anything: hold the lock for as long as it counts.
+    ///
+    /// Errors: it would be another one, because what is replaced or the grant is no longer what it was.
+    pub fn again(self, config: &PluginsConfig, wishes: &Wishes, agreed: bool) -> Result<Self, InstallError> {
+        let ground = |plan: &Self| (plan.was.as_ref().map(|it| it.digest.clone()), plan.former.clone());
+        let before = ground(&self);
+        let now = Self::make(self.checked, config, wishes, agreed)?;
+        if ground(&now) == before || now.writes().is_empty() { Ok(now) } else { Err(InstallError::Meanwhile) }
+    }
+
     /// The files to be placed, in this order. Empty: everything is as it should be already.
     ///
     /// The signature comes first: until the component follows, a signed one runs on, and one that starts then is refused, not run.

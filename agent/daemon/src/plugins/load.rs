@@ -17,7 +17,7 @@ use super::loader::{Loaded, Loader, acceptance};
 use super::marks::Marks;
 use super::options::{PluginProblem, PluginsOptions};
 use super::world::{HostWorld, Sources};
-use super::{Entries, HEALTH, Plugins, held};
+use super::{Entries, Entry, HEALTH, Plugins, held};
 use crate::store::PluginStateWrite;
 use crate::telemetry::Chain;
 
@@ -93,14 +93,21 @@ impl Plugins {
         let running = self.entries();
         let accepted = held(&self.accepted).clone();
         let mut entries: Entries = BTreeMap::new();
-        for (file, Loaded { entry, problem }) in self.load_all(files, &running, &accepted) {
-            problems.extend(problem.map(|message| PluginProblem { file: file.clone(), message }));
-            if entries.contains_key(&entry.id) {
-                let message = format!("another component has the id `{}` already; this one is left out", entry.id);
-                problems.push(PluginProblem { file, message });
-                continue;
+        let mut loaded = self.load_all(files, &running, &accepted);
+        // The sort is stable: among equals the directory that is named first counts, then the name.
+        loaded.sort_by_key(|(_, loaded)| loaded.entry.rank());
+        for (file, Loaded { entry, problem }) in loaded {
+            let taken = entries.get(&entry.id);
+            let left_out =
+                |it: &Arc<Entry>| format!("it is left out: {} has the id `{}` too", it.file.display(), it.id);
+            let message = problem.or_else(|| taken.map(left_out));
+            problems.extend(message.map(|message| PluginProblem { file, message }));
+            if taken.is_none() {
+                if running.get(&entry.id).is_some_and(|old| old.digest != entry.digest) {
+                    held(&entry.book).begin_anew();
+                }
+                entries.insert(entry.id.clone(), entry);
             }
-            entries.insert(entry.id.clone(), entry);
         }
         problems.extend(grants_without_plugin(&options.grants, &entries));
         self.loader.tidy(&entries);

@@ -1,12 +1,12 @@
 //! One component from its file to a plugin that can be called: read once, admitted, granted, mapped from the cache or compiled.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use holdfast_core::model::plan::hex;
 use holdfast_plugin_host::{
-    Artifact, COMPONENT_BYTES_MAX, CacheKey, Grant, HostError, HostOptions, LoadError, Manifest, Plugin, PluginHost,
-    SEAL_BYTES, manifest_of,
+    Artifact, COMPONENT_BYTES_MAX, CacheKey, ComponentDigest, Grant, HostError, HostOptions, LoadError, Manifest,
+    Plugin, PluginHost, SEAL_BYTES, manifest_of,
 };
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
@@ -19,6 +19,9 @@ use crate::host::read_trusted;
 use crate::telemetry::events::{PluginCacheRejected, PluginCompiled};
 use crate::telemetry::{Chain, Event};
 
+/// A larger component, one that brings an interpreter, is compiled while no other such one is: its child takes some 370 MiB, and the
+/// agent's unit has one GiB for all of them.
+const COMPILED_BESIDE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A grant is a page.
 const GRANT_BYTES_MAX: u64 = 64 * 1024;
 
@@ -28,6 +31,8 @@ pub(super) struct Loader {
     pub(super) options: PluginsOptions,
     cache: Option<Cache>,
     key: CacheKey,
+    /// Held while a large component is compiled.
+    large: Mutex<()>,
 }
 
 /// What became of one file.
@@ -45,6 +50,7 @@ struct Found {
     digest: String,
     grant: Option<String>,
     consent: Option<String>,
+    vouched: bool,
 }
 
 /// What to do with a component that can be used.
@@ -69,7 +75,7 @@ impl Loader {
         });
         // Without a cache what a child compiles still comes back sealed, with a key that nobody else has.
         let key = options.cache.as_ref().map_or_else(|| CacheKey::new(random()), |(_, key)| key.clone());
-        Ok(Self { host, options, cache, key })
+        Ok(Self { host, options, cache, key, large: Mutex::default() })
     }
 
     /// Loads what lies in this file. What runs already and is unchanged stays as it is; when something newer is refused, what runs goes on.
@@ -98,15 +104,12 @@ impl Loader {
                     Err(why) => (Err(why), None, self.is_disabled(&found.id)),
                 };
                 let problem = plugin.as_ref().err().filter(|_| !disabled).cloned();
-                let Found { id, version, digest, grant, consent } = found;
+                let Found { id, version, digest, grant, consent, vouched } = found;
                 let old = old.filter(|old| old.id == id);
                 let (book, turn) = old.map_or_else(
                     || (Arc::default(), Arc::new(Semaphore::new(1))),
                     |old| (Arc::clone(&old.book), Arc::clone(&old.turn)),
                 );
-                if old.is_some_and(|old| old.digest != digest) {
-                    super::held(&book).begin_anew();
-                }
                 let file = file.to_owned();
                 let refused = None;
                 let entry = Entry {
@@ -114,6 +117,7 @@ impl Loader {
                     version,
                     digest,
                     file,
+                    vouched,
                     grant,
                     consent,
                     disabled,
@@ -152,7 +156,8 @@ impl Loader {
         found: &mut Found,
     ) -> Result<Verdict, String> {
         let bytes = read(file, COMPONENT_BYTES_MAX as u64)?;
-        found.digest = hex(&Sha256::digest(&bytes));
+        let digest = ComponentDigest::of(&bytes);
+        found.digest = digest.to_string();
         let manifest = manifest_of(&bytes).map_err(|error| Chain(&error).to_string())?;
         (found.id, found.version) = (manifest.id.clone(), manifest.version.clone());
         let text = grant_text(&self.options.grants, &manifest.id)?;
@@ -164,11 +169,11 @@ impl Loader {
             return Ok(Verdict::Known);
         }
         if text.as_deref().is_some_and(switched_off) {
-            return Ok(Verdict::Disabled(self.host.artifact(&bytes, &self.key).name));
+            return Ok(Verdict::Disabled(self.host.artifact(digest, &self.key).name));
         }
-        self.options.admission.admit(file, &bytes)?;
+        found.vouched = self.options.admission.admit(file, &bytes)?;
         let grant = text.map(|text| self.grant(&manifest, &text, accepted)).transpose()?;
-        let artifact = self.host.artifact(&bytes, &self.key);
+        let artifact = self.host.artifact(digest, &self.key);
         let plugin = match old.and_then(|old| old.plugin.as_ref().ok()) {
             Some(same) => same.granted(grant).map_err(|error| Chain(&error).to_string())?,
             None => self.mapped(file, &bytes, &artifact, grant)?,
@@ -209,7 +214,9 @@ impl Loader {
             }
         }
         PluginCompiled { file }.emit();
+        let alone = (bytes.len() > COMPILED_BESIDE_BYTES_MAX).then(|| super::held(&self.large));
         let sealed = self.options.compiler.compile(bytes, artifact)?;
+        drop(alone);
         let plugin = load(&sealed).map_err(|error| Chain(&error).to_string());
         // What is refused for its roles or imports is used by nobody.
         if plugin.is_ok()

@@ -62,6 +62,8 @@ struct Entry {
     version: String,
     digest: String,
     file: PathBuf,
+    /// Somebody whom this host trusts vouches for it.
+    vouched: bool,
     /// SHA-256 of its grant's text.
     grant: Option<String>,
     /// What that text says yes to, as a digest.
@@ -109,6 +111,18 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Entry {
+    /// Of several components with one id the lowest is taken: one that can be used before one that goes on in spite of its file, that
+    /// before one that is refused; then one that somebody vouches for.
+    fn rank(&self) -> (u8, bool) {
+        let usable = match (&self.plugin, &self.refused) {
+            (Ok(_), None) => 0,
+            _ if self.disabled => 0,
+            (Ok(_), Some(_)) => 1,
+            (Err(_), _) => 2,
+        };
+        (usable, !self.vouched)
+    }
+
     fn ready(&self) -> Option<&Plugin> {
         self.plugin.as_ref().ok().filter(|plugin| plugin.grant().is_some())
     }

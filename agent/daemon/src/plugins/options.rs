@@ -28,8 +28,10 @@ pub struct PluginsOptions {
 
 /// Looks at a component before it is used: its signature, its digest.
 pub trait Admission: std::fmt::Debug + Send + Sync {
-    /// Says why this file is not loaded, in one sentence for the operator.
-    fn admit(&self, file: &Path, component: &[u8]) -> Result<(), String>;
+    /// Whether somebody whom this host trusts vouches for it: of two with one id, such a one is taken.
+    ///
+    /// Errors: it is not loaded, and why, in one sentence for the operator.
+    fn admit(&self, file: &Path, component: &[u8]) -> Result<bool, String>;
 }
 
 impl PluginsOptions {

@@ -134,8 +134,9 @@ impl Trust {
 }
 
 impl Admission for Trust {
-    fn admit(&self, file: &Path, component: &[u8]) -> Result<(), String> {
-        Self::admit(self, file, component).map(drop).map_err(|error| error.to_string())
+    fn admit(&self, file: &Path, component: &[u8]) -> Result<bool, String> {
+        let standing = Self::admit(self, file, component).map_err(|error| error.to_string())?;
+        Ok(standing != Standing::Unsigned)
     }
 }
 

@@ -6,6 +6,7 @@ mod bomb;
 mod cache;
 mod child;
 mod crash;
+mod signed;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

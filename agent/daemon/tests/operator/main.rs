@@ -5,6 +5,7 @@
 mod agentless;
 mod documents;
 mod life;
+mod together;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -20,6 +20,10 @@ use holdfast_plugin_host::{
     World, WorldError,
 };
 
+/// Released contracts and the hostile guest that is built against each.
+pub const RELEASED: [(&str, &str); 1] = [("0.1.0", HOSTILE)];
+const HOSTILE: &str = "guests/hostile.wasm";
+
 /// The moment at which every test plays.
 pub const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
@@ -120,15 +124,21 @@ pub fn host() -> &'static PluginHost {
     })
 }
 
-/// The hostile guest, set to one deed.
+/// The hostile guest of today's contract, set to one deed.
 pub fn hostile(deed: &str, with: &str) -> Plugin {
-    static COMPILED: OnceLock<Plugin> = OnceLock::new();
+    hostile_of(HOSTILE, deed, with)
+}
+
+/// The same of a released contract.
+pub fn hostile_of(file: &'static str, deed: &str, with: &str) -> Plugin {
+    static COMPILED: Mutex<BTreeMap<&str, Plugin>> = Mutex::new(BTreeMap::new());
     let grant = format!(
         "[read]\nfiles = [\"/srv/app\", \"/srv/single.conf\", \"/proc\"]\nunits = [\"web-1.service\", \"web-2.service\"]\n\
          metrics = true\n[propose]\nactions = [\"restart_unit\", \"quarantine_path\"]\nunits = [\"web-1.service\"]\n\
          paths = [\"/srv/app/**\"]\n[settings]\ndeed = {deed:?}\nwith = {with:?}\n"
     );
-    let compiled = COMPILED.get_or_init(|| host().load(&guest("guests/hostile.wasm"), None).unwrap());
+    let mut compiled = COMPILED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let compiled = compiled.entry(file).or_insert_with(|| host().load(&guest(file), None).unwrap()).clone();
     compiled.granted(Some(Grant::parse(&grant).unwrap())).unwrap()
 }
 

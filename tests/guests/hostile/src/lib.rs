@@ -127,6 +127,10 @@ impl check::Guest for Hostile {
                 Ok(report(many.collect()))
             }
             "confidence" => Ok(report(vec![Finding { confidence: with.parse().unwrap_or(f64::NAN), ..finding() }])),
+            "four million bytes of evidence" => {
+                let evidence = vec![Evidence { name: "x".to_owned(), value: Value::Bytes(vec![7; 4_000_000]) }];
+                Ok(report(vec![Finding { evidence, ..finding() }]))
+            }
             "infinite evidence" => {
                 let evidence = vec![Evidence { name: "x".to_owned(), value: Value::Number(f64::INFINITY) }];
                 Ok(report(vec![Finding { evidence, ..finding() }]))
@@ -190,6 +194,11 @@ impl check::Guest for Hostile {
                     std::mem::forget(files::walk(&with, &options(false))?);
                 }
                 Ok(report(vec![]))
+            }
+            "leak handles on and on" => {
+                // Whatever the host says: as many as it lets a call ask.
+                let leaked = (0..99_999).filter(|_| files::walk(&with, &options(false)).map(std::mem::forget).is_ok());
+                observed(leaked.count().to_string())
             }
             "walk and drop" => {
                 for _ in 0..100 {
@@ -273,6 +282,11 @@ impl remediator::Guest for Hostile {
                 plan(vec![remediator::Step { capability: "path.reclaim".to_owned(), args, ..one }])
             }
             "unknown action" => plan(vec![remediator::Step { capability: "command.run".to_owned(), ..one }]),
+            "absolute argv" => {
+                let argv = ["/bin/sh", "-c", "rm -rf /srv"].map(str::to_owned).to_vec();
+                let args = vec![text("name", "/bin/sh"), Arg { name: "argv".to_owned(), value: Value::Texts(argv) }];
+                plan(vec![remediator::Step { capability: "command.named".to_owned(), args, ..one }])
+            }
             "unit" => plan(vec![restart(&with)]),
             "quarantine" => {
                 let args = vec![text("path", &with), text("only-if-sha256", &"a".repeat(64))];

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use holdfast_core::model::Presence;
 use holdfast_core::model::plan::hex;
-use holdfast_plugin_build::{BuildError, Built, Options, Surface};
+use holdfast_plugin_build::{BuildError, Built, Language, Options, Surface};
 use holdfast_plugin_host::{COMPONENT_BYTES_MAX, Manifest, manifest_of};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -73,9 +73,11 @@ pub(super) fn run(it: &Session, command: Plugin) -> Outcome {
         Plugin::Disable { id, wait } => super::plugin_place::switch(it, &id, false, wait),
         Plugin::Remove { id, purge, yes, wait } => super::plugin_place::remove(it, &id, (purge, yes), wait),
         Plugin::LiftQuarantine { id, reason } => super::plugin_place::lift(it, id, reason),
-        Plugin::New { name, within, sdk } => {
-            let report =
-                authoring::new(&NewOptions { name, within, sdk }).map_err(|error| Failure::usage(Chain(&error)))?;
+        Plugin::New { name, within, language, sdk } => {
+            let known = Language::ALL.into_iter().find(|it| it.as_str() == language);
+            let language = known.ok_or_else(|| Failure::usage(format!("`{language}` is no language of plugins")))?;
+            let report = authoring::new(&NewOptions { name, within, language, sdk })
+                .map_err(|error| Failure::usage(Chain(&error)))?;
             it.out.document(&report, |_| view::plugins::made(&report))?;
             Ok(DONE)
         }

@@ -148,18 +148,18 @@ pub(super) fn install(it: &Session, args: PluginInstall) -> Outcome {
         return Err(Failure::new(DENIED, format!("{id} {version} is older than {was}, which is installed"))
             .hint("--allow-older lets it take its place"));
     }
-    let mut shown = false;
-    if !plan.writes().is_empty() {
-        shown = consent(it, &args, &plan)?;
-        if plan.widens() && !args.accept_permissions {
-            // Agreed to on the terminal just now.
-            plan = Plan::make(plan.checked, &config, &wishes, true)?;
-        }
-    }
-    let writes = plan.writes();
     let (id, digest) = (plan.checked.manifest.id.clone(), plan.checked.digest.clone());
     let before = plugin_agent::now(it, &id);
-    install::place(&writes)?;
+    let (mut shown, mut writes) = (false, plan.writes());
+    if !writes.is_empty() {
+        shown = consent(it, &args, &plan)?;
+        // What the flag did not say was agreed to on the terminal just now.
+        let agreed = args.accept_permissions || plan.widens();
+        let _lock = install::lock(&config)?;
+        plan = plan.again(&config, &wishes, agreed)?;
+        writes = plan.writes();
+        install::place(&writes)?;
+    }
     let taken = plugin_agent::installed(it, &id, &digest, before.as_ref(), args.wait);
     let mut report = Report::new(&plan);
     (report.changed, report.agent) = (!writes.is_empty(), Some(taken));

@@ -81,10 +81,15 @@ pub(super) fn switch(it: &Session, id: &str, enabled: bool, wait: Interval) -> O
         return Ok(DONE);
     };
     let wrong = |why| InstallError::Grant { file: file.clone(), why };
-    let altered = install::switched(&text, enabled).map_err(wrong)?;
-    let changed = altered.is_some();
-    if let Some(text) = altered {
-        install::place(&[Write { path: file.clone(), content: Some(text.into_bytes()) }])?;
+    let mut changed = false;
+    if install::switched(&text, enabled).map_err(wrong)?.is_some() {
+        let _lock = install::lock(&config)?;
+        // As it reads now: somebody else may just have had it.
+        let text = grant_text(&file)?.ok_or(InstallError::Meanwhile)?;
+        if let Some(text) = install::switched(&text, enabled).map_err(wrong)? {
+            install::place(&[Write { path: file.clone(), content: Some(text.into_bytes()) }])?;
+            changed = true;
+        }
     }
     let agent = plugin_agent::switched(it, id, enabled, wait);
     let report = SwitchReport { plugin: id.to_owned(), enabled, changed, grant: Some(file), agent };
@@ -132,15 +137,22 @@ pub(super) fn remove(it: &Session, id: &str, (purge, yes): (bool, bool), wait: I
             }
         }
     }
-    let mut gone: Vec<PathBuf> = files.iter().flat_map(|file| [file.clone(), signature_file(file)]).collect();
-    gone.retain(|file| file.exists());
-    install::place(&taken_away(&gone))?;
+    let gone = {
+        let _lock = install::lock(&config)?;
+        // As they lie now: somebody else may just have put one there.
+        let files = own_files(&config, id, &installed(&config.dirs))?;
+        let mut gone: Vec<PathBuf> = files.iter().flat_map(|file| [file.clone(), signature_file(file)]).collect();
+        gone.retain(|file| file.exists());
+        install::place(&taken_away(&gone))?;
+        gone
+    };
     let agent = plugin_agent::removed(it, id, wait);
     let mut report = RemoveReport { plugin: id.to_owned(), removed: gone, kept: Vec::new(), forgotten: None, agent };
     if purge && report.agent.state == "removed" {
         let reason = "plugin remove --purge".to_owned();
         let answer: PluginForgotten = it.client()?.ask(&Request::ForgetPlugin { plugin: id.to_owned(), reason })?;
         report.forgotten = Some(answer.keys);
+        let _lock = install::lock(&config)?;
         if grant.exists() {
             install::place(&taken_away(std::slice::from_ref(&grant)))?;
             report.removed.push(grant.clone());

@@ -115,8 +115,11 @@ pub(in super::super) fn tested(it: &TestReport) -> String {
 
 pub(in super::super) fn made(it: &NewReport) -> String {
     let mut out = String::new();
-    let _ = writeln!(out, "{} is in {}, built against {}", bold(&it.plugin), it.dir.display(), it.sdk.display());
-    let _ = writeln!(out, "\n  cd {}\n  holdfast plugin test", it.dir.display());
+    let against = it.sdk.as_ref().map_or_else(String::new, |sdk| format!(", built against {}", sdk.display()));
+    let _ = writeln!(out, "{} is in {}, in {}{against}\n", bold(&it.plugin), it.dir.display(), it.language);
+    for line in &it.next {
+        let _ = writeln!(out, "  {line}");
+    }
     out
 }
 

@@ -11,7 +11,9 @@ fn compiler(program: &str) -> Compiler {
 fn check(program: &str, wanted: &str) {
     let key = holdfast_plugin_host::CacheKey::new([1; 32]);
     let host = holdfast_plugin_host::PluginHost::new(holdfast_plugin_host::HostOptions::default()).unwrap();
-    let error = compiler(program).compile(b"x", &host.artifact(b"x", &key)).unwrap_err();
+    let error = compiler(program)
+        .compile(b"x", &host.artifact(holdfast_plugin_host::ComponentDigest::of(b"x"), &key))
+        .unwrap_err();
     assert!(error.contains(wanted), "{error}");
 }
 

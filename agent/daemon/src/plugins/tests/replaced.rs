@@ -190,7 +190,7 @@ async fn after_a_rest_one_call_tries_again_however_many_wait() {
 struct NothingUnsigned;
 
 impl Admission for NothingUnsigned {
-    fn admit(&self, file: &Path, component: &[u8]) -> Result<(), String> {
+    fn admit(&self, file: &Path, component: &[u8]) -> Result<bool, String> {
         assert!(file.ends_with("hostile.wasm") && component.starts_with(b"\0asm"));
         Err("it is not signed".to_owned())
     }

@@ -1,0 +1,92 @@
+//! Several components with one id: whose it is.
+
+use super::*;
+
+/// Lets in what lies in `good` and `also`, vouches for `good` alone.
+#[derive(Debug)]
+struct ByDirectory;
+
+impl Admission for ByDirectory {
+    fn admit(&self, file: &Path, _: &[u8]) -> Result<bool, String> {
+        match file.parent().and_then(Path::file_name).and_then(|it| it.to_str()) {
+            Some("good") => Ok(true),
+            Some("also") => Ok(false),
+            _ => Err("it is not signed".to_owned()),
+        }
+    }
+}
+
+impl Host {
+    /// `bad` is looked at first.
+    fn three(&self) -> PluginsOptions {
+        let dirs: Vec<PathBuf> = ["bad", "also", "good"].iter().map(|dir| self.path(dir)).collect();
+        for dir in &dirs {
+            std::fs::create_dir_all(dir).unwrap();
+        }
+        std::fs::write(self.path("plugins.d/hostile.toml"), format!("{GRANT}\"panic\"\n")).unwrap();
+        PluginsOptions { dirs, admission: Arc::new(ByDirectory), ..self.options() }
+    }
+
+    fn lies(&self, dir: &str, content: &[u8]) {
+        std::fs::write(self.path(dir).join("hostile.wasm"), content).unwrap();
+    }
+}
+
+fn hostile() -> Vec<u8> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/guests/hostile.wasm")).unwrap()
+}
+
+fn whose(plugins: &Plugins) -> (String, PathBuf, Option<String>) {
+    let entries = plugins.entries();
+    assert_eq!(entries.len(), 1);
+    let entry = &entries["hostile"];
+    let dir = entry.file.parent().and_then(Path::file_name).unwrap().into();
+    (plugins.list().remove(0).state, dir, entry.refused.clone())
+}
+
+#[test]
+fn what_is_refused_never_takes_the_id_of_what_is_good() {
+    for bad in [hostile(), b"\0asm\x0d\0\x01\0\xff".to_vec()] {
+        let host = Host::new();
+        let options = host.three();
+        host.lies("bad", &bad);
+        host.lies("good", &hostile());
+        let (plugins, found) = Plugins::load(&options, host.sources()).unwrap();
+        for _ in 0..2 {
+            assert_eq!(whose(&plugins), ("ready".to_owned(), "good".into(), None), "{found:?}");
+            assert!(found.len() == 1 && found[0].file.starts_with(host.path("bad")), "{found:?}");
+            plugins.look();
+        }
+    }
+}
+
+#[test]
+fn of_two_that_are_let_in_the_one_that_somebody_vouches_for_is_taken() {
+    let host = Host::new();
+    let options = host.three();
+    host.lies("also", &hostile());
+    let (plugins, found) = Plugins::load(&options, host.sources()).unwrap();
+    assert_eq!((whose(&plugins).1, found.len()), ("also".into(), 0));
+    host.lies("good", &hostile());
+    let found = plugins.look();
+    assert_eq!(whose(&plugins), ("ready".to_owned(), "good".into(), None));
+    assert!(found[0].to_string().contains("also/hostile.wasm: it is left out: "), "{found:?}");
+    assert!(found[0].message.contains("good/hostile.wasm has the id `hostile` too"), "{found:?}");
+}
+
+#[tokio::test]
+async fn one_that_is_left_out_does_not_wash_the_other_clean() {
+    let host = Host::new();
+    let options = host.three();
+    host.lies("good", &hostile());
+    let (plugins, _) = Plugins::load(&options, host.sources()).unwrap();
+    for _ in 0..3 {
+        plugins.check("hostile", run(), NOW).await.unwrap_err();
+    }
+    let mut other = hostile();
+    let at = other.windows(17).rposition(|it| it == b"version = \"3.1.0\"").unwrap();
+    other[at + 11] = b'4';
+    host.lies("also", &other);
+    assert_eq!(plugins.look().len(), 1);
+    assert_eq!(whose(&plugins).0, "quarantined");
+}

@@ -1,0 +1,125 @@
+//! The author's way in every language, as a newcomer goes it: the commands of the SDK's README as they stand there, in an empty folder,
+//! with the real tools from npm and `PyPI`; then the component is signed, installed and run by a real agent: `cargo xtask authors [LANGUAGE]`.
+
+mod harness;
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use harness::{Author, Host, block, blocks};
+
+/// `alone`: how the decision is tested without a host.
+fn whole_way(language: &str, alone: &str) -> Result<()> {
+    let author = Author::new()?;
+    let commands = block(language)?;
+    let said = author.shell(&commands)?;
+    ensure!(said.contains("2 passed, 0 failed"), "{commands}\n{said}");
+    author.in_folder(alone)?;
+
+    // Another change than the template's: what it may read, and a version.
+    let host = Host::new()?;
+    let watched = host.path("logs");
+    fs::create_dir(&watched)?;
+    let manifest = author.path("log-size/plugin.toml");
+    let text = fs::read_to_string(&manifest)?.replace("/var/log", &watched.display().to_string());
+    fs::write(&manifest, text)?;
+    let built = author.in_folder("holdfast plugin build --format json")?;
+    let built: serde_json::Value = serde_json::from_str(&built).with_context(|| format!("no document: {built}"))?;
+    ensure!(built["language"] == language && built["manifest"]["roles"][0] == "check", "{built}");
+    for name in built["imports"].as_array().context("no imports")? {
+        ensure!(name.as_str().is_some_and(|it| it.starts_with("holdfast:plugin/")), "it imports {name}");
+    }
+
+    let file = author.path("log-size/target/plugins/log-size.wasm").display().to_string();
+    let text = host.says(&["plugin", "install", &file, "--yes"], 5)?;
+    ensure!(text.contains("it is not signed"), "{text}");
+    let key = host.path("ours.key").display().to_string();
+    host.says(&["plugin", "sign", &file, "--key", &key, "--no-password"], 0)?;
+    let agent = host.start()?;
+    let done = host.json(&["plugin", "install", &file, "--yes", "--wait", "3m"], 0)?;
+    ensure!(done["agent"]["state"] == "ready", "{done}");
+
+    let log = watched.join("app.log");
+    host.says(&["plugin", "run", "log-size"], 0)?;
+    fs::File::create(&log)?.set_len(200 << 20)?;
+    let answer = host.json(&["plugin", "run", "log-size"], 1)?;
+    let found = &answer["detections"][0];
+    ensure!(found["kind"] == "file.too_large" && found["target"]["name"] == log.display().to_string(), "{answer}");
+    ensure!(found["title"].as_str().is_some_and(|it| it.ends_with("has grown to 200.00 MiB")), "{answer}");
+    // A link out of what it was granted is not followed, and is not "fine" either.
+    fs::remove_file(&log)?;
+    std::os::unix::fs::symlink("/etc", watched.join("away"))?;
+    let grant = host.path("plugins.d/log-size.toml");
+    let away = watched.join("away/passwd").display().to_string();
+    fs::write(&grant, format!("{}\n[settings]\nfiles = [{away:?}]\n", fs::read_to_string(&grant)?))?;
+    let answer = host.until(&["plugin", "run", "log-size"], 0, |it| it["skipped"][0].is_object())?;
+    ensure!(answer["skipped"][0]["reason"].as_str().is_some_and(|it| it.contains("denied")), "{answer}");
+    drop(agent);
+    Ok(())
+}
+
+#[test]
+fn every_command_of_the_tutorial_works_as_it_is_written() -> Result<()> {
+    let author = Author::new()?;
+    author.shell(&block("rust")?)?;
+    // Other languages have tests of their own, and registries a suite.
+    let rest = blocks()?.into_iter().skip(1).filter(|it| !it.contains("--language") && !it.contains("oci://"));
+    let mut ran = 0;
+    for commands in rest {
+        let said = author.in_folder(&commands)?;
+        ensure!(!commands.contains("plugin verify") || said.contains("is signed by the trusted"), "{commands}: {said}");
+        ran += 1;
+    }
+    ensure!(ran == 2, "{ran} lists of commands were tried");
+    Ok(())
+}
+
+#[test]
+fn rust_from_an_empty_folder_to_a_report_of_the_agent() -> Result<()> {
+    whole_way("rust", "cargo test --quiet")
+}
+
+#[test]
+fn javascript_from_an_empty_folder_to_a_report_of_the_agent() -> Result<()> {
+    whole_way("javascript", "node --test")
+}
+
+#[test]
+fn python_from_an_empty_folder_to_a_report_of_the_agent() -> Result<()> {
+    whole_way("python", ".venv/bin/python -m unittest")
+}
+
+#[test]
+fn a_tool_that_is_missing_is_named_with_the_command_that_brings_it() -> Result<()> {
+    for (language, program, wanted) in [
+        ("rust", "`cargo` is not installed", "https://rustup.rs"),
+        ("javascript", "`componentize-js` is not installed", "`npm install`"),
+        ("python", "`componentize-py` is not installed", ".venv/bin/pip install -r requirements.txt"),
+    ] {
+        let author = Author::without_tools()?;
+        author.shell(&format!("holdfast plugin new log-size --language {language}"))?;
+        let text = author.fails("cd log-size; holdfast plugin build")?;
+        ensure!(text.contains(program) && text.contains(wanted) && text.contains("hint: "), "{language}: {text}");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_exception_that_nobody_expected_says_its_words() -> Result<()> {
+    for (language, file, from, to, wanted) in [
+        ("javascript", "plugin.js", "const report = {", "null.boom; const report = {", "TypeError"),
+        ("python", "plugin.py", "report = check.Report(", "report = {}['boom'](", "KeyError: 'boom' at /0/plugin.py:"),
+    ] {
+        let author = Author::new()?;
+        let commands = block(language)?;
+        let until = commands.lines().take_while(|line| !line.starts_with("holdfast plugin test")).collect::<Vec<_>>();
+        author.shell(&until.join("\n"))?;
+        let source = author.path("log-size").join(file);
+        let text = fs::read_to_string(&source)?;
+        ensure!(text.contains(from), "{file} reads otherwise");
+        fs::write(&source, text.replacen(from, to, 1))?;
+        let text = author.fails("cd log-size; holdfast plugin test --case too-large")?;
+        ensure!(text.contains("the plugin broke off, saying: ") && text.contains(wanted), "{language}: {text}");
+    }
+    Ok(())
+}
