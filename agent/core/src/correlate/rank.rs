@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::model::{Change, Evidence, Finding, Suspect, Target, Timestamp};
+use crate::model::{Change, Evidence, Finding, RELATED_UNITS, Suspect, Target, Timestamp, Value};
 
 const WEIGHT_MATCH: f64 = 0.45;
 const WEIGHT_TIMING: f64 = 0.30;
@@ -92,7 +92,7 @@ fn parts(finding: &Finding, group: &[&Change], prior: f64) -> Option<Parts> {
     let (mut fit, mut why) = (0.0, String::new());
     for change in group.iter().filter(earlier) {
         latest = Some(latest.map_or(change.at, |at| at.max(change.at)));
-        let (one, reason) = fit_of(change, &finding.target);
+        let (one, reason) = fit_of_finding(change, finding);
         if one > fit {
             (fit, why) = (one, reason);
         }
@@ -128,7 +128,21 @@ fn kind_prior(kind: &str) -> f64 {
     }
 }
 
-/// How well what was changed fits what is wrong, and a few words on why.
+/// How well what was changed fits what is wrong: the finding's target, or the units that use more of what it is about.
+fn fit_of_finding(change: &Change, finding: &Finding) -> (f64, String) {
+    let own = fit_of(change, &finding.target);
+    let Some(Value::Texts(units)) = finding.evidence(RELATED_UNITS) else { return own };
+    let shares = units.iter().filter_map(|it| it.rsplit_once(' ')).filter_map(|(unit, share)| {
+        let share: f64 = share.parse().ok().filter(|it| (0.0..=1.0).contains(it))?;
+        let (fit, reason) = fit_of(change, &Target::unit(unit));
+        // Who uses more may be the victim, too: never as much as a change of the very target.
+        let fit = fit * (0.35 + 0.6 * share);
+        Some((fit, format!("{reason}; {unit} has {:.0} % of what units use more", 100.0 * share)))
+    });
+    shares.fold(own, |best, it| if it.0 > best.0 { it } else { best })
+}
+
+/// How well what was changed fits a target, and a few words on why.
 fn fit_of(change: &Change, symptom: &Target) -> (f64, String) {
     if change.target == *symptom {
         return (1.0, "the same target".to_owned());
@@ -170,9 +184,28 @@ fn fit_of(change: &Change, symptom: &Target) -> (f64, String) {
             }
             (0.2, "anything may fill a file system".to_owned())
         }
-        "series" | "host" => (0.3, "anything may move the whole machine".to_owned()),
+        "series" => fit_of_series(change, &symptom.name),
+        "host" => (0.3, "anything may move the whole machine".to_owned()),
         _ => (0.1, "no known relation".to_owned()),
     }
+}
+
+/// A series that names its unit or its service is about that.
+fn fit_of_series(change: &Change, series: &str) -> (f64, String) {
+    let named = |attribute: &str| {
+        let rest = series.split_once(attribute)?.1.strip_prefix('=')?;
+        rest.split([',', '}']).next().filter(|it| !it.is_empty())
+    };
+    let of = match (named("holdfast.unit.name"), named("service.name")) {
+        (Some(unit), _) => Target::unit(unit),
+        (None, Some(service)) => {
+            let by_unit = fit_of(change, &Target::unit(format!("{service}.service")));
+            let by_service = fit_of(change, &Target::new("service", service));
+            return if by_unit.0 > by_service.0 { by_unit } else { by_service };
+        }
+        (None, None) => return (0.3, "anything may move the whole machine".to_owned()),
+    };
+    fit_of(change, &of)
 }
 
 fn unit_fit(change: &Change, unit: &str) -> (f64, String) {
