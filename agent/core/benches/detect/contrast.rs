@@ -3,7 +3,7 @@
 //! Moments without a labelled window near them, in the unlabelled and the labelled part alike; 3000 to 8000 samples before and 60 after. Every
 //! sample is looked at. A shift is added to the samples after: so many robust standard deviations of the history.
 
-use holdfast_core::stats::placebo::{HISTORY_MIN, LOOKS_MAX, Placebo};
+use holdfast_core::stats::placebo::{HISTORY_MIN, LOOKS_MAX, Placebo, Shift};
 use holdfast_core::stats::robust::Location;
 use serde_json::json;
 
@@ -30,6 +30,8 @@ struct Count {
     /// Of as many series as the gate asks.
     few_moments: usize,
     few_flagged: usize,
+    /// And would fail the gate: a rise by more than a tenth of the level and what nobody would notice.
+    few_failed: usize,
     few_shifted: usize,
     few_noticed: [usize; 2],
     short: usize,
@@ -46,13 +48,14 @@ pub(crate) fn report(suite: &str, files: &[&File], as_json: bool) {
     let joint = share(count.joint_flagged, count.joint_moments);
     let joint_power = count.joint_noticed.map(|it| share(it, count.shifted));
     let few = share(count.few_flagged, count.few_moments);
+    let failed = share(count.few_failed, count.few_moments);
     let few_power = count.few_noticed.map(|it| share(it, count.few_shifted));
     if as_json {
         println!(
             "{}",
             json!({"bench": "contrast", "suite": suite, "moments": count.moments, "flagged": alone, "power": power,
                 "host_moments": count.joint_moments, "host_flagged": joint, "host_power": joint_power,
-                "few_moments": count.few_moments, "few_flagged": few, "few_power": few_power, "inconclusive_files": count.short})
+                "few_moments": count.few_moments, "few_flagged": few, "few_failed": failed, "few_power": few_power, "inconclusive_files": count.short})
         );
         return;
     }
@@ -65,9 +68,10 @@ pub(crate) fn report(suite: &str, files: &[&File], as_json: bool) {
         power[1]
     );
     println!(
-        "   {FEW} series together: {:.1} % of {} moments flagged without a change; noticed of a shift of one series by 2 {:.2}, by 4 {:.2}",
+        "   {FEW} series together: {:.1} % of {} moments flagged without a change, {:.1} % failed by the gate; noticed of a shift of one series by 2 {:.2}, by 4 {:.2}",
         100.0 * few,
         count.few_moments,
+        100.0 * failed,
         few_power[0],
         few_power[1]
     );
@@ -83,6 +87,12 @@ pub(crate) fn report(suite: &str, files: &[&File], as_json: bool) {
 /// As many series as the gate asks, judged together.
 fn few(history: &[&[f64]], columns: &[Vec<f64>], at: usize, incidents: &[std::ops::Range<usize>], count: &mut Count) {
     let Some(all) = Placebo::of(history, 0, incidents) else { return };
+    let fails = |index: usize, after: &[f64]| {
+        let worse = |it: &Shift| it.p <= ALPHA && it.by > crate::PART_OF_SCALE && it.by > 0.1 * it.before.abs();
+        all.shift(index, after).as_ref().is_some_and(worse)
+    };
+    count.few_failed +=
+        usize::from(columns.iter().enumerate().any(|(index, it)| fails(index, &it[at..at + LOOKS_MAX])));
     let flags = |index: usize, after: &[f64]| all.shift(index, after).is_some_and(|it| it.p <= ALPHA);
     count.few_moments += 1;
     count.few_flagged +=
