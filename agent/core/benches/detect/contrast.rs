@@ -3,7 +3,7 @@
 //! Moments without a labelled window near them, in the unlabelled and the labelled part alike; 3000 to 8000 samples before and 60 after. Every
 //! sample is looked at. A shift is added to the samples after: so many robust standard deviations of the history.
 
-use holdfast_core::stats::placebo::{HISTORY_MIN, LOOKS_MAX, Placebo};
+use holdfast_core::stats::placebo::{HISTORY_MIN, LOOKS_MAX, Placebo, Shift};
 use holdfast_core::stats::robust::Location;
 use serde_json::json;
 
@@ -14,6 +14,8 @@ const ALPHA: f64 = 0.05;
 const MOMENTS: usize = 40;
 /// Samples of history at most.
 const HISTORY_MAX: usize = 8000;
+/// Series that are judged together, as by the gate.
+const FEW: usize = 10;
 const SHIFTS: [f64; 2] = [2.0, 4.0];
 
 #[derive(Default)]
@@ -25,6 +27,13 @@ struct Count {
     noticed: [usize; 2],
     shifted: usize,
     joint_noticed: [usize; 2],
+    /// Of as many series as the gate asks.
+    few_moments: usize,
+    few_flagged: usize,
+    /// And would fail the gate: a rise by more than a tenth of the level and what nobody would notice.
+    few_failed: usize,
+    few_shifted: usize,
+    few_noticed: [usize; 2],
     short: usize,
 }
 
@@ -38,11 +47,15 @@ pub(crate) fn report(suite: &str, files: &[&File], as_json: bool) {
     let power = count.noticed.map(|it| share(it, count.shifted));
     let joint = share(count.joint_flagged, count.joint_moments);
     let joint_power = count.joint_noticed.map(|it| share(it, count.shifted));
+    let few = share(count.few_flagged, count.few_moments);
+    let failed = share(count.few_failed, count.few_moments);
+    let few_power = count.few_noticed.map(|it| share(it, count.few_shifted));
     if as_json {
         println!(
             "{}",
             json!({"bench": "contrast", "suite": suite, "moments": count.moments, "flagged": alone, "power": power,
-                "host_moments": count.joint_moments, "host_flagged": joint, "host_power": joint_power, "inconclusive_files": count.short})
+                "host_moments": count.joint_moments, "host_flagged": joint, "host_power": joint_power,
+                "few_moments": count.few_moments, "few_flagged": few, "few_failed": failed, "few_power": few_power, "inconclusive_files": count.short})
         );
         return;
     }
@@ -55,12 +68,45 @@ pub(crate) fn report(suite: &str, files: &[&File], as_json: bool) {
         power[1]
     );
     println!(
+        "   {FEW} series together: {:.1} % of {} moments flagged without a change, {:.1} % failed by the gate; noticed of a shift of one series by 2 {:.2}, by 4 {:.2}",
+        100.0 * few,
+        count.few_moments,
+        100.0 * failed,
+        few_power[0],
+        few_power[1]
+    );
+    println!(
         "   all series of a host: {:.1} % of {} moments flagged without a change; noticed of a shift of one series by 2 {:.2}, by 4 {:.2}",
         100.0 * joint,
         count.joint_moments,
         joint_power[0],
         joint_power[1]
     );
+}
+
+/// As many series as the gate asks, judged together.
+fn few(history: &[&[f64]], columns: &[Vec<f64>], at: usize, incidents: &[std::ops::Range<usize>], count: &mut Count) {
+    let Some(all) = Placebo::of(history, 0, incidents) else { return };
+    let fails = |index: usize, after: &[f64]| {
+        let worse = |it: &Shift| it.p <= ALPHA && it.by > crate::PART_OF_SCALE && it.by > 0.1 * it.before.abs();
+        all.shift(index, after).as_ref().is_some_and(worse)
+    };
+    count.few_failed +=
+        usize::from(columns.iter().enumerate().any(|(index, it)| fails(index, &it[at..at + LOOKS_MAX])));
+    let flags = |index: usize, after: &[f64]| all.shift(index, after).is_some_and(|it| it.p <= ALPHA);
+    count.few_moments += 1;
+    count.few_flagged +=
+        usize::from(columns.iter().enumerate().any(|(index, it)| flags(index, &it[at..at + LOOKS_MAX])));
+    for (index, series) in history.iter().enumerate() {
+        let sigma = Location::of(&mut series.to_vec()).map_or(0.0, |it| it.scale);
+        if sigma > 0.0 {
+            count.few_shifted += 1;
+            for (place, shift) in SHIFTS.iter().enumerate() {
+                let moved: Vec<f64> = columns[index][at..at + LOOKS_MAX].iter().map(|it| it + shift * sigma).collect();
+                count.few_noticed[place] += usize::from(flags(index, &moved));
+            }
+        }
+    }
 }
 
 fn one(file: &File, count: &mut Count) {
@@ -85,14 +131,17 @@ fn one(file: &File, count: &mut Count) {
             .map(|it| it.0.saturating_sub(begin)..it.1 + 1 - begin)
             .collect();
         let history: Vec<&[f64]> = columns.iter().map(|it| &it[begin..at]).collect();
-        let Some(all) = Placebo::of(&history, &incidents) else { continue };
+        for (chunk, columns) in history.chunks(FEW).zip(columns.chunks(FEW)).filter(|it| it.0.len() > 1) {
+            few(chunk, columns, at, &incidents, count);
+        }
+        let Some(all) = Placebo::of(&history, 0, &incidents) else { continue };
         let mut any = false;
         for (index, series) in history.iter().enumerate() {
             let after = &columns[index][at..at + LOOKS_MAX];
             let sigma = Location::of(&mut series.to_vec()).map_or(0.0, |it| it.scale);
             let joint = |after: &[f64]| all.shift(index, after).is_some_and(|it| it.p <= ALPHA);
             any |= joint(after);
-            let Some(own) = Placebo::of(&[series], &incidents) else { continue };
+            let Some(own) = Placebo::of(&[series], 0, &incidents) else { continue };
             let alone = |after: &[f64]| own.shift(0, after).is_some_and(|it| it.p <= ALPHA);
             count.moments += 1;
             count.flagged += usize::from(alone(after));

@@ -1,14 +1,14 @@
 //! One incident per episode: joining, opening, closing, and its story.
 //!
 //! A finding joins an open incident when they share a target, when the same change is the strongest suspect of both, or when both
-//! are troubles of the machine, or altered accounts, that began together. Everything else opens an incident of its own: two causes in one
+//! are troubles of the machine, or altered accounts, that began together, or are about one of its resources within an hour. Everything else opens an incident of its own: two causes in one
 //! incident mislead more than two incidents do.
 
 use std::time::Duration;
 
 use super::rank::{file_of_unit, rank};
 use crate::model::{
-    Change, Class, Finding, IdSource, Incident, IncidentId, IncidentState, Suspect, TimelineEntry, Timestamp,
+    Change, Class, Finding, IdSource, Incident, IncidentId, IncidentState, Suspect, TimelineEntry, Timestamp, Value,
 };
 
 /// Troubles of the whole machine that begin within this time are one episode.
@@ -125,7 +125,30 @@ fn relation(a: &Finding, b: &Finding) -> Option<u8> {
     if apart <= TOGETHER && (wide(a) || wide(b)) {
         return Some(1);
     }
+    // A trend and a departure of one resource are one trouble, though the slow one is noticed later.
+    if apart <= SUSPECT_REACH && wide(a) && wide(b) && matter(a).is_some_and(|it| matter(b) == Some(it)) {
+        return Some(1);
+    }
     (apart <= AT_ONCE && a.target.kind == "unit" && b.target.kind == "unit").then_some(1)
+}
+
+/// The resource of the machine that a finding is about.
+fn matter(finding: &Finding) -> Option<&'static str> {
+    if let Some(Value::Text(name)) = finding.evidence("resource.name") {
+        return ["memory", "open files", "threads"].into_iter().find(|it| it == name);
+    }
+    let name = finding.target.name.as_str();
+    let metrics = [
+        ("system.memory.", "memory"),
+        ("system.paging.", "memory"),
+        ("holdfast.cpu.", "cpu"),
+        ("system.cpu.", "cpu"),
+        ("system.disk.", "disk"),
+        ("holdfast.file.", "open files"),
+        ("holdfast.thread.", "threads"),
+    ];
+    let of_series = metrics.into_iter().find(|(start, _)| name.starts_with(start)).map(|it| it.1);
+    of_series.filter(|_| finding.target.kind == "series")
 }
 
 fn apart(a: Timestamp, b: Timestamp) -> Duration {

@@ -1,14 +1,14 @@
 //! Which changes are suspected, and how much.
 //!
 //! A score is a weighted sum of three parts, each 0 to 1 and each kept as evidence: how well the change's target fits the
-//! symptom's, how shortly before it the change was, and how often changes of its kind break things. The weights are a stated
+//! symptom's (or the units that use more of what is short: metric contribution), how shortly before it the change was, and how often changes of its kind break things. The weights are a stated
 //! prior, chosen so that a change which fits outranks one that is merely closer; scores compare within one incident only.
 //! Changes of one deployment are one suspect, represented by the deployment's own change.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::model::{Change, Evidence, Finding, Suspect, Target, Timestamp};
+use crate::model::{Change, Evidence, Finding, RELATED_UNITS, Suspect, Target, Timestamp, Value};
 
 const WEIGHT_MATCH: f64 = 0.45;
 const WEIGHT_TIMING: f64 = 0.30;
@@ -44,6 +44,8 @@ pub fn rank(findings: &[Finding], changes: &[Change]) -> Vec<Suspect> {
 struct Parts {
     fit: f64,
     why: String,
+    /// What the unit that was changed has of what units use more.
+    share: Option<f64>,
     timing: f64,
     lag_s: f64,
     score: f64,
@@ -64,6 +66,7 @@ fn suspect(findings: &[Finding], group: &[&Change]) -> Option<Suspect> {
         Evidence::new("suspect.before_s", rounded(best.lag_s)),
         Evidence::new("suspect.kind_prior", prior),
     ];
+    evidence.extend(best.share.map(|share| Evidence::new("suspect.unit_share", rounded(share))));
     if face.deployment.is_some() {
         evidence.push(Evidence::new("suspect.deployment_changes", group.len() as u64));
     }
@@ -89,18 +92,18 @@ fn parts(finding: &Finding, group: &[&Change], prior: f64) -> Option<Parts> {
         change.at <= symptom.plus(AFTER_MAX) && symptom.since(change.at) <= BEFORE_MAX && !echo(change, finding)
     };
     let mut latest: Option<Timestamp> = None;
-    let (mut fit, mut why) = (0.0, String::new());
+    let (mut fit, mut why, mut share) = (0.0, String::new(), None);
     for change in group.iter().filter(earlier) {
         latest = Some(latest.map_or(change.at, |at| at.max(change.at)));
-        let (one, reason) = fit_of(change, &finding.target);
+        let (one, reason, of_units) = fit_of_finding(change, finding);
         if one > fit {
-            (fit, why) = (one, reason);
+            (fit, why, share) = (one, reason, of_units);
         }
     }
     let lag_s = symptom.since(latest?).as_secs_f64();
     let timing = (-lag_s / HALF_LIFE_S).exp2();
     let score = WEIGHT_MATCH * fit + WEIGHT_TIMING * timing + WEIGHT_KIND * prior;
-    Some(Parts { fit, why, timing, lag_s, score })
+    Some(Parts { fit, why, share, timing, lag_s, score })
 }
 
 /// The change is how the symptom itself was noticed: the unit that failed, the file that drifted.
@@ -128,7 +131,22 @@ fn kind_prior(kind: &str) -> f64 {
     }
 }
 
-/// How well what was changed fits what is wrong, and a few words on why.
+/// How well what was changed fits what is wrong: the finding's target, or the units that use more of what it is about.
+fn fit_of_finding(change: &Change, finding: &Finding) -> (f64, String, Option<f64>) {
+    let (fit, why) = fit_of(change, &finding.target);
+    let own = (fit, why, None);
+    let Some(Value::Texts(units)) = finding.evidence(RELATED_UNITS) else { return own };
+    let shares = units.iter().filter_map(|it| it.rsplit_once(' ')).filter_map(|(unit, share)| {
+        let share: f64 = share.parse().ok().filter(|it| (0.0..=1.0).contains(it))?;
+        let (fit, reason) = fit_of(change, &Target::unit(unit));
+        // Who uses more may be the victim, too: never as much as a change of the very target.
+        let fit = fit * (0.35 + 0.6 * share);
+        Some((fit, format!("{reason}; {unit} has {:.0} % of what units use more", 100.0 * share), Some(share)))
+    });
+    shares.fold(own, |best, it| if it.0 > best.0 { it } else { best })
+}
+
+/// How well what was changed fits a target, and a few words on why.
 fn fit_of(change: &Change, symptom: &Target) -> (f64, String) {
     if change.target == *symptom {
         return (1.0, "the same target".to_owned());
@@ -170,9 +188,28 @@ fn fit_of(change: &Change, symptom: &Target) -> (f64, String) {
             }
             (0.2, "anything may fill a file system".to_owned())
         }
-        "series" | "host" => (0.3, "anything may move the whole machine".to_owned()),
+        "series" => fit_of_series(change, &symptom.name),
+        "host" => (0.3, "anything may move the whole machine".to_owned()),
         _ => (0.1, "no known relation".to_owned()),
     }
+}
+
+/// A series that names its unit or its service is about that.
+fn fit_of_series(change: &Change, series: &str) -> (f64, String) {
+    let named = |attribute: &str| {
+        let rest = series.split_once(attribute)?.1.strip_prefix('=')?;
+        rest.split([',', '}']).next().filter(|it| !it.is_empty())
+    };
+    let of = match (named("holdfast.unit.name"), named("service.name")) {
+        (Some(unit), _) => Target::unit(unit),
+        (None, Some(service)) => {
+            let by_unit = fit_of(change, &Target::unit(format!("{service}.service")));
+            let by_service = fit_of(change, &Target::new("service", service));
+            return if by_unit.0 > by_service.0 { by_unit } else { by_service };
+        }
+        (None, None) => return (0.3, "anything may move the whole machine".to_owned()),
+    };
+    fit_of(change, &of)
 }
 
 fn unit_fit(change: &Change, unit: &str) -> (f64, String) {

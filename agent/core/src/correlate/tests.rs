@@ -3,8 +3,8 @@ use std::time::Duration;
 use super::*;
 use crate::model::id::SeededIds;
 use crate::model::{
-    Attributes, CauseId, Change, ChangeId, Class, Confidence, Finding, FindingId, FindingState, Incident,
-    IncidentState, Method, Severity, Target, Timestamp,
+    Attributes, CauseId, Change, ChangeId, Class, Confidence, Evidence, Finding, FindingId, FindingState, Incident,
+    IncidentState, Method, RELATED_UNITS, Severity, Target, Timestamp,
 };
 
 const T0: i64 = 1_760_004_000;
@@ -107,6 +107,57 @@ fn a_deployment_that_names_the_unit_outranks_a_closer_unrelated_change() {
         deployed("other-1", "other.service", "/srv/other", -20),
     ];
     check_guilty(&[web_failed()], &deployed("web-7", "web.service db.service", "/srv/web", -1500), &innocent);
+}
+
+#[test]
+fn who_uses_more_points_at_what_was_changed_of_it_and_a_stranger_does_not() {
+    let mut busy = finding("metric.anomaly", Target::series("holdfast.cpu.utilization"), 0);
+    let units = vec!["batch.service 0.85".to_owned(), "web.service 0.15".to_owned()];
+    busy.evidence.push(Evidence::new(RELATED_UNITS, units));
+    let innocent = [
+        deployed("web-7", "web.service", "/srv/web", -30),
+        change("package.upgraded", Target::new("package", "tzdata"), -10),
+    ];
+    let guilty = deployed("batch-3", "batch.service", "/srv/batch", -600);
+    check_guilty(std::slice::from_ref(&busy), &guilty, &innocent);
+    let ranked = rank(std::slice::from_ref(&busy), std::slice::from_ref(&guilty));
+    assert!(ranked[0].evidence.contains(&Evidence::new("suspect.unit_share", 0.85)), "{ranked:#?}");
+    // Without it the nearest one is as good as any.
+    busy.evidence.clear();
+    let all = [guilty.clone(), innocent[0].clone()];
+    assert_ne!(rank(&[busy.clone()], &all)[0].change, guilty.id);
+    // What is no share says nothing.
+    busy.evidence
+        .push(Evidence::new(RELATED_UNITS, vec!["batch.service NaN".to_owned(), "batch.service 7".to_owned()]));
+    assert_ne!(rank(&[busy], &all)[0].change, guilty.id);
+}
+
+#[test]
+fn a_series_that_names_its_service_or_unit_is_about_that() {
+    let slow = finding("metric.anomaly", Target::series("holdfast.app.latency.p95{service.name=shop}"), 0);
+    let mut flag = change("flag.changed", Target::new("flag", "basket"), -600);
+    flag.attributes.insert("service.name".to_owned(), "shop".to_owned());
+    check_guilty(std::slice::from_ref(&slow), &flag, &[deployed("mail-3", "mail.service", "/srv/mail", -5)]);
+    check_guilty(
+        &[slow],
+        &deployed("shop-3", "shop.service", "/srv/shop", -600),
+        &[change("package.upgraded", Target::new("package", "tzdata"), -5)],
+    );
+    let large = Target::series("holdfast.unit.memory.usage{holdfast.unit.name=mysql.service}");
+    let package = change("package.upgraded", Target::new("package", "mysql-server"), -900);
+    check_guilty(&[finding("metric.anomaly", large, 0)], &package, &[deployed("web-7", "web.service", "/srv/web", -5)]);
+}
+
+#[test]
+fn a_trend_and_a_departure_of_one_resource_are_one_incident_and_of_two_are_two() {
+    let mut desk = Desk::new(Vec::new());
+    let mut trend = finding("resource.exhausting", Target::host(), 0);
+    trend.evidence.push(Evidence::new("resource.name", "memory"));
+    desk.take(trend);
+    desk.take(finding("metric.anomaly", Target::series("system.memory.utilization{system.memory.state=used}"), 1_400));
+    assert_eq!(desk.open.len(), 1);
+    desk.take(finding("metric.anomaly", Target::series("holdfast.cpu.utilization"), 3_000));
+    assert_eq!(desk.open.len(), 2);
 }
 
 #[test]

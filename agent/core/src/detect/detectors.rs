@@ -20,7 +20,8 @@ use super::series::Watched;
 use super::silence::SILENT_AFTER;
 use super::telemetry::{Clock, Sources, UPTIME};
 use super::threshold::ThresholdState;
-use crate::model::{Change, Detection, SampleBatch, SeriesId, SeriesKey, Timestamp, has_all};
+use super::together::Together;
+use crate::model::{Change, Detection, Presence, SampleBatch, SeriesId, SeriesKey, Timestamp, has_all};
 
 /// Series that are watched at once.
 const SERIES_MAX: usize = 2048;
@@ -59,6 +60,7 @@ pub struct Detectors {
     pub(super) by_id: HashMap<SeriesId, usize>,
     pub(super) mounts: Vec<Mount>,
     pub(super) groups: Groups,
+    pub(super) together: Together,
     activity: VecDeque<Activity>,
     sources: Sources,
     clock: Clock,
@@ -81,6 +83,7 @@ impl Detectors {
             by_id: HashMap::new(),
             mounts: Vec::new(),
             groups: Groups::default(),
+            together: Together::default(),
             activity: VecDeque::new(),
             sources: Sources::default(),
             clock: Clock::default(),
@@ -102,6 +105,7 @@ impl Detectors {
             self.bind(*id, key, at);
         }
         self.sources.listened(at);
+        self.together.step(at);
         self.forget_activity(at);
         let activity = self.activity.make_contiguous();
         let report = self.config.telemetry.report;
@@ -126,6 +130,9 @@ impl Detectors {
             let (before, taken) = (watched.last, watched.take(at, raw));
             self.groups.put(&watched.groups, watched.key.kind, before, at, raw);
             let Some(value) = taken else { continue };
+            if let Some(standing) = watched.standing {
+                self.together.put(standing, at, value);
+            }
             if let Some((mount, role)) = watched.mount
                 && let Some(mount_state) = self.mounts.get_mut(mount)
                 && mount_state.put(role, value)
@@ -165,8 +172,19 @@ impl Detectors {
         for said in &mut out {
             // The clock may have been set back in the middle: nothing begins in the future.
             said.began_at = said.began_at.min(at);
+            self.tell_related(said);
         }
         out
+    }
+
+    /// Adds to a detection which other series of the same unit, or of the host, depart at this moment, and which units use more.
+    pub fn tell_related(&self, detection: &mut Detection) {
+        if detection.presence != Presence::Present {
+            return;
+        }
+        let key = detection.evidence.iter().find(|it| it.name == "series.key").map(|it| it.value.to_string());
+        let own = key.and_then(|key| self.series.iter().find(|it| it.key.to_string() == key)?.standing);
+        self.together.tell(detection, own);
     }
 
     /// Something deliberate happened: for a while it is the likelier reason for a departure, and lowers confidence.
@@ -264,6 +282,7 @@ impl Detectors {
             || self.limits.iter().any(|it| concerns(it, key) || it.of.as_deref() == Some(key.metric.as_str()))
             || disk::role(key).is_some()
             || groups::wanted(&self.config, key)
+            || self.together.wants(key)
     }
 
     /// Whether the series is compared with its past.
@@ -295,6 +314,7 @@ impl Detectors {
         }
         watched.mount = mount;
         watched.groups = self.groups.roles(&self.config, &key);
+        watched.standing = self.together.standing(&key);
         self.apply_labels(slot);
         let watched = &mut self.series[slot];
         let limits = &self.limits;

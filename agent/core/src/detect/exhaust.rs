@@ -132,7 +132,7 @@ impl Resource {
             self.last = Some(forecast);
             self.calm_since = None;
             if !self.said.present {
-                let seen = Duration::from_secs_f64(forecast.seen_s.clamp(0.0, 1e9));
+                let seen = Duration::from_secs_f64(forecast.since_s.clamp(0.0, 1e9));
                 self.since = Some(at.minus(seen));
             }
             if self.said.due(at, urgency(&forecast)) {

@@ -27,6 +27,7 @@ mod silence;
 mod slo;
 mod telemetry;
 mod threshold;
+mod together;
 pub mod tuning;
 mod unit;
 
@@ -38,5 +39,5 @@ pub use config::{
     Threshold, Watch,
 };
 pub use detectors::Detectors;
-pub use odd::{ALARM_AT, Host, HostOddness, Odd, Oddness};
+pub use odd::{ALARM_AT, Host, HostOddness, HostPart, Odd, Oddness};
 pub use unit::unit_failure;

@@ -13,6 +13,7 @@ use super::disk::Role;
 use super::groups::GroupRole;
 use super::telemetry::Stillness;
 use super::threshold::ThresholdState;
+use super::together::Standing;
 use crate::model::{MetricKind, SeriesId, SeriesKey, Timestamp};
 
 /// Samples further apart than this, or than four of the series' own steps, have a gap between them.
@@ -41,6 +42,9 @@ pub(super) struct Watched {
     /// Of the configuration.
     #[serde(skip)]
     pub(super) groups: Vec<GroupRole>,
+    /// Where it stands among the series that come together; made anew with the configuration.
+    #[serde(skip)]
+    pub(super) standing: Option<Standing>,
 }
 
 impl Watched {
@@ -57,6 +61,7 @@ impl Watched {
             divisors: Vec::new(),
             mount: None,
             groups: Vec::new(),
+            standing: None,
         }
     }
 

@@ -50,6 +50,7 @@ impl Detectors {
         let used =
             |name: &str| self.series.iter().any(|it| disk::role(&it.key).is_some_and(|(mount, _)| mount == name));
         self.mounts = mounts.into_iter().filter(|mount| used(&mount.name)).collect();
+        self.together.forget(at);
         self.by_id = self.series.iter().enumerate().map(|(slot, it)| (it.id, slot)).collect();
         for slot in 0..self.series.len() {
             self.apply_config(slot);

@@ -5,6 +5,7 @@
 //! A failed check decides at once. `settled` says that no more waiting can change the verdict.
 
 mod checks;
+mod contrast;
 mod evidence;
 mod units;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Deployment, DeploymentId, Evidence, Finding, Incident, Timestamp, UnitState};
 
+pub use contrast::{Contrast, ContrastSeries};
 pub use evidence::Coverage;
 pub use units::UnitFacts;
 
@@ -58,6 +60,9 @@ pub struct GateInputs {
     pub before: Coverage,
     /// Telemetry since the finish; empty while the deployment runs.
     pub after: Coverage,
+    /// Series before and since, with what is usual; `None`: there are none.
+    #[serde(default)]
+    pub contrast: Option<Contrast>,
 }
 
 impl GateInputs {
@@ -111,7 +116,7 @@ impl fmt::Display for GateVerdict {
 /// One question with its answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GateCheck {
-    /// `deployment`, `evidence`, `units`, `incidents`, `integrity`, `thresholds`.
+    /// `deployment`, `evidence`, `units`, `incidents`, `integrity`, `thresholds`, `contrast`.
     pub name: String,
     /// The answer.
     pub verdict: GateVerdict,
@@ -130,7 +135,7 @@ pub struct GateReport {
     pub deployment: DeploymentId,
     /// The whole verdict: any fail fails, then anything required that is inconclusive, else pass.
     pub verdict: GateVerdict,
-    /// Each question, always the same six in the same order.
+    /// Each question, always the same seven in the same order.
     pub checks: Vec<GateCheck>,
     /// No more waiting can change the verdict.
     pub settled: bool,
@@ -197,6 +202,7 @@ pub fn judge(inputs: &GateInputs) -> GateReport {
         ("incidents", checks::incidents(inputs)),
         ("integrity", checks::integrity(inputs)),
         ("thresholds", checks::thresholds(inputs)),
+        ("contrast", contrast::check(inputs)),
     ];
     let any = |verdict: GateVerdict| {
         outcomes.iter().any(|(_, o)| o.verdict == verdict && (o.required || verdict == GateVerdict::Fail))

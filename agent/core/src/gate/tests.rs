@@ -48,6 +48,7 @@ fn good() -> GateInputs {
         complete: true,
         before: Coverage { samples: 601, covered: secs(600) },
         after: Coverage { samples: 36, covered: secs(35) },
+        contrast: None,
     }
 }
 
@@ -435,4 +436,73 @@ proptest! {
         prop_assert!(report.settled || report.verdict == Inconclusive);
         prop_assert!(bits & 0b1_0111 == 0 || report.verdict == Fail, "{:#?}", report);
     }
+}
+
+/// Memory of the unit and load of the host, wandering as such do, eight hours and more before the start; then moved by so much.
+fn contrasted(memory: f64, load: f64, steps: usize) -> GateInputs {
+    let mut state = 7_u64;
+    let mut level = [0.0_f64; 2];
+    let mut step = |which: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        level[which] = 0.9 * level[which] + ((state >> 11) as f64 / (1_u64 << 53) as f64 - 0.5);
+        level[which]
+    };
+    let mut series: Vec<(Vec<f64>, Vec<f64>)> = Vec::new();
+    for (which, (at, by)) in [(300e6, memory), (0.3, load)].into_iter().enumerate() {
+        let history: Vec<f64> = (0..3200).map(|_| at * (1.0 + 0.02 * step(which))).collect();
+        let after = (0..steps).map(|_| at * (1.0 + 0.02 * step(which)) + by).collect();
+        series.push((history, after));
+    }
+    let histories: Vec<&[f64]> = series.iter().map(|it| it.0.as_slice()).collect();
+    let placebo = crate::stats::placebo::Placebo::of(&histories, 2, &[]);
+    let named = [("web.service memory", "By", 16e6), ("CPU of the host", "1", 0.02)];
+    let series = named.into_iter().zip(&series).map(|((name, unit, least), (_, after))| ContrastSeries {
+        name: name.into(),
+        unit: unit.into(),
+        least,
+        after: after.clone(),
+    });
+    altered(|it| {
+        it.contrast = Some(Contrast {
+            step: secs(10),
+            history: 3200,
+            siblings: vec![],
+            series: series.collect(),
+            placebo,
+            why: String::new(),
+        });
+    })
+}
+
+#[track_caller]
+fn check_contrast(inputs: &GateInputs, expected: (GateVerdict, GateVerdict), words: &[&str]) {
+    let report = judge(inputs);
+    let part = report.checks.iter().find(|it| it.name == "contrast").unwrap();
+    assert_eq!((report.verdict, part.verdict), expected, "{part:#?}");
+    for word in words {
+        assert!(part.text.contains(word), "{word:?} in {}", part.text);
+    }
+}
+
+#[test]
+fn what_rose_more_than_it_comes_and_goes_fails_with_its_size_and_interval() {
+    use GateVerdict::{Fail, Inconclusive, Pass};
+    let said = ["web.service memory rose by", "MiB (", "from 28", "p 0.0", "2 series compared"];
+    check_contrast(&contrasted(150e6, 0.0, 3), (Fail, Fail), &said);
+    check_contrast(&contrasted(0.0, 0.0, 3), (Pass, Pass), &["none rose more than it comes and goes"]);
+    // Less is not worse, and a rise of a fiftieth is nothing, however sure.
+    check_contrast(&contrasted(-150e6, -0.1, 30), (Pass, Pass), &["fell by"]);
+    check_contrast(&contrasted(0.0, 0.015, 60), (Pass, Pass), &[]);
+    check_contrast(&contrasted(150e6, 0.0, 2), (Inconclusive, Inconclusive), &["fewer than 3 steps"]);
+}
+
+#[test]
+fn without_a_long_past_the_contrast_says_nothing_and_nothing_hangs_on_it() {
+    use GateVerdict::{Inconclusive, Pass};
+    check_contrast(&good(), (Pass, Inconclusive), &["no series"]);
+    let mut short = contrasted(150e6, 0.0, 3);
+    if let Some(it) = &mut short.contrast {
+        (it.placebo, it.why) = (None, "too short a past".to_owned());
+    }
+    check_contrast(&short, (Pass, Inconclusive), &["too short a past"]);
 }

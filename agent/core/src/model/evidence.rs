@@ -2,6 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Evidence of what else departed at the same moment begins with this, and is no part of what a finding is like.
+pub const RELATED_EVIDENCE: &str = "related.";
+/// Units that use more of what a finding is about, each as `NAME SHARE`, the largest share first.
+pub const RELATED_UNITS: &str = "related.units";
+
 /// One named fact.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {

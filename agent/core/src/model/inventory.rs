@@ -1,4 +1,4 @@
-//! What a host is made of besides files: packages, accounts, kernel settings and modules, open ports.
+//! What a host is made of besides files: packages, accounts, kernel settings and modules, open ports, units that start by themselves.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,11 +25,14 @@ pub enum ItemKind {
     Module,
     /// A port on which something listens, and whose it is.
     Listener,
+    /// A unit that is enabled, masked, renamed or put there by hand.
+    UnitFile,
 }
 
 impl ItemKind {
     /// All there are.
-    pub const ALL: [Self; 6] = [Self::Package, Self::User, Self::Group, Self::Sysctl, Self::Module, Self::Listener];
+    pub const ALL: [Self; 7] =
+        [Self::Package, Self::User, Self::Group, Self::Sysctl, Self::Module, Self::Listener, Self::UnitFile];
 
     /// As written in targets, files and JSON.
     pub fn as_str(self) -> &'static str {
@@ -40,6 +43,7 @@ impl ItemKind {
             Self::Sysctl => "sysctl",
             Self::Module => "module",
             Self::Listener => "listener",
+            Self::UnitFile => "unit_file",
         }
     }
 
@@ -62,7 +66,7 @@ impl fmt::Display for ItemKind {
 /// The name of an item that is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` names no item; items are written KIND:NAME, and a kind is package, user, group, sysctl, module or listener"
+    "`{0}` names no item; items are written KIND:NAME, and a kind is package, user, group, sysctl, module, listener or unit_file"
 )]
 pub struct NoItem(String);
 

@@ -21,7 +21,7 @@ pub mod unit;
 pub use audit::{AuditEntry, AuditKind};
 pub use change::{Change, Deployment, DeploymentState};
 pub use decision::{Approval, Decision, Mode, Reason, Verdict};
-pub use evidence::{Evidence, Value};
+pub use evidence::{Evidence, RELATED_EVIDENCE, RELATED_UNITS, Value};
 pub use finding::{Class, Confidence, Detection, Finding, FindingState, Method, Presence, Severity};
 pub use id::{
     AuditId, CauseId, ChangeId, DecisionId, DeploymentId, FindingId, IdSource, IncidentId, PlanId, RemediationId,

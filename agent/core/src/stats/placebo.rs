@@ -20,6 +20,8 @@ pub const HISTORY_MIN: usize = 3000;
 /// Earlier moments that are tried, at least and at most.
 const PLACEBOS_MIN: usize = 150;
 const PLACEBOS_MAX: usize = 1500;
+/// Samples that a deployment may take, at most.
+pub const GAP_MAX: usize = 90;
 /// A difference is at least this part of the level.
 const LEAST: f64 = 1e-3;
 
@@ -42,6 +44,8 @@ pub struct Placebo {
 pub struct Shift {
     /// Median after less median before, in the series' unit.
     pub by: f64,
+    /// Median of the samples before.
+    pub before: f64,
     /// Half the width of the interval in which the shift lies by 95 of 100 placebos.
     pub give: f64,
     /// Largest scaled distance so far.
@@ -51,17 +55,22 @@ pub struct Shift {
 }
 
 impl Placebo {
-    /// From the samples before the moment, oldest first, all series of one length. `left_out`: samples around earlier deployments and incidents.
-    pub fn of(history: &[&[f64]], left_out: &[Range<usize>]) -> Option<Self> {
+    /// From the samples before the moment, oldest first, all series of one length. `gap`: samples that a deployment took, which are
+    /// neither before nor after. `left_out`: samples around earlier deployments and incidents.
+    pub fn of(history: &[&[f64]], gap: usize, left_out: &[Range<usize>]) -> Option<Self> {
         let length = history.iter().map(|it| it.len()).min()?;
         let finite = history.iter().all(|it| it.iter().all(|value| value.is_finite()));
         if length < HISTORY_MIN || !finite {
             return None;
         }
-        let room = length - BEFORE - LOOKS_MAX;
+        if gap > GAP_MAX {
+            return None;
+        }
+        let first = BEFORE + gap;
+        let room = length - first - LOOKS_MAX;
         let step = room.div_ceil(PLACEBOS_MAX).max(1);
-        let free = |at: &usize| left_out.iter().all(|it| at + LOOKS_MAX <= it.start || *at >= it.end + BEFORE);
-        let moments: Vec<usize> = (BEFORE..length - LOOKS_MAX).step_by(step).filter(free).collect();
+        let free = |at: &usize| left_out.iter().all(|it| at + LOOKS_MAX <= it.start || *at >= it.end + first);
+        let moments: Vec<usize> = (first..length - LOOKS_MAX).step_by(step).filter(free).collect();
         if moments.len() < PLACEBOS_MIN {
             return None;
         }
@@ -73,7 +82,7 @@ impl Placebo {
             let series = &series[series.len() - length..];
             let tried: Vec<Vec<f64>> = moments
                 .iter()
-                .map(|at| distances(middle(&series[at - BEFORE..*at]), &series[*at..at + LOOKS_MAX]))
+                .map(|at| distances(middle(&series[at - first..at - gap]), &series[*at..at + LOOKS_MAX]))
                 .collect();
             let last = middle(&series[length - BEFORE..]);
             let least = (LEAST * last.abs()).max(1e-9);
@@ -91,8 +100,8 @@ impl Placebo {
             }
             let mut rising = most.clone();
             rising.sort_by(f64::total_cmp);
-            for (smallest, most) in smallest.iter_mut().zip(&most) {
-                *smallest = smallest.min(above(&rising, *most) as f64 / (rising.len() + 1) as f64);
+            for (index, smallest) in smallest.iter_mut().enumerate() {
+                *smallest = smallest.min(own(&rising, &most, &moments, index));
             }
             largest.push(rising);
             scales.push(looks);
@@ -117,10 +126,21 @@ impl Placebo {
         // The moment itself is one more: p is never 0.
         let own = (above(largest, scaled) + 1) as f64 / (largest.len() + 1) as f64;
         let as_small = self.smallest.partition_point(|it| *it <= own);
-        let shared = self.shared.max(1);
+        // What one stretch of the past holds counts once, and the more series there are, the more of what is to come no stretch holds.
+        let series = 1.0 + (self.scales.len() as f64).ln();
+        let shared = (self.shared.max(1) as f64 * series) as usize;
         let p = (as_small + shared) as f64 / (self.smallest.len() + shared) as f64;
-        Some(Shift { by, give: scales.get(found.len() - 1)?.1, scaled, p })
+        Some(Shift { by, before: *before, give: scales.get(found.len() - 1)?.1, scaled, p })
     }
+}
+
+/// The p of one placebo among those that share no samples with it, as the real moment shares none with any.
+fn own(rising: &[f64], most: &[f64], moments: &[usize], index: usize) -> f64 {
+    let near = |other: &usize| moments[*other].abs_diff(moments[index]) < LOOKS_MAX;
+    let before = (0..index).rev().take_while(near);
+    let sharing: Vec<usize> = before.chain((index..moments.len()).take_while(near)).collect();
+    let as_far = sharing.iter().filter(|it| most[**it] >= most[index]).count();
+    (above(rising, most[index]) - as_far + 1) as f64 / (rising.len() - sharing.len() + 1) as f64
 }
 
 /// How many are at least so large.
@@ -166,9 +186,9 @@ mod tests {
 
     #[test]
     fn without_history_nobody_can_say() {
-        assert_eq!(Placebo::of(&[&wandering(HISTORY_MIN - 1, 1)], &[]), None);
+        assert_eq!(Placebo::of(&[&wandering(HISTORY_MIN - 1, 1)], 0, &[]), None);
         let most = std::iter::once(0..2900).collect::<Vec<_>>();
-        assert_eq!(Placebo::of(&[&wandering(HISTORY_MIN, 1)], &most), None);
+        assert_eq!(Placebo::of(&[&wandering(HISTORY_MIN, 1)], 0, &most), None);
     }
 
     #[test]
@@ -176,7 +196,7 @@ mod tests {
         let flagged = (0..200).filter(|seed| {
             let all = wandering(HISTORY_MIN + LOOKS_MAX, *seed + 1);
             let (history, after) = all.split_at(HISTORY_MIN);
-            let placebo = Placebo::of(&[history], &[]).unwrap();
+            let placebo = Placebo::of(&[history], 0, &[]).unwrap();
             placebo.shift(0, after).unwrap().p <= 0.05
         });
         let flagged = flagged.count();
@@ -188,8 +208,17 @@ mod tests {
         let all = wandering(HISTORY_MIN + 30, 7);
         let (history, after) = all.split_at(HISTORY_MIN);
         let after: Vec<f64> = after.iter().map(|it| it + 8.0).collect();
-        let shift = Placebo::of(&[history], &[]).unwrap().shift(0, &after).unwrap();
+        let shift = Placebo::of(&[history], 0, &[]).unwrap().shift(0, &after).unwrap();
         assert!(shift.p <= 0.05 && (shift.by - 8.0).abs() <= shift.give, "{shift:?}");
+    }
+
+    #[test]
+    fn what_wanders_while_it_is_deployed_is_part_of_what_is_usual() {
+        let history = wandering(HISTORY_MIN, 11);
+        let after = vec![history[HISTORY_MIN - 1] + 1.2; 5];
+        let p = |gap| Placebo::of(&[&history], gap, &[]).unwrap().shift(0, &after).unwrap().p;
+        assert!(p(60) > p(0), "{} {}", p(60), p(0));
+        assert_eq!(Placebo::of(&[&history], GAP_MAX + 1, &[]), None);
     }
 
     #[test]
@@ -197,8 +226,8 @@ mod tests {
         let many: Vec<Vec<f64>> = (1..20).map(|seed| wandering(HISTORY_MIN, seed)).collect();
         let many: Vec<&[f64]> = many.iter().map(Vec::as_slice).collect();
         let after = vec![many[0][HISTORY_MIN - 1] + 2.0; 10];
-        let alone = Placebo::of(&many[..1], &[]).unwrap().shift(0, &after).unwrap();
-        let among = Placebo::of(&many, &[]).unwrap().shift(0, &after).unwrap();
+        let alone = Placebo::of(&many[..1], 0, &[]).unwrap().shift(0, &after).unwrap();
+        let among = Placebo::of(&many, 0, &[]).unwrap().shift(0, &after).unwrap();
         assert!(among.p > alone.p, "{alone:?} {among:?}");
     }
 }

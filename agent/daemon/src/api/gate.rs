@@ -1,4 +1,4 @@
-//! `GET /api/v1/gate?deployment=ID`: the verdict on a deployment as of now. The report is the pure judge's own.
+//! `GET /api/v1/gate?deployment=ID[&sibling=UNIT]`: the verdict on a deployment as of now. The report is the pure judge's own.
 
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ pub(super) async fn gate(
 ) -> Reply<GateReport> {
     let mut params = Params::new(pairs);
     let id: Option<DeploymentId> = params.parsed("deployment")?;
+    let sibling = params.text("sibling")?;
     params.end()?;
     let id = id.ok_or_else(|| {
         Refusal::new(RefusalKind::Usage, "the parameter `deployment` is missing")
@@ -29,7 +30,8 @@ pub(super) async fn gate(
     })?;
     let now = context.clock.wall();
     reading(context, move |context| {
-        let inputs = collect_inputs(&context.state, &context.telemetry, &id, now)?;
+        let inputs =
+            collect_inputs(&context.state, &context.telemetry, &context.pasts, (&id, sibling.as_deref()), now)?;
         let mut inputs = inputs.ok_or_else(|| no_deployment(&id))?;
         let end = context.clock.monotonic() + UNITS_PATIENCE;
         let names: Vec<String> = inputs.units.iter().map(|unit| unit.name.clone()).collect();

@@ -35,6 +35,7 @@ use tokio::sync::watch;
 
 use crate::data::Required;
 use crate::host::{Clock, FsRoot};
+use crate::pipeline::gate::Pasts;
 use crate::plugins::UnitSource;
 use crate::request::Door;
 use crate::store::{Blobs, StateReader, TelemetryReader};
@@ -71,6 +72,8 @@ pub struct ApiContext {
     pub look: Look,
     /// Accepted contents, for diffs.
     pub blobs: Blobs,
+    /// The past of deployments, for the gate.
+    pub pasts: Arc<Pasts>,
     /// Attributes that series have to have.
     pub required: Arc<Vec<Required>>,
     /// What is taken out of diffs that are shown.

@@ -165,6 +165,7 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
         fs: fs.clone(),
         look: view::look(&fs, &config.inventory),
         blobs: blobs.clone(),
+        pasts: Arc::default(),
         read_file: crate::ingest::files::read_state,
         detect: Arc::new(config.detect.clone()),
         data_dir: data_dir.clone(),

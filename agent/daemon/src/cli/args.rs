@@ -574,6 +574,9 @@ pub(super) struct Gate {
     /// Which deployment
     #[arg(long, value_name = "ID")]
     pub(super) deployment: DeploymentId,
+    /// A unit that the deployment leaves alone, to compare its units with; of an instance of a template, another is taken without asking
+    #[arg(long, value_name = "UNIT")]
+    pub(super) sibling: Option<String>,
     /// Wait so long for a verdict that more waiting would not change
     #[arg(long, value_name = "SPAN", num_args = 0..=1, default_missing_value = "10m")]
     pub(super) wait: Option<Interval>,
@@ -742,6 +745,7 @@ mod tests {
             "holdfast deploy start --id web-1 --service web --version 1.2 --unit web.service --path /etc/web",
             "holdfast deploy finish web-1 --failed",
             "holdfast gate --deployment web-1 --wait 10m --junit j.xml --summary s.md",
+            "holdfast gate --deployment web-1 --sibling web-green.service",
             "holdfast exec --step build -- make -j2",
             "holdfast pause --reason night",
             "holdfast audit verify --data-dir /var/lib/holdfast",

@@ -150,7 +150,12 @@ impl Default for WatchConfig {
             "/etc/sudoers",
             "/etc/ssh/sshd_config",
             "/etc/crontab",
+            "/etc/anacrontab",
             "/etc/cron.d/*",
+            "/etc/cron.hourly/*",
+            "/etc/cron.daily/*",
+            "/etc/cron.weekly/*",
+            "/etc/cron.monthly/*",
             "/var/spool/cron/crontabs/*",
             "/etc/systemd/system/*.d/*.conf",
         ];

@@ -41,7 +41,8 @@ impl Engine {
 
     fn judge_unit(&mut self, unit: &UnitState, at: Timestamp, now: Moment, out: &mut Vec<Command>) {
         let cause = self.own.cause_of(&Target::unit(&unit.name), now.mono);
-        let detection = unit_failure(unit, at, cause);
+        let mut detection = unit_failure(unit, at, cause);
+        self.detectors.tell_related(&mut detection);
         self.observe(detection, now, out);
     }
 

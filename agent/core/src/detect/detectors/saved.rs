@@ -10,6 +10,7 @@ use super::super::disk::Mount;
 use super::super::groups::Groups;
 use super::super::series::Watched;
 use super::super::telemetry::{Clock, Sources};
+use super::super::together::Together;
 use super::{Detectors, MOUNTS_MAX, SERIES_MAX};
 use crate::model::{SeriesId, Timestamp};
 
@@ -24,6 +25,8 @@ struct Saved {
     mounts: Vec<Mount>,
     #[serde(default)]
     groups: Groups,
+    #[serde(default)]
+    together: Together,
     activity: VecDeque<Activity>,
     #[serde(default)]
     sources: Sources,
@@ -43,6 +46,7 @@ impl Detectors {
             series: self.series.clone(),
             mounts: self.mounts.clone(),
             groups: self.groups.clone(),
+            together: self.together.clone(),
             activity: self.activity.clone(),
             sources: self.sources.clone(),
             clock: self.clock.clone(),
@@ -66,6 +70,7 @@ impl Detectors {
         fresh.mounts = saved.mounts;
         fresh.groups = saved.groups;
         fresh.groups.configure(config);
+        fresh.together = Some(saved.together).filter(Together::fits).unwrap_or_default();
         fresh.activity = saved.activity;
         fresh.sources = saved.sources;
         fresh.clock = saved.clock;

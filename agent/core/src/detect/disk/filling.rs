@@ -35,7 +35,7 @@ impl Mount {
             let usual = !self.known_incident && self.turns.usual(at, free);
             let Some(forecast) = forecast.filter(|_| free > 0.0 && !usual) else { return };
             self.free_at_onset = forecast.free_at_begin;
-            let seen = Duration::from_secs_f64(forecast.seen_s.clamp(0.0, 1e9));
+            let seen = Duration::from_secs_f64(forecast.since_s.clamp(0.0, 1e9));
             self.filling_since = Some(at.minus(seen));
             self.last_forecast = Some(forecast);
             self.calm_since = None;

@@ -1,7 +1,8 @@
-//! Drift of what a host is made of besides files: packages, accounts, kernel settings and modules, open ports.
+//! Drift of what a host is made of besides files: packages, accounts, kernel settings and modules, open ports, and
+//! which units start by themselves.
 //!
 //! Explained is what the agent did, what a deployment declared, what the package manager recorded or its scripts make
-//! (system accounts), and what the host's own configuration states. A port that closed and a module that was unloaded are no
+//! (system accounts, links of the units that it ships), and what the host's own configuration states. A port that closed and a module that was unloaded are no
 //! drift: services and devices come and go, and what failed is found by other methods.
 
 use std::time::Duration;
@@ -75,7 +76,11 @@ fn explanation(facts: &ItemFacts<'_>) -> Option<(String, String)> {
 }
 
 fn by_package(kind: ItemKind) -> &'static str {
-    if kind == ItemKind::Package { "the package manager's log tells it" } else { "a package made a system account" }
+    match kind {
+        ItemKind::Package => "the package manager's log tells it",
+        ItemKind::UnitFile => "a package enables the units that it ships",
+        _ => "a package made a system account",
+    }
 }
 
 /// Whether a deployment that ran then declared the item: by its file, or the unit that listens.
@@ -95,6 +100,10 @@ fn deployed(deployment: &Deployment, facts: &ItemFacts<'_>) -> bool {
             let unit = facts.current.and_then(|it| it.facts.get("unit.name"));
             unit.map_or(!deployment.units.is_empty(), |unit| deployment.units.contains(unit))
         }
+        ItemKind::UnitFile => {
+            let name = &facts.name.name;
+            deployment.units.contains(name) || deployment.declares_path(&format!("/etc/systemd/system/{name}"))
+        }
     }
 }
 
@@ -110,8 +119,24 @@ fn packaged(change: &Change, facts: &ItemFacts<'_>) -> bool {
         ItemKind::User | ItemKind::Group => {
             change.at >= facts.before.minus(PACKAGE_REACH) && change.at <= facts.at && is_system_account(facts)
         }
+        // A unit that nobody ships any more went with a package that is named like it.
+        ItemKind::UnitFile => {
+            let near = change.at >= facts.before.minus(PACKAGE_REACH) && change.at <= facts.at;
+            let by_hand = |value: &str| value.contains("masked") || value.contains("local file");
+            let shipped = match facts.current {
+                Some(it) => it.facts.contains_key("unit.vendor") && !by_hand(&it.value),
+                None => is_named_like(&change.target.name, &facts.name.name),
+            };
+            near && shipped
+        }
         ItemKind::Sysctl | ItemKind::Module | ItemKind::Listener => false,
     }
+}
+
+/// `nginx-core` and `nginx.service`, `openssh-server` and `ssh.service`.
+fn is_named_like(package: &str, unit: &str) -> bool {
+    let base = unit.split(['.', '@']).next().unwrap_or_default();
+    base.len() >= 3 && package.contains(base)
 }
 
 /// Whether the package's scripts may have made it: an account that nobody logs into, a group without power.
@@ -179,6 +204,7 @@ fn title(facts: &ItemFacts<'_>, presence: Presence) -> String {
         (Some(before), Some(it), _) => format!("changed from {before} to {}", it.value),
         (None, None, _) => "is as accepted".to_owned(),
     };
+    let kind = if kind == &ItemKind::UnitFile { "unit" } else { kind.as_str() };
     format!("{kind} {name} {what}, and no known change explains it")
 }
 
@@ -202,7 +228,7 @@ fn weight(facts: &ItemFacts<'_>) -> (Class, Severity) {
             (Class::Security, if powerful { Severity::High } else { Severity::Medium })
         }
         ItemKind::Module => (Class::Security, Severity::High),
-        ItemKind::Listener => (Class::Security, Severity::Medium),
+        ItemKind::Listener | ItemKind::UnitFile => (Class::Security, Severity::Medium),
     }
 }
 

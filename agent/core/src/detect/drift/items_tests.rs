@@ -171,3 +171,54 @@ fn what_closed_or_was_unloaded_is_no_drift_and_what_came_back_is_cleared() {
     Case { name: "user:eve", accepted: Some(EVE), now: Some(EVE), ..SAME }.unchanged();
     Case { name: "user:eve", ..SAME }.unchanged();
 }
+
+#[test]
+fn a_unit_that_is_enabled_by_nobody_known_is_drift_and_by_its_package_or_a_deployment_is_not() {
+    let installed = |name: &str| {
+        [Change {
+            id: ChangeId::new(BEFORE, &mut SeededIds(5)),
+            at: BEFORE,
+            kind: "package.installed".into(),
+            target: Target::new("package", name),
+            actor: None,
+            summary: format!("{name} was installed"),
+            attributes: Attributes::new(),
+            deployment: None,
+            cause: None,
+        }]
+    };
+    let enabled = |changes: &[Change], vendor: bool, now: Option<&str>, accepted: Option<&str>| {
+        let mut current = now.map(|it| Item { value: it.to_owned(), ..Item::default() });
+        if let Some(it) = current.as_mut().filter(|_| vendor) {
+            it.facts.insert("unit.vendor".to_owned(), "true".to_owned());
+        }
+        judge_item(&ItemFacts {
+            name: &"unit_file:nginx.service".parse().unwrap(),
+            accepted,
+            current: current.as_ref(),
+            changes,
+            deployments: &[],
+            cause: None,
+            at: NOW,
+            before: BEFORE,
+        })
+    };
+    let is = |it: &Judgement| matches!(it, Judgement::Explained { .. });
+    let on = Some("enabled by multi-user.target");
+    match enabled(&[], true, on, None) {
+        Judgement::Unexplained(it) => {
+            assert_eq!((it.kind.as_str(), it.severity), ("unit_file.drift", Severity::Medium));
+            assert_eq!(
+                it.title,
+                "unit nginx.service appeared (enabled by multi-user.target), and no known change explains it"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(is(&enabled(&installed("nginx-core"), true, on, None)), "its package enabled it");
+    assert!(!is(&enabled(&installed("nginx-core"), false, on, None)), "no package ships it");
+    assert!(!is(&enabled(&installed("nginx-core"), true, Some("masked"), on)), "a package masks nothing");
+    assert!(is(&enabled(&installed("nginx-core"), true, None, on)), "it went with its package");
+    assert!(!is(&enabled(&installed("tzdata"), true, None, on)), "another package took it away");
+    assert!(matches!(enabled(&[], true, on, on), Judgement::Unchanged(_)));
+}

@@ -15,7 +15,7 @@
 //! | any other | every number may differ by [`LARGER`] either way | every text and every yes or no |
 
 use super::{LARGER, SMALLER};
-use crate::model::{Evidence, LABEL_EVIDENCE, Value};
+use crate::model::{Evidence, LABEL_EVIDENCE, RELATED_EVIDENCE, Value};
 
 pub(super) const SIDE: &str = "side";
 pub(super) const ABOVE: &str = "above";
@@ -142,7 +142,9 @@ impl Like {
     }
 
     fn everything(&mut self, evidence: &[Evidence]) {
-        let telling = |it: &&Evidence| !it.name.starts_with(LABEL_EVIDENCE) && !PASSING.contains(&it.name.as_str());
+        let beside = [LABEL_EVIDENCE, RELATED_EVIDENCE];
+        let passing = |name: &str| beside.iter().any(|it| name.starts_with(it)) || PASSING.contains(&name);
+        let telling = |it: &&Evidence| !passing(&it.name);
         for it in evidence.iter().filter(telling) {
             match it.value {
                 Value::Number(_) | Value::Integer(_) => {

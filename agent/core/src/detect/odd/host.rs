@@ -40,6 +40,17 @@ pub struct HostOddness {
     pub named: Vec<usize>,
 }
 
+/// What one series says about the last row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HostPart {
+    /// Distance from what was expected, in the series' unit.
+    pub away: f64,
+    /// The same in the series' scales, large ones by their logarithm; never negative.
+    pub scales: f64,
+    /// What it contributes to the oddness of the whole, by the last few rows.
+    pub contribution: f64,
+}
+
 /// Everything known about a group of series that come together.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Host {
@@ -63,6 +74,27 @@ impl Host {
             contributions: vec![0.0; series],
             ..Self::default()
         }
+    }
+
+    /// The same without seasons: series cost a twentieth of the memory.
+    pub fn plain(series: usize) -> Self {
+        Self { each: vec![Scaled::plain(); series], ..Self::new(series) }
+    }
+
+    /// Series of a row.
+    pub fn series(&self) -> usize {
+        self.each.len()
+    }
+
+    /// Whether enough rows were seen to say anything.
+    pub fn is_known(&self) -> bool {
+        self.rows > WARM
+    }
+
+    /// What one series says about the last row, by its place.
+    pub fn part(&self, place: usize) -> Option<HostPart> {
+        let (each, contribution) = (self.each.get(place)?, self.contributions.get(place)?);
+        Some(HostPart { away: each.away, scales: each.distance.abs(), contribution: *contribution })
     }
 
     /// One row; what is missing in it (not finite) takes no part. `least`: for each series what nobody would notice of it, in its

@@ -7,9 +7,10 @@
 //! value. Too little history is 0.
 //!
 //! Two answers: `score` says how odd the present is, `alarm` whether that is news: so rare, and not so rare for so long
-//! ([`returns`]), and not just said ([`rest`]). Neither is a probability: [`confidence`](super::confidence) makes one, by a table
+//! ([`returns`]), and not just said ([`rest`]), nor at this time of most days ([`daily`]). Neither is a probability: [`confidence`](super::confidence) makes one, by a table
 //! measured on labelled series.
 
+mod daily;
 mod host;
 mod rest;
 mod returns;
@@ -18,6 +19,7 @@ mod season;
 
 use serde::{Deserialize, Serialize};
 
+use self::daily::Daily;
 use self::rest::Fading;
 use self::returns::Returns;
 use self::season::Season;
@@ -25,7 +27,7 @@ use crate::model::Timestamp;
 use crate::stats::density::Density;
 use crate::stats::tail::{RareTail, Tail};
 
-pub use host::{Host, HostOddness};
+pub use host::{Host, HostOddness, HostPart};
 
 /// An alarm from here on; fixed beforehand for all series.
 pub const ALARM_AT: f64 = 0.2;
@@ -165,6 +167,8 @@ pub struct Odd {
     seasonal: f64,
     returns: Returns,
     last: Fading,
+    #[serde(default)]
+    daily: Daily,
     held: f64,
 }
 
@@ -187,7 +191,7 @@ impl Odd {
         let least = (LEAST * self.levels[3].at.abs().max(self.usual.scale)).max(least).max(1e-9);
         let rarities = self.rarities(at_s, value, least);
         self.learn_levels(value, least);
-        self.whole(&rarities)
+        self.whole(at_s, &rarities)
     }
 
     /// Values that this series is known for.
@@ -259,7 +263,7 @@ impl Odd {
         self.usual.scale = self.usual.scale.max(least);
     }
 
-    fn whole(&mut self, rarities: &[f64; MEMBERS.len()]) -> Oddness {
+    fn whole(&mut self, at_s: f64, rarities: &[f64; MEMBERS.len()]) -> Oddness {
         let (mut largest, mut sum, mut member) = (0.0, 0.0, 0);
         let (mut plain, mut plain_sum) = (0.0_f64, 0.0);
         for (index, (rarity, (_, weighs, weighs_now))) in rarities.iter().zip(MEMBERS).enumerate() {
@@ -279,10 +283,11 @@ impl Odd {
         let height = rarity.powf(ALARM_POWER) * ((1.0 + returned as f64).log10() - RETURNS_FROM).max(0.0);
         let news = (height - REST_PART * self.last.height()).max(0.0);
         self.last.learn(height, REST);
+        let news = if self.seen > ALARMS_AFTER { (news - self.daily.push(at_s, news)).max(0.0) } else { 0.0 };
         self.held = (self.held * (1.0 - 1.0 / HOLD)).max(plain + SHARE * (plain_sum - plain));
         Oddness {
             score: self.held / (self.held + SCORE_HALF),
-            alarm: if self.seen > ALARMS_AFTER { news / (news + ALARM_HALF) } else { 0.0 },
+            alarm: news / (news + ALARM_HALF),
             rarity,
             member: u8::try_from(member).unwrap_or(u8::MAX),
         }

@@ -31,12 +31,26 @@ pub(super) struct Scaled {
     /// Usual distance from the season.
     seasonal: f64,
     range: (f64, f64),
+    /// No season: a twentieth of the memory, for series of which there are many.
+    #[serde(default)]
+    plain: bool,
+    /// Of the last value: in the series' unit, and in its scales.
+    #[serde(default)]
+    pub(super) away: f64,
+    #[serde(default)]
+    pub(super) distance: f64,
 }
 
 impl Scaled {
+    /// Without a season.
+    pub(super) fn plain() -> Self {
+        Self { plain: true, ..Self::default() }
+    }
+
     /// Signed, bent distance of the value from what was expected, and learns the value. `least`: what nobody would notice, in the series'
     /// unit, or 0. What is not finite is no distance and teaches nothing.
     pub(super) fn push(&mut self, at_s: f64, value: f64, least: f64) -> f64 {
+        (self.away, self.distance) = (0.0, 0.0);
         if !value.is_finite() {
             return 0.0;
         }
@@ -52,13 +66,15 @@ impl Scaled {
         self.range = (low.min(value), high.max(value));
         let part = RANGE_PART * (self.range.1 - self.range.0);
         let least = part.max(LEVEL_PART * self.level.at.abs()).max(least).max(f64::MIN_POSITIVE);
-        let expected = self.season.step(at_s, value, self.recent.at, self.recent.scale);
+        let expected = if self.plain { None } else { self.season.step(at_s, value, self.recent.at, self.recent.scale) };
         self.recent.learn(value, young.max(1.0 / RECENT.0), young.max(1.0 / RECENT.1), 0.1 * least);
         let scale = self.level.scale.max(least);
         let away = value - self.level.at;
+        self.away = away;
         let distance = if let Some(expected) = expected {
             let scale = self.seasonal.max(least);
             let away = value - expected;
+            self.away = away;
             learn(&mut self.seasonal, away, scale, weight);
             away / scale
         } else {
@@ -67,7 +83,8 @@ impl Scaled {
         };
         self.level.at += weight * away.clamp(-super::CLEAN * scale, super::CLEAN * scale);
         learn(&mut self.level.scale, away, scale, weight);
-        BENDS_AT * (distance.abs() / BENDS_AT).ln_1p().copysign(distance)
+        self.distance = BENDS_AT * (distance.abs() / BENDS_AT).ln_1p().copysign(distance);
+        self.distance
     }
 }
 

@@ -17,21 +17,27 @@ const STEP_S: i64 = 5;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Corpus {
-    scenario: Vec<Scenario>,
+pub(super) struct Corpus {
+    pub(super) scenario: Vec<Scenario>,
+}
+
+impl Corpus {
+    pub(super) fn read() -> Self {
+        toml::from_str(include_str!("corpus.toml")).unwrap()
+    }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct Scenario {
-    name: String,
+pub(super) struct Scenario {
+    pub(super) name: String,
     traffic: Traffic,
     fault: Fault,
     deploy: Deploy,
     /// How long in all, and when the fault begins and how long it stays. The deployment is ten minutes before.
     hours: Interval,
     #[serde(default)]
-    at: Option<Interval>,
+    pub(super) at: Option<Interval>,
     #[serde(default)]
     lasts: Option<Interval>,
     /// `KIND SERIES-OR-LIMIT within SPAN`: a finding that has to be said so soon after the fault began.
@@ -39,6 +45,22 @@ struct Scenario {
     /// Kinds, or kinds and series, that may be said as well.
     #[serde(default)]
     may: Vec<String>,
+    /// What brought the fault about, ten minutes before it.
+    #[serde(default)]
+    pub(super) guilty: Option<Guilty>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Guilty {
+    pub(super) kind: String,
+    pub(super) target: String,
+    /// Units that a deployment names.
+    #[serde(default)]
+    pub(super) units: String,
+    /// The service that it says it is about.
+    #[serde(default)]
+    pub(super) service: String,
 }
 
 #[derive(Deserialize)]
@@ -83,7 +105,7 @@ fn part(metric: &str) -> Part {
     Part { metric: metric.to_owned(), where_: Attributes::new() }
 }
 
-fn config() -> DetectConfig {
+pub(super) fn config() -> DetectConfig {
     DetectConfig {
         slo: vec![Objective {
             name: "shop".to_owned(),
@@ -113,6 +135,11 @@ struct Host {
     latency: SeriesKey,
     requests: SeriesKey,
     errors: SeriesKey,
+    shop_cpu: SeriesKey,
+    shop_memory: SeriesKey,
+    batch_cpu: SeriesKey,
+    batch_memory: SeriesKey,
+    batch_io: SeriesKey,
 }
 
 impl Host {
@@ -120,6 +147,8 @@ impl Host {
         use MetricKind::{Counter, Gauge};
         let service = [("service.name", "shop")];
         let mount = ("system.filesystem.mountpoint", "/");
+        let user = ("cpu.mode", "user");
+        let [shop, batch] = ["shop.service", "batch.service"].map(|it| ("holdfast.unit.name", it));
         Self {
             cpu: cpu(),
             load: key("system.cpu.load_average.1m", "{thread}", Gauge, &[]),
@@ -135,6 +164,11 @@ impl Host {
             latency: key("holdfast.app.latency.p95", "s", Gauge, &service),
             requests: key("holdfast.app.requests", "{request}", Counter, &service),
             errors: key("holdfast.app.errors", "{error}", Counter, &service),
+            shop_cpu: key("holdfast.unit.cpu.time", "s", Counter, &[user, shop]),
+            shop_memory: key("holdfast.unit.memory.usage", "By", Gauge, &[shop]),
+            batch_cpu: key("holdfast.unit.cpu.time", "s", Counter, &[user, batch]),
+            batch_memory: key("holdfast.unit.memory.usage", "By", Gauge, &[batch]),
+            batch_io: key("holdfast.unit.disk.io", "By", Counter, &[("disk.io.direction", "write"), batch]),
         }
     }
 }
@@ -159,13 +193,20 @@ impl Scenario {
     }
 
     fn play(&self) -> Vec<Stretch> {
-        let host = Host::new();
         let mut replay = Replay::new(&config(), &Labels::default());
+        self.samples(|at, samples| replay.tell(at, samples.iter().map(|(key, value)| (*key, *value))));
+        replay.stretches().to_vec()
+    }
+
+    /// Moment by moment.
+    pub(super) fn samples(&self, mut tell: impl FnMut(Timestamp, &[(&SeriesKey, f64)])) {
+        let host = Host::new();
         let mut dice = Stage::new(config());
         for _ in 0..self.name.len() {
             dice.noise();
         }
         let (mut requests, mut errors, mut io, mut free, mut files) = (0.0, 0.0, 0.0, 60e9, 0.3);
+        let (mut shop_cpu, mut batch_cpu, mut batch_io) = (0.0, 0.0, 0.0);
         let at_s = self.at.map_or(f64::INFINITY, |it| it.0.as_secs_f64());
         let lasts_s = self.lasts.map_or(f64::INFINITY, |it| it.0.as_secs_f64());
         let step = STEP_S as f64;
@@ -211,6 +252,15 @@ impl Scenario {
             if fault == Fault::FileLeak {
                 files = (files + step / 7_200.0 * 0.7).min(1.0);
             }
+            // Four cores: what the units have of it.
+            shop_cpu += rate / 100.0 * step;
+            batch_cpu += step * (0.1 + if fault == Fault::CpuHog { 3.2 } else { 0.0 } + if job { 2.0 } else { 0.0 });
+            batch_io += step
+                * match fault {
+                    Fault::DiskFills => 60e9 / 3_600.0,
+                    Fault::DiskStalls => 200e6,
+                    _ => 20e3,
+                };
             let slow = if fault == Fault::Latency { 5.0 } else { 1.0 };
             let samples = [
                 (&host.cpu, busy),
@@ -227,10 +277,14 @@ impl Scenario {
                 (&host.latency, slow * (0.12 + 0.005 * dice.noise())),
                 (&host.requests, requests),
                 (&host.errors, errors),
+                (&host.shop_cpu, shop_cpu),
+                (&host.shop_memory, 16e9 * (used - 0.3)),
+                (&host.batch_cpu, batch_cpu),
+                (&host.batch_memory, 200e6),
+                (&host.batch_io, batch_io),
             ];
-            replay.tell(Timestamp::from_secs(START_S + number * STEP_S), samples);
+            tell(Timestamp::from_secs(START_S + number * STEP_S), &samples);
         }
-        replay.stretches().to_vec()
     }
 }
 
@@ -246,7 +300,7 @@ fn name(it: &Stretch) -> String {
 
 #[test]
 fn every_scenario_of_the_corpus_is_found_as_expected_and_nothing_else_is() {
-    let corpus: Corpus = toml::from_str(include_str!("corpus.toml")).unwrap();
+    let corpus = Corpus::read();
     assert!(corpus.scenario.len() >= 20, "{} scenarios", corpus.scenario.len());
     let mut wrong = Vec::new();
     let mut covered = std::collections::BTreeSet::new();

@@ -3,6 +3,7 @@
 mod corpus;
 mod disk;
 mod exhaustion;
+mod incidents;
 mod known_incidents;
 mod lifecycle;
 mod metrics;

@@ -773,6 +773,7 @@ impl World {
             fs: FsRoot::new(root),
             look: Arc::new(items),
             blobs,
+            pasts: std::sync::Arc::default(),
             read_file,
             detect: Arc::new(DetectConfig::default()),
             data_dir: dir.path().to_owned(),

@@ -16,6 +16,7 @@ pub(super) fn gate(it: &Session, args: Gate) -> Outcome {
     let options = WaitOptions {
         socket: it.socket()?,
         deployment: args.deployment,
+        sibling: args.sibling,
         wait: args.wait.map_or(Duration::ZERO, |w| w.0),
         progress: !it.global.quiet,
     };

@@ -70,6 +70,9 @@ pub(super) fn value(value: &Value) -> String {
     }
 }
 
+/// A list longer than this has a line for each of its texts.
+const LIST_LINE_MAX: usize = 60;
+
 /// Evidence, one fact a line; texts of several lines below their name, diffs coloured.
 pub(super) fn evidence(out: &mut String, all: &[Evidence], indent: usize) {
     let pad = " ".repeat(indent);
@@ -80,6 +83,13 @@ pub(super) fn evidence(out: &mut String, all: &[Evidence], indent: usize) {
         {
             let _ = writeln!(out, "{pad}{}", one.name);
             block(out, text, indent + 2);
+        } else if let Value::Texts(texts) = &one.value
+            && texts.iter().map(String::len).sum::<usize>() > LIST_LINE_MAX
+        {
+            for (index, text) in texts.iter().enumerate() {
+                let name = if index == 0 { one.name.as_str() } else { "" };
+                let _ = writeln!(out, "{pad}{name:<widest$}  {}", flat(text));
+            }
         } else {
             let _ = writeln!(out, "{pad}{:<widest$}  {}", one.name, flat(&value(&one.value)));
         }

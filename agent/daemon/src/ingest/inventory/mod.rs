@@ -1,4 +1,5 @@
-//! What the host is made of besides files, looked at again and again: packages, accounts, kernel settings and modules, ports.
+//! What the host is made of besides files, looked at again and again: packages, accounts, kernel settings and modules, ports, and which
+//! units start by themselves.
 //!
 //! Each kind is one file of `/proc`, `/etc` or dpkg's database, read whole; no process is started and no right is needed. A kind
 //! that cannot be read is missing from the answer: nothing is known of it. Nothing here judges.
@@ -7,6 +8,7 @@ mod accounts;
 mod kernel;
 mod listeners;
 mod sysctl;
+mod unit_files;
 
 #[cfg(test)]
 mod tests;
@@ -27,7 +29,8 @@ const ITEMS_MAX: usize = 20_000;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct InventoryConfig {
-    /// What is watched for drift: "package", "user", "group", "sysctl", "module", "listener". Default: all of them.
+    /// What is watched for drift: "package", "user", "group", "sysctl", "module", "listener",
+    /// "unit_file". Default: all of them.
     pub kinds: Vec<ItemKind>,
     /// Time between two looks. At least "1s". Default: "1m".
     pub every: Interval,
@@ -78,6 +81,7 @@ impl Reader {
                 ItemKind::Sysctl => sysctl::read(&self.fs, &self.sysctls),
                 ItemKind::Module => self.text("/proc/modules").map(|text| kernel::modules(&text)),
                 ItemKind::Listener => self.listeners(),
+                ItemKind::UnitFile => unit_files::read(&self.fs),
             };
             Some((kind, items?.into_iter().take(ITEMS_MAX).collect()))
         });

@@ -160,3 +160,41 @@ fn no_text_makes_reading_panic() {
         Reader::new(root, &InventoryConfig::default()).look();
     });
 }
+
+#[test]
+fn units_are_told_as_they_are_enabled_masked_renamed_and_put_there_by_hand() {
+    let (dir, root) = tree(&[
+        ("etc/systemd/system/own.service", "[Service]\nExecStart=/bin/true\n"),
+        ("etc/systemd/system/own.service.d/x.conf", ""),
+        ("usr/lib/systemd/system/nginx.service", ""),
+        ("lib/systemd/system/getty@.service", ""),
+    ]);
+    let etc = dir.path().join("etc/systemd/system");
+    let link = |to: &str, from: &str| {
+        let from = etc.join(from);
+        fs::create_dir_all(from.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(to, from).unwrap();
+    };
+    link("/usr/lib/systemd/system/nginx.service", "multi-user.target.wants/nginx.service");
+    link("/usr/lib/systemd/system/nginx.service", "web.target.requires/nginx.service");
+    link("/lib/systemd/system/getty@.service", "getty.target.wants/getty@tty1.service");
+    link("/usr/lib/systemd/system/rsyslog.service", "syslog.service");
+    link("/dev/null", "ctrl.target");
+    let config = InventoryConfig { kinds: vec![ItemKind::UnitFile], ..InventoryConfig::default() };
+    let found = Reader::new(root, &config).look().remove(&ItemKind::UnitFile).unwrap();
+    let expected = [
+        "ctrl.target: masked",
+        "getty@tty1.service: enabled by getty.target",
+        "nginx.service: enabled by multi-user.target, enabled by web.target",
+        "own.service: local file ",
+        "syslog.service: alias of rsyslog.service",
+    ];
+    let shown = shown(&found);
+    assert_eq!(shown.len(), expected.len(), "{shown:#?}");
+    for (it, expected) in shown.iter().zip(expected) {
+        assert!(it.starts_with(expected), "{it}");
+    }
+    let shipped: Vec<&String> =
+        found.iter().filter(|(_, it)| it.facts.contains_key("unit.vendor")).map(|it| it.0).collect();
+    assert_eq!(shipped, ["getty@tty1.service", "nginx.service"]);
+}

@@ -200,6 +200,7 @@ pub(in crate::pipeline) fn with_agent(held: Writes, work: impl FnOnce(&Path, &St
         fs: FsRoot::real(),
         look: Arc::new(Vec::new),
         blobs: Blobs::open(dir.path()).unwrap(),
+        pasts: std::sync::Arc::default(),
         read_file: |_, _, _| Err(std::io::ErrorKind::Unsupported.into()),
         detect: Arc::default(),
         data_dir: dir.path().to_owned(),

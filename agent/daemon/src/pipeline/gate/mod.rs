@@ -3,6 +3,7 @@
 //! The verdict itself is [`holdfast_core::gate::judge`]: pure, and the same for the same inputs. What could not be read is an
 //! error here and never an empty list.
 
+mod contrast;
 mod render;
 mod wait;
 
@@ -15,6 +16,7 @@ use crate::store::{
     ChangeFilter, FindingFilter, IncidentFilter, Query, SeriesFilter, StateReader, StoreError, TelemetryReader,
 };
 
+pub use contrast::Pasts;
 pub use render::{junit, markdown, progress, text};
 pub use wait::{WaitOptions, wait};
 
@@ -29,11 +31,13 @@ const OBSERVE_MAX: Duration = Duration::from_mins(30);
 /// One of these is brought by every collection; the first that is there tells how long the agent has watched.
 const PULSE: [&str; 3] = ["system.uptime", "system.memory.utilization", "system.cpu.time"];
 
-/// What the verdict on a deployment is computed from; `None` when there is no such deployment.
+/// What the verdict on a deployment is computed from; `None` when there is no such deployment. `sibling`: a unit that its own are compared
+/// with.
 pub fn collect_inputs(
     state: &StateReader,
     telemetry: &TelemetryReader,
-    id: &DeploymentId,
+    pasts: &Pasts,
+    (id, sibling): (&DeploymentId, Option<&str>),
     now: Timestamp,
 ) -> Result<Option<GateInputs>, StoreError> {
     let Some(deployment) = state.deployment(id)? else { return Ok(None) };
@@ -58,6 +62,7 @@ pub fn collect_inputs(
         None => Coverage::default(),
     };
     let limits = GateLimits::default();
+    let contrast = pasts.contrast((state, telemetry), (&deployment, sibling), now)?;
     Ok(Some(GateInputs {
         deployment,
         at: now,
@@ -69,6 +74,7 @@ pub fn collect_inputs(
         complete,
         before,
         after,
+        contrast,
     }))
 }
 

@@ -127,7 +127,9 @@ impl Stores {
 
     fn report(&self, now: i64) -> GateReport {
         let id = "web-42".parse().unwrap();
-        let inputs = collect_inputs(&self.state.reader(), &self.telemetry.reader(), &id, at(now)).unwrap();
+        let inputs =
+            collect_inputs(&self.state.reader(), &self.telemetry.reader(), &Pasts::default(), (&id, None), at(now))
+                .unwrap();
         judge(&inputs.unwrap())
     }
 }
@@ -159,6 +161,7 @@ fn what_the_stores_hold_makes_a_good_release_pass() {
       pass          incidents     no incident is open or was resolved since the start
       pass          integrity     2 files recorded below /srv/web/42, none of them altered since
       pass          thresholds    no threshold breached for its sustained time since the start
+      inconclusive  contrast      no series of the units or of the host is there to compare with its past
     "#);
 }
 
@@ -166,7 +169,9 @@ fn what_the_stores_hold_makes_a_good_release_pass() {
 fn a_deployment_that_nobody_announced_is_none() {
     let stores = released();
     let id = "web-43".parse().unwrap();
-    let inputs = collect_inputs(&stores.state.reader(), &stores.telemetry.reader(), &id, at(45)).unwrap();
+    let inputs =
+        collect_inputs(&stores.state.reader(), &stores.telemetry.reader(), &Pasts::default(), (&id, None), at(45))
+            .unwrap();
     assert_eq!(inputs, None);
 }
 
@@ -185,6 +190,7 @@ fn without_history_it_is_inconclusive_and_says_what_is_missing() {
       pass          incidents     no incident is open or was resolved since the start
       inconclusive  integrity     no file below /srv/web/42 was recorded at the finish, so what lies there cannot be compared
       pass          thresholds    no threshold breached for its sustained time since the start
+      inconclusive  contrast      no series of the units or of the host is there to compare with its past
     "#);
     // Later nothing that was missing has come.
     let report = stores.report(200);
@@ -202,8 +208,8 @@ fn a_release_that_breaks_its_unit_and_is_tampered_with_fails_with_the_reasons() 
     assert_eq!((exit_code(&report), report.settled), (1, true), "{}", text(&report));
     assert_snapshot!(junit(&report), @r#"
     <?xml version="1.0" encoding="UTF-8"?>
-    <testsuites name="holdfast gate" tests="6" failures="2" skipped="0">
-      <testsuite name="holdfast gate web-42" tests="6" failures="2" errors="0" skipped="0" timestamp="2027-01-15T08:00:45Z">
+    <testsuites name="holdfast gate" tests="7" failures="2" skipped="1">
+      <testsuite name="holdfast gate web-42" tests="7" failures="2" errors="0" skipped="1" timestamp="2027-01-15T08:00:45Z">
         <properties>
           <property name="verdict" value="fail"/>
           <property name="settled" value="true"/>
@@ -226,6 +232,9 @@ fn a_release_that_breaks_its_unit_and_is_tampered_with_fails_with_the_reasons() 
         <testcase name="thresholds" classname="holdfast.gate.web-42">
           <system-out>no threshold breached for its sustained time since the start</system-out>
         </testcase>
+        <testcase name="contrast" classname="holdfast.gate.web-42">
+          <skipped message="no series of the units or of the host is there to compare with its past"/>
+        </testcase>
       </testsuite>
     </testsuites>
     "#);
@@ -242,6 +251,7 @@ fn a_release_that_breaks_its_unit_and_is_tampered_with_fails_with_the_reasons() 
     | incidents | pass | no incident is open or was resolved since the start |
     | integrity | **fail** | 1 finding against 2 recorded files: "content is not what the release's manifest says" on file:/srv/web/42/app (critical, confidence 1.00) |
     | thresholds | pass | no threshold breached for its sustained time since the start |
+    | contrast | not applicable | no series of the units or of the host is there to compare with its past |
     "#);
     assert_snapshot!(progress(&report), @"fail web-42");
 }
@@ -266,7 +276,8 @@ fn a_pipeline_asks_over_the_socket_and_gets_the_verdict_and_its_exit_code() {
     with_agent(held, |socket, _| {
         let ask = |id: &str| {
             let (deployment, wait_for) = (id.parse().unwrap(), Duration::from_mins(10));
-            let options = WaitOptions { socket: socket.to_owned(), deployment, wait: wait_for, progress: false };
+            let options =
+                WaitOptions { socket: socket.to_owned(), deployment, sibling: None, wait: wait_for, progress: false };
             wait(&options, &SystemClock::new())
         };
         // Nothing was ever collected: it says so at once instead of waiting for ten minutes.
@@ -279,8 +290,92 @@ fn a_pipeline_asks_over_the_socket_and_gets_the_verdict_and_its_exit_code() {
     let options = WaitOptions {
         socket: "/nonexistent/holdfast.sock".into(),
         deployment: "web-42".parse().unwrap(),
+        sibling: None,
         wait: Duration::from_mins(10),
         progress: false,
     };
     assert_eq!(wait(&options, &SystemClock::new()).unwrap_err().exit_code(), 4);
+}
+
+impl Stores {
+    /// Memory and CPU time of a unit every ten seconds, as such things wander; `more` bytes from the finish on.
+    fn unit_series(&self, unit: &str, from_s: i64, until_s: i64, more: f64) {
+        let attributes = |extra: &[(&str, &str)]| -> Attributes {
+            let own = [("holdfast.unit.name", unit)];
+            own.iter().chain(extra).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+        };
+        let key = |metric: &str, unit: &str, kind, extra: &[(&str, &str)]| SeriesKey {
+            metric: metric.into(),
+            unit: unit.into(),
+            kind,
+            attributes: attributes(extra),
+        };
+        let memory = key("holdfast.unit.memory.usage", "By", MetricKind::Gauge, &[]);
+        let cpu = key("holdfast.unit.cpu.time", "s", MetricKind::Counter, &[("cpu.mode", "user")]);
+        let (memory, _) = self.telemetry.registry().intern(&memory);
+        let (cpu, _) = self.telemetry.registry().intern(&cpu);
+        let (mut state, mut level, mut used) = (unit.len() as u64, 0.0, 0.0);
+        for second in (from_s..until_s).step_by(10) {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            level = 0.9 * level + ((state >> 11) as f64 / (1_u64 << 53) as f64 - 0.5);
+            used += 3.0 + 0.1 * level;
+            let held = 300e6 + 6e6 * level + if second >= 10 { more } else { 0.0 };
+            let samples = vec![(memory, held), (cpu, used)];
+            self.telemetry.write_batch(Arc::new(SampleBatch { at: at(second), new_series: vec![], samples }));
+            if second % 1000 == 0 {
+                self.telemetry.flush().unwrap();
+            }
+        }
+        self.telemetry.flush().unwrap();
+    }
+}
+
+fn contrast(report: &GateReport) -> &holdfast_core::gate::GateCheck {
+    report.checks.iter().find(|it| it.name == "contrast").unwrap()
+}
+
+#[test]
+fn a_unit_that_uses_more_than_ever_fails_by_its_own_past() {
+    let stores = released();
+    stores.unit_series("web.service", -40_000, 60, 200e6);
+    let report = stores.report(55);
+    assert_eq!((contrast(&report).verdict, report.verdict), (GateVerdict::Fail, GateVerdict::Fail), "{report:#?}");
+    let text = &contrast(&report).text;
+    assert!(
+        text.starts_with("more than it comes and goes: web.service memory rose by ") && text.contains(" MiB ("),
+        "{text}"
+    );
+
+    let stores = released();
+    stores.unit_series("web.service", -40_000, 60, 0.0);
+    let report = stores.report(55);
+    assert_eq!((contrast(&report).verdict, report.verdict), (GateVerdict::Pass, GateVerdict::Pass), "{report:#?}");
+}
+
+#[test]
+fn a_unit_without_a_long_past_is_not_judged_by_it() {
+    let stores = released();
+    stores.unit_series("web.service", -3_000, 60, 200e6);
+    let report = stores.report(55);
+    assert_eq!(
+        (contrast(&report).verdict, report.verdict),
+        (GateVerdict::Inconclusive, GateVerdict::Pass),
+        "{report:#?}"
+    );
+    assert!(contrast(&report).text.contains("wants 8 h 20 min"), "{}", contrast(&report).text);
+}
+
+#[test]
+fn an_instance_is_compared_with_the_one_that_was_left_alone() {
+    let mut stores = released();
+    let deployment = Deployment { units: vec!["web@1".into()], ..deployment("web-42") };
+    stores.state.commit(Writes { deployments: vec![deployment], ..Writes::default() }).unwrap();
+    for unit in ["web@1.service", "web@2.service"] {
+        // Both by the same: that is what they have to do, and not the deployment.
+        stores.unit_series(unit, -40_000, 60, 200e6);
+    }
+    let report = stores.report(55);
+    let check = contrast(&report);
+    assert_eq!(check.verdict, GateVerdict::Pass, "{check:#?}");
+    assert!(check.text.contains("beside web@2.service"), "{}", check.text);
 }

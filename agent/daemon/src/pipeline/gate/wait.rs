@@ -26,6 +26,8 @@ pub struct WaitOptions {
     pub socket: PathBuf,
     /// The deployment.
     pub deployment: DeploymentId,
+    /// A unit to compare the deployment's with.
+    pub sibling: Option<String>,
     /// Longest wait; zero asks once.
     pub wait: Duration,
     /// Shows on stderr what is waited for, when that is a terminal.
@@ -38,10 +40,12 @@ pub fn wait(options: &WaitOptions, clock: &dyn Clock) -> Result<GateReport, Clie
     let mut client = Client::new(&options.socket).map_err(unreachable)?;
     client.set_deadline(ANSWER_DEADLINE);
     let started = clock.monotonic();
+    let mut asked_for = vec![("deployment", options.deployment.to_string())];
+    asked_for.extend(options.sibling.iter().map(|it| ("sibling", it.clone())));
     let mut line = Line::new(options.progress);
     let mut seen_at: Option<Duration> = None;
     loop {
-        let asked = client.get::<GateReport>("/gate", &[("deployment", options.deployment.to_string())]);
+        let asked = client.get::<GateReport>("/gate", &asked_for);
         let now = clock.monotonic();
         let left = options.wait.saturating_sub(now.saturating_sub(started));
         match asked {
