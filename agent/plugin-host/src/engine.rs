@@ -11,12 +11,13 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Engine};
 
-use crate::bindings::{HealerPlugin, check, lifecycle, remediator};
+use crate::bindings::HealerPlugin;
+use crate::code::{Code, Linked};
 use crate::grant::{Effective, Grant, GrantError};
 use crate::guest::one_line;
 use crate::limits::{COMPONENT_BYTES_MAX, Limits, STACK_BYTES_MAX};
 use crate::manifest::{ManifestError, manifest_of, unreadable};
-use crate::plugin::{Compiled, Exports, Plugin, Role};
+use crate::plugin::{Compiled, Plugin, Role};
 use crate::services::Room;
 use crate::ticker::Ticks;
 
@@ -89,7 +90,7 @@ pub struct Artifact {
 /// The engine, its linker and its ticker. Cheap to share behind an `Arc`; one for each process is enough.
 pub struct PluginHost {
     engine: Engine,
-    linker: Linker<Room>,
+    linker: Arc<Linker<Room>>,
     limits: Limits,
     ticks: Arc<Ticks>,
 }
@@ -109,7 +110,7 @@ impl PluginHost {
             .map_err(|error| HostError::Engine(error.to_string()))?;
         let ticks = Arc::new(Ticks::default());
         crate::ticker::start(&engine, &ticks).map_err(HostError::Ticker)?;
-        Ok(Self { engine, linker, limits: options.limits, ticks })
+        Ok(Self { engine, linker: Arc::new(linker), limits: options.limits, ticks })
     }
 
     /// Checks, compiles and links a component in this process: for an author's own plugin, and for tests. The daemon has a child
@@ -170,18 +171,10 @@ impl PluginHost {
             )));
         }
         let link = |error: wasmtime::Error| LoadError::Compile(one_line(&format!("{error:#}"), 1024));
-        let pre = self.linker.instantiate_pre(&compiled).map_err(link)?;
-        let exports = Exports {
-            lifecycle: lifecycle::GuestIndices::new(&pre).map_err(link)?,
-            check: roles.contains(&Role::Check).then(|| check::GuestIndices::new(&pre)).transpose().map_err(link)?,
-            remediator: roles
-                .contains(&Role::Remediator)
-                .then(|| remediator::GuestIndices::new(&pre))
-                .transpose()
-                .map_err(link)?,
-        };
+        let linked = Linked::new(&self.linker, &compiled, &roles).map_err(link)?;
+        let code = Code::new(self.engine.clone(), Arc::clone(&self.linker), roles, linked);
         let limits = self.limits.lowered(&effective.manifest.limits);
-        let compiled = Arc::new(Compiled { digest, roles, pre, exports, limits, ticks: Arc::clone(&self.ticks) });
+        let compiled = Arc::new(Compiled { digest, code, limits, ticks: Arc::clone(&self.ticks) });
         Ok(Plugin::new(effective, granted, compiled))
     }
 }

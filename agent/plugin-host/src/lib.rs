@@ -11,6 +11,7 @@ mod action;
 mod bindings;
 mod call;
 mod capability;
+mod code;
 mod engine;
 mod grant;
 mod guest;
@@ -26,6 +27,7 @@ mod widening;
 mod world;
 
 pub use call::{Call, CallCost, CallError, LogLevel, LogLine, PluginVerdict, StateWrite};
+pub use code::Again;
 pub use engine::{Artifact, HostError, HostOptions, LoadError, PluginHost, compile};
 pub use grant::{Effective, Grant, GrantError, ProposeGrant, ReadGrant};
 pub use holdfast_plugin_artifact::{CacheKey, ComponentDigest, OpenError, SEAL_BYTES, SealKey};

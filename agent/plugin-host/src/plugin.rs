@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use holdfast_core::model::{Finding, Mode, PlanBody, RunId, StepRecord, Timestamp};
 use wasmtime::Store;
-use wasmtime::component::{Instance, InstancePre};
+use wasmtime::component::Instance;
 
+use crate::bindings::lifecycle;
 use crate::bindings::types::Error;
-use crate::bindings::{check, lifecycle, remediator};
 use crate::call::{Call, CallError, PluginVerdict};
+use crate::code::{Again, Code, Exports, Linked};
+use crate::engine::Artifact;
 use crate::grant::{Effective, Grant, GrantError};
 use crate::limits::{HANDED_OVER_BYTES_MAX, Limits};
 use crate::manifest::Manifest;
@@ -55,19 +57,10 @@ pub struct Run {
     pub at: Timestamp,
 }
 
-/// Where a component's exports lie.
-pub(crate) struct Exports {
-    pub(crate) lifecycle: lifecycle::GuestIndices,
-    pub(crate) check: Option<check::GuestIndices>,
-    pub(crate) remediator: Option<remediator::GuestIndices>,
-}
-
 /// What does not depend on the grant.
 pub(crate) struct Compiled {
     pub(crate) digest: String,
-    pub(crate) roles: Vec<Role>,
-    pub(crate) pre: InstancePre<Room>,
-    pub(crate) exports: Exports,
+    pub(crate) code: Code,
     pub(crate) limits: Limits,
     pub(crate) ticks: Arc<Ticks>,
 }
@@ -122,13 +115,21 @@ impl Plugin {
     }
     /// What it exports.
     pub fn roles(&self) -> &[Role] {
-        &self.0.compiled.roles
+        self.0.compiled.code.roles()
     }
     /// The same component under another grant, without compiling it again; `None` takes the grant away.
     pub fn granted(&self, grant: Option<Grant>) -> Result<Self, GrantError> {
         let granted = grant.is_some();
         let effective = Effective::new(self.manifest().clone(), grant.unwrap_or_default(), self.digest())?;
         Ok(Self::new(effective, granted, Arc::clone(&self.0.compiled)))
+    }
+    /// Its code may be let go from now on while nobody calls; `again` gives the sealed form back when somebody does.
+    pub fn may_rest(&self, artifact: &Artifact, again: Again) {
+        self.0.compiled.code.may_rest(artifact, again);
+    }
+    /// Lets its code go when that may be and nobody has called since this was asked last. Gives whether it did.
+    pub fn rest(&self) -> bool {
+        self.0.compiled.code.rest()
     }
     /// The bounds of its calls.
     pub fn limits(&self) -> &Limits {
@@ -137,8 +138,8 @@ impl Plugin {
 
     /// Runs its check.
     pub fn check(&self, run: &Run, world: &Arc<dyn World>) -> Call<CheckReport> {
-        let call = self.call(run, world, |store, instance| {
-            let Some(indices) = &self.0.compiled.exports.check else { return Ok(Err(Role::Check)) };
+        let call = self.call(run, world, |store, instance, exports| {
+            let Some(indices) = &exports.check else { return Ok(Err(Role::Check)) };
             let guest = indices.load(&mut *store, instance)?;
             guest.call_run(store).map(Ok)
         });
@@ -150,8 +151,8 @@ impl Plugin {
     /// Asks it for a plan; `None`: it has nothing to propose.
     pub fn propose(&self, run: &Run, world: &Arc<dyn World>, finding: &Finding) -> Call<Option<Proposal>> {
         let finding = crate::report::to_finding(finding);
-        let call = self.call(run, world, |store, instance| {
-            let Some(indices) = &self.0.compiled.exports.remediator else { return Ok(Err(Role::Remediator)) };
+        let call = self.call(run, world, |store, instance, exports| {
+            let Some(indices) = &exports.remediator else { return Ok(Err(Role::Remediator)) };
             let guest = indices.load(&mut *store, instance)?;
             guest.call_propose(store, &finding).map(Ok)
         });
@@ -173,8 +174,8 @@ impl Plugin {
     ) -> Call<PluginVerdict> {
         let finding = crate::report::to_finding(finding);
         let (plan, outcomes) = (crate::plan::to_plan(plan), crate::plan::to_outcomes(outcomes));
-        let call = self.call(run, world, |store, instance| {
-            let Some(indices) = &self.0.compiled.exports.remediator else { return Ok(Err(Role::Remediator)) };
+        let call = self.call(run, world, |store, instance, exports| {
+            let Some(indices) = &exports.remediator else { return Ok(Err(Role::Remediator)) };
             let guest = indices.load(&mut *store, instance)?;
             guest.call_verify(store, &finding, &plan, &outcomes).map(Ok)
         });
@@ -186,21 +187,26 @@ impl Plugin {
         &self,
         run: &Run,
         world: &Arc<dyn World>,
-        work: impl FnOnce(&mut Store<Room>, &Instance) -> Asked<T>,
+        work: impl FnOnce(&mut Store<Room>, &Instance, &Exports) -> Asked<T>,
     ) -> Call<T> {
         let compiled = &*self.0.compiled;
+        // Before the deadline begins: to have its code again is no doing of the plugin's.
+        let linked = if self.0.granted {
+            compiled.code.get().map_err(|error| format!("its code cannot be had again: {error}"))
+        } else {
+            Err("it has no grant on this host".to_owned())
+        };
         let _under_way = compiled.ticks.begin();
         let (effective, ticks) = (Arc::clone(&self.0.effective), Arc::clone(&compiled.ticks));
         let room = Room::new(effective, compiled.limits.clone(), Arc::clone(world), ticks);
-        let mut store = Store::new(compiled.pre.engine(), room);
+        let mut store = Store::new(compiled.code.engine(), room);
         store.limiter(|room| room);
         store.set_epoch_deadline(Limits::ticks(compiled.limits.deadline) + 1);
         store.epoch_deadline_trap();
         store.set_hostcall_fuel(HANDED_OVER_BYTES_MAX);
-        let result = if self.0.granted {
-            self.run(&mut store, run, work)
-        } else {
-            Err(CallError::Host { what: "it has no grant on this host".to_owned() })
+        let result = match linked {
+            Ok(linked) => self.run(&mut store, run, &linked, work),
+            Err(what) => Err(CallError::Host { what }),
         };
         crate::instance::close(store, result)
     }
@@ -209,13 +215,13 @@ impl Plugin {
         &self,
         store: &mut Store<Room>,
         run: &Run,
-        work: impl FnOnce(&mut Store<Room>, &Instance) -> Asked<T>,
+        linked: &Linked,
+        work: impl FnOnce(&mut Store<Room>, &Instance, &Exports) -> Asked<T>,
     ) -> Result<T, CallError> {
-        let compiled = &*self.0.compiled;
         let broken = crate::instance::broken;
         let answered = crate::instance::answered;
-        let instance = compiled.pre.instantiate(&mut *store).map_err(|error| broken(store, &error))?;
-        let guest = compiled.exports.lifecycle.load(&mut *store, &instance).map_err(|error| broken(store, &error))?;
+        let instance = linked.pre.instantiate(&mut *store).map_err(|error| broken(store, &error))?;
+        let guest = linked.exports.lifecycle.load(&mut *store, &instance).map_err(|error| broken(store, &error))?;
         let context = lifecycle::Context {
             run_id: run.id.to_string(),
             host_id: run.host_id.clone(),
@@ -225,7 +231,7 @@ impl Plugin {
             .call_configure(&mut *store, &context)
             .map_err(|error| broken(store, &error))?
             .map_err(|error| answered(&error))?;
-        work(store, &instance)
+        work(store, &instance, &linked.exports)
             .map_err(|error| broken(store, &error))?
             .map_err(|role| CallError::NoRole { role: role.as_str() })?
             .map_err(|error| answered(&error))

@@ -15,6 +15,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// Time between two looks at the files; what is new must stay the same for one more, so that a copy under way is not taken for damaged.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// A plugin that was not called for so long, or twice as long at most, is let go from memory.
+const REST: Duration = Duration::from_secs(30);
+
 /// Says what is wrong with plugins and grants.
 pub(super) fn complain(problems: &[PluginProblem]) {
     for problem in problems {
@@ -35,8 +38,14 @@ async fn checks(plugins: Arc<Plugins>, clock: Arc<dyn Clock>, events: Events, mu
         let [a, b, ..] = random.random();
         f64::from(u16::from_be_bytes([a, b])) / f64::from(u16::MAX)
     };
+    let mut looked = clock.monotonic();
     while !ends(TICK, &mut stopping).await {
-        for plugin in schedule.due(clock.monotonic(), &plugins.scheduled(), &mut share) {
+        let now = clock.monotonic();
+        if now.saturating_sub(looked) >= REST {
+            looked = now;
+            plugins.rest();
+        }
+        for plugin in schedule.due(now, &plugins.scheduled(), &mut share) {
             events.offer(Event::CheckDue(plugin));
         }
     }

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use super::accepted::{Accepted, AcceptedAll, consent};
 use super::cache::{Cache, Rejected};
+use super::compile::Compiler;
 use super::options::PluginsOptions;
 use super::{Entries, Entry};
 use crate::host::read_trusted;
@@ -29,10 +30,10 @@ const GRANT_BYTES_MAX: u64 = 64 * 1024;
 pub(super) struct Loader {
     host: PluginHost,
     pub(super) options: PluginsOptions,
-    cache: Option<Cache>,
+    cache: Option<Arc<Cache>>,
     key: CacheKey,
     /// Held while a large component is compiled.
-    large: Mutex<()>,
+    large: Arc<Mutex<()>>,
 }
 
 /// What became of one file.
@@ -67,7 +68,7 @@ impl Loader {
     pub(super) fn new(options: PluginsOptions) -> Result<Self, HostError> {
         let host = PluginHost::new(HostOptions { limits: options.limits.clone() })?;
         let cache = options.cache.as_ref().and_then(|(dir, _)| match Cache::open(dir) {
-            Ok(cache) => Some(cache),
+            Ok(cache) => Some(Arc::new(cache)),
             Err(error) => {
                 tracing::warn!(dir = %dir.display(), %error, "Compiled plugins are not kept.");
                 None
@@ -75,7 +76,7 @@ impl Loader {
         });
         // Without a cache what a child compiles still comes back sealed, with a key that nobody else has.
         let key = options.cache.as_ref().map_or_else(|| CacheKey::new(random()), |(_, key)| key.clone());
-        Ok(Self { host, options, cache, key, large: Mutex::default() })
+        Ok(Self { host, options, cache, key, large: Arc::default() })
     }
 
     /// Loads what lies in this file. What runs already and is unchanged stays as it is; when something newer is refused, what runs goes on.
@@ -196,7 +197,7 @@ impl Loader {
         Grant::parse(text).map_err(|error| format!("{}: {error}", file.display()))
     }
 
-    /// From the cache, or compiled now and put there.
+    /// From the cache, or compiled now and put there. What is in the cache may be let go from memory while nobody calls it.
     fn mapped(&self, file: &Path, bytes: &[u8], artifact: &Artifact, grant: Option<Grant>) -> Result<Plugin, String> {
         let load = |sealed: &[u8]| self.host.load_sealed(bytes, sealed, artifact, grant.clone());
         let kept = match self.cache.as_ref().map(|cache| cache.read(&artifact.name)) {
@@ -210,22 +211,42 @@ impl Loader {
         if let Some(sealed) = kept {
             match load(&sealed) {
                 Err(LoadError::Sealed(error)) => PluginCacheRejected { file, error: &error.to_string() }.emit(),
-                other => return other.map_err(|error| Chain(&error).to_string()),
+                Ok(plugin) => {
+                    self.may_rest(&plugin, file, artifact);
+                    return Ok(plugin);
+                }
+                Err(error) => return Err(Chain(&error).to_string()),
             }
         }
-        PluginCompiled { file }.emit();
-        let alone = (bytes.len() > COMPILED_BESIDE_BYTES_MAX).then(|| super::held(&self.large));
-        let sealed = self.options.compiler.compile(bytes, artifact)?;
-        drop(alone);
-        let plugin = load(&sealed).map_err(|error| Chain(&error).to_string());
-        // What is refused for its roles or imports is used by nobody.
-        if plugin.is_ok()
-            && let Some(cache) = &self.cache
-            && let Err(error) = cache.write(&artifact.name, &sealed)
+        let sealed = compile(&self.options.compiler, &self.large, (file, bytes), artifact)?;
+        let plugin = load(&sealed).map_err(|error| Chain(&error).to_string())?;
+        // Only now: what is refused for its roles or imports is used by nobody.
+        if let Some(cache) = &self.cache
+            && keep(cache, file, artifact, &sealed)
         {
-            tracing::warn!(file = %file.display(), %error, "A compiled plugin is not kept.");
+            self.may_rest(&plugin, file, artifact);
         }
-        plugin
+        Ok(plugin)
+    }
+
+    fn may_rest(&self, plugin: &Plugin, file: &Path, artifact: &Artifact) {
+        let Some(cache) = self.cache.clone() else { return };
+        let (compiler, large) = (self.options.compiler.clone(), Arc::clone(&self.large));
+        let (file, of) = (file.to_owned(), artifact.clone());
+        let again = move |rejected: Option<&str>| {
+            let Some(why) = rejected else {
+                return cache.read(&of.name).map_err(|Rejected(why)| why)?.ok_or_else(|| "it is gone".to_owned());
+            };
+            PluginCacheRejected { file: &file, error: why }.emit();
+            let bytes = read(&file, COMPONENT_BYTES_MAX as u64)?;
+            if ComponentDigest::of(&bytes) != of.digest {
+                return Err(format!("{} is another one by now", file.display()));
+            }
+            let sealed = compile(&compiler, &large, (&file, &bytes), &of)?;
+            keep(&cache, &file, &of, &sealed);
+            Ok(sealed)
+        };
+        plugin.may_rest(artifact, Box::new(again));
     }
 
     /// Removes compiled forms that nobody uses any more.
@@ -238,6 +259,27 @@ impl Loader {
             Err(error) => tracing::warn!(%error, "Compiled plugins that nobody uses are left."),
         }
     }
+}
+
+/// Has a child compile a component.
+fn compile(
+    compiler: &Compiler,
+    large: &Mutex<()>,
+    (file, bytes): (&Path, &[u8]),
+    artifact: &Artifact,
+) -> Result<Vec<u8>, String> {
+    PluginCompiled { file }.emit();
+    let _alone = (bytes.len() > COMPILED_BESIDE_BYTES_MAX).then(|| super::held(large));
+    compiler.compile(bytes, artifact)
+}
+
+/// Puts a compiled form into the cache; gives whether it is there.
+fn keep(cache: &Cache, file: &Path, artifact: &Artifact, sealed: &[u8]) -> bool {
+    let kept = cache.write(&artifact.name, sealed);
+    if let Err(error) = &kept {
+        tracing::warn!(file = %file.display(), %error, "A compiled plugin is not kept.");
+    }
+    kept.is_ok()
 }
 
 /// What is remembered of what a granted plugin asks for.

@@ -268,6 +268,17 @@ impl Plugins {
         Some(was)
     }
 
+    /// Lets go of the code of plugins that nobody has called since this was asked last, and gives how many; the next call has it again
+    /// in about a millisecond.
+    pub fn rest(&self) -> usize {
+        let entries = self.entries();
+        let rested = entries.values().filter(|entry| entry.plugin.as_ref().is_ok_and(Plugin::rest)).count();
+        if rested > 0 {
+            tracing::debug!(rested, "Plugins were let go from memory until they are called.");
+        }
+        rested
+    }
+
     /// The agent ends because it was told to: calls under way are no suspects of it.
     pub fn ending(&self) {
         if let Some(marks) = &self.marks {

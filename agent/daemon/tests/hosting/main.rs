@@ -6,6 +6,7 @@ mod bomb;
 mod cache;
 mod child;
 mod crash;
+mod rest;
 mod signed;
 
 use std::path::{Path, PathBuf};
