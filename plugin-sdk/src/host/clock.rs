@@ -28,7 +28,7 @@ pub fn now_ns() -> u64 {
 /// use holdfast_plugin_sdk::host::clock;
 ///
 /// /// Calls until the time that a call may take is nearly over; what is left waits for the next run.
-/// fn within<T>(span_ns: u64, all: &[T], mut each: impl FnMut(&T)) -> usize {
+/// fn within<T>(span_ns: u64, all: &[T], each: &mut dyn FnMut(&T)) -> usize {
 ///     let started = clock::monotonic_ns();
 ///     all.iter().take_while(|_| clock::monotonic_ns() - started < span_ns).map(|it| each(it)).count()
 /// }
