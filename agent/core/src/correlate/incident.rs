@@ -108,7 +108,12 @@ fn relation(a: &Finding, b: &Finding) -> Option<u8> {
     }
     let apart = apart(a.began_at, b.began_at);
     let pair = |x: &Finding, y: &Finding| {
-        x.target.kind == "unit" && y.target.kind == "file" && file_of_unit(&y.target.name, &x.target.name)
+        let of_unit = match y.target.kind.as_str() {
+            "file" => file_of_unit(&y.target.name, &x.target.name),
+            "unit_file" => y.target.name == x.target.name,
+            _ => false,
+        };
+        x.target.kind == "unit" && of_unit
     };
     if apart <= SUSPECT_REACH && (pair(a, b) || pair(b, a)) {
         return Some(2);

@@ -226,6 +226,7 @@ fn unit_fit(change: &Change, unit: &str) -> (f64, String) {
                 return (0.8, format!("its path names {base}"));
             }
         }
+        "unit_file" if name == unit => return (0.95, format!("how {unit} starts, or its unit file")),
         "package" if by_name && word_in(name, base) => return (0.8, format!("the package is named like {unit}")),
         "service" if name == base => return (0.9, format!("the service that {unit} runs")),
         "unit" if by_name && base_of(name) == base => return (0.6, format!("belongs together with {unit}")),

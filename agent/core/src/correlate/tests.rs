@@ -276,6 +276,17 @@ fn a_unit_and_its_edited_configuration_belong_together() {
 }
 
 #[test]
+fn a_unit_and_the_unit_file_that_somebody_put_there_belong_together() {
+    let mut desk = Desk::new(vec![change("unit_file.modified", Target::new("unit_file", "web.service"), -100)]);
+    desk.take(finding("unit_file.drift", Target::new("unit_file", "web.service"), -100));
+    let incident = desk.take(web_failed());
+    assert_eq!(desk.open.len(), 1);
+    assert_eq!(incident.suspects[0].target, Target::new("unit_file", "web.service"));
+    desk.take(finding("unit_file.drift", Target::new("unit_file", "mail.service"), 0));
+    assert_eq!(desk.open.len(), 2);
+}
+
+#[test]
 fn accounts_that_were_altered_together_are_one_deed_and_a_port_beside_them_is_another() {
     let mut desk = Desk::new(Vec::new());
     desk.take(finding("user.drift", Target::new("user", "eve"), 0));

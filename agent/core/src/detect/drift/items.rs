@@ -122,10 +122,13 @@ fn packaged(change: &Change, facts: &ItemFacts<'_>) -> bool {
         // A unit that nobody ships any more went with a package that is named like it.
         ItemKind::UnitFile => {
             let near = change.at >= facts.before.minus(PACKAGE_REACH) && change.at <= facts.at;
-            let by_hand = |value: &str| value.contains("masked") || value.contains("local file");
+            let is_like = is_named_like(&change.target.name, &facts.name.name);
             let shipped = match facts.current {
-                Some(it) => it.facts.contains_key("unit.vendor") && !by_hand(&it.value),
-                None => is_named_like(&change.target.name, &facts.name.name),
+                Some(it) if it.value.contains("masked") => false,
+                // Some packages put theirs where an administrator's belong.
+                Some(it) if it.value.contains("local file") => is_like,
+                Some(it) => it.facts.contains_key("unit.vendor"),
+                None => is_like,
             };
             near && shipped
         }

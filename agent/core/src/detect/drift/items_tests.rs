@@ -218,6 +218,9 @@ fn a_unit_that_is_enabled_by_nobody_known_is_drift_and_by_its_package_or_a_deplo
     assert!(is(&enabled(&installed("nginx-core"), true, on, None)), "its package enabled it");
     assert!(!is(&enabled(&installed("nginx-core"), false, on, None)), "no package ships it");
     assert!(!is(&enabled(&installed("nginx-core"), true, Some("masked"), on)), "a package masks nothing");
+    let own = Some("local file 00112233");
+    assert!(is(&enabled(&installed("nginx-core"), false, own, None)), "its package put it there");
+    assert!(!is(&enabled(&installed("tzdata"), false, own, None)), "somebody put it there");
     assert!(is(&enabled(&installed("nginx-core"), true, None, on)), "it went with its package");
     assert!(!is(&enabled(&installed("tzdata"), true, None, on)), "another package took it away");
     assert!(matches!(enabled(&[], true, on, on), Judgement::Unchanged(_)));

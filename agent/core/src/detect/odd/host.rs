@@ -68,7 +68,7 @@ impl Host {
     pub fn new(series: usize) -> Self {
         let cells = series * (series + 1) / 2;
         Self {
-            each: vec![Scaled::default(); series],
+            each: vec![Scaled::seasonal(); series],
             covariance: vec![0.0; cells],
             factor: vec![0.0; cells],
             contributions: vec![0.0; series],
@@ -78,7 +78,7 @@ impl Host {
 
     /// The same without seasons: series cost a twentieth of the memory.
     pub fn plain(series: usize) -> Self {
-        Self { each: vec![Scaled::plain(); series], ..Self::new(series) }
+        Self { each: vec![Scaled::default(); series], ..Self::new(series) }
     }
 
     /// Series of a row.

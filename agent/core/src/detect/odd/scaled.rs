@@ -27,13 +27,11 @@ pub(super) struct Scaled {
     seen: u64,
     level: Level,
     recent: Level,
-    season: Season,
+    /// `None`: it is not looked for, which takes a twentieth of the memory.
+    season: Option<Box<Season>>,
     /// Usual distance from the season.
     seasonal: f64,
     range: (f64, f64),
-    /// No season: a twentieth of the memory, for series of which there are many.
-    #[serde(default)]
-    plain: bool,
     /// Of the last value: in the series' unit, and in its scales.
     #[serde(default)]
     pub(super) away: f64,
@@ -42,9 +40,9 @@ pub(super) struct Scaled {
 }
 
 impl Scaled {
-    /// Without a season.
-    pub(super) fn plain() -> Self {
-        Self { plain: true, ..Self::default() }
+    /// With a season.
+    pub(super) fn seasonal() -> Self {
+        Self { season: Some(Box::default()), ..Self::default() }
     }
 
     /// Signed, bent distance of the value from what was expected, and learns the value. `least`: what nobody would notice, in the series'
@@ -66,7 +64,8 @@ impl Scaled {
         self.range = (low.min(value), high.max(value));
         let part = RANGE_PART * (self.range.1 - self.range.0);
         let least = part.max(LEVEL_PART * self.level.at.abs()).max(least).max(f64::MIN_POSITIVE);
-        let expected = if self.plain { None } else { self.season.step(at_s, value, self.recent.at, self.recent.scale) };
+        let (recent, season) = (self.recent, self.season.as_mut());
+        let expected = season.and_then(|it| it.step(at_s, value, recent.at, recent.scale));
         self.recent.learn(value, young.max(1.0 / RECENT.0), young.max(1.0 / RECENT.1), 0.1 * least);
         let scale = self.level.scale.max(least);
         let away = value - self.level.at;
@@ -98,7 +97,7 @@ mod tests {
 
     /// The distance of `last` at six in the morning, when the wave of the day is at 22, after three days of it with a little noise.
     fn at_six(last: f64, least: f64) -> f64 {
-        let mut scaled = Scaled::default();
+        let mut scaled = Scaled::seasonal();
         for minute in 0..4680_i32 {
             let wave = 12.0 + 10.0 * (f64::from(minute) / 1440.0 * std::f64::consts::TAU).sin();
             scaled.push(f64::from(minute) * 60.0, wave + f64::from(minute % 3 - 1), least);
@@ -119,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_series_that_never_moved_is_far_when_it_moves_but_not_without_end() {
-        let mut scaled = Scaled::default();
+        let mut scaled = Scaled::seasonal();
         for second in 0..1000 {
             assert_eq!(scaled.push(f64::from(second), 0.0, 0.0), 0.0);
         }

@@ -94,13 +94,18 @@ pub(super) enum Resource {
 impl Resource {
     /// Of which a finding of this kind, about this metric or resource, may be the end.
     pub(super) fn of(kind: &str, subject: &str) -> Option<Self> {
-        let says = |word: &str| subject.contains(word);
-        if kind.starts_with("disk.") || says("iowait") || says("disk") || says("filesystem") {
+        // What a service or a mount is called says nothing.
+        let metric = subject.split('{').next().unwrap_or_default();
+        let says = |word: &str| metric.contains(word);
+        if says("inodes of ") || metric.starts_with("holdfast.app.") {
+            return None;
+        }
+        if kind.starts_with("disk.") || subject.contains("cpu.mode=iowait") || says("disk") || says("filesystem") {
             Some(Self::Disk)
         } else if subject.starts_with("system.linux.pressure") {
             [("resource=cpu", Self::Cpu), ("resource=memory", Self::Memory), ("resource=io", Self::Disk)]
                 .into_iter()
-                .find_map(|(word, it)| says(word).then_some(it))
+                .find_map(|(word, it)| subject.contains(word).then_some(it))
         } else if says("cpu") {
             Some(Self::Cpu)
         } else if says("memory") || says("paging") {

@@ -203,3 +203,24 @@ fn all_that_is_known_of_a_full_host_stays_small() {
     let bytes = serde_json::to_vec(&all).unwrap().len();
     assert!(bytes < 700_000, "{bytes}");
 }
+
+#[test]
+fn a_finding_is_about_what_its_metric_measures_and_not_about_what_things_are_called() {
+    use super::places::Resource::{Cpu, Disk, Memory, Tasks};
+    for (kind, subject, expected) in [
+        ("metric.anomaly", "holdfast.cpu.utilization", Some(Cpu)),
+        ("metric.anomaly", "system.cpu.load_average.1m", Some(Cpu)),
+        ("metric.anomaly", "system.cpu.utilization{cpu.mode=iowait}", Some(Disk)),
+        ("metric.anomaly", "system.linux.pressure.stall_time{holdfast.pressure.resource=io}", Some(Disk)),
+        ("metric.anomaly", "system.linux.pressure.stall_time{holdfast.pressure.resource=memory}", Some(Memory)),
+        ("metric.anomaly", "system.disk.io_time{system.device=vda}", Some(Disk)),
+        ("disk.filling", "/srv/memory ", Some(Disk)),
+        ("resource.exhausting", "localhost memory", Some(Memory)),
+        ("resource.exhausting", "localhost threads", Some(Tasks)),
+        ("resource.exhausting", "/srv/memory inodes of /srv/memory", None),
+        ("metric.anomaly", "holdfast.app.latency.p95{service.name=memory-cpu}", None),
+        ("metric.anomaly", "system.network.errors", None),
+    ] {
+        assert_eq!(places::Resource::of(kind, subject), expected, "{kind} {subject}");
+    }
+}
