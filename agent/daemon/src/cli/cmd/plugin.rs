@@ -90,10 +90,14 @@ pub(super) fn run(it: &Session, command: Plugin) -> Outcome {
 
 fn test(it: &Session, args: PluginTest) -> Outcome {
     let PluginTest { dir, component, filter, bless, offline } = args;
-    let component = match component {
-        Some(file) => Some(file),
-        None => Some(compile(&dir, None, offline)?.file),
+    let component = if component.is_some() {
+        component
+    } else {
+        it.out.progress("building the component");
+        Some(compile(&dir, None, offline)?.file)
     };
+    // With an interpreter in it this takes ten seconds, in silence otherwise.
+    it.out.progress("compiling it as a host does, and playing its cases");
     let options = TestOptions { dir, component, filter, bless };
     let report = authoring::test(&options, |case| {
         it.out.progress(&format!("{} {}", if case.problems.is_empty() { "ok" } else { "FAILED" }, case.name));
@@ -117,6 +121,7 @@ pub(super) fn compile(dir: &Path, out: Option<PathBuf>, offline: bool) -> Result
 }
 
 fn build(it: &Session, dir: &Path, out: Option<PathBuf>, offline: bool) -> Outcome {
+    it.out.progress("building the component");
     let built = compile(dir, out, offline)?;
     let file = built.file.display().to_string();
     let manifest =
