@@ -116,7 +116,8 @@ fn echo(change: &Change, finding: &Finding) -> bool {
         return change.kind == "unit.failed" || change.actor.is_none();
     }
     let apart = finding.began_at.since(change.at).max(change.at.since(finding.began_at));
-    change.kind.starts_with("file.") && apart <= ECHO
+    let is_drift = finding.kind.rsplit_once('.').is_some_and(|(_, what)| what == "drift");
+    (change.kind.starts_with("file.") || is_drift) && apart <= ECHO
 }
 
 /// How often changes of this kind turn out to break things; a prior, not a measurement of this host.

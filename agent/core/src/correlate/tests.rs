@@ -276,6 +276,15 @@ fn a_unit_and_its_edited_configuration_belong_together() {
 }
 
 #[test]
+fn that_an_account_was_seen_to_be_added_is_no_suspect_for_the_finding_that_it_was() {
+    let drift = finding("user.drift", Target::new("user", "eve"), 0);
+    let seen = change("user.added", Target::new("user", "eve"), 1);
+    let earlier = change("package.installed", Target::new("package", "eve-tools"), -90);
+    let ranked = rank(&[drift], &[earlier.clone(), seen]);
+    assert_eq!(ranked.iter().map(|it| &it.change).collect::<Vec<_>>(), [&earlier.id], "{ranked:#?}");
+}
+
+#[test]
 fn a_unit_and_the_unit_file_that_somebody_put_there_belong_together() {
     let mut desk = Desk::new(vec![change("unit_file.modified", Target::new("unit_file", "web.service"), -100)]);
     desk.take(finding("unit_file.drift", Target::new("unit_file", "web.service"), -100));
