@@ -27,7 +27,7 @@ pub(crate) fn build(folder: &Folder) -> Result<Output, BuildError> {
     let source = source(folder)?;
     let install = format!(
         "`npm install` in the folder, with \"@bytecodealliance/componentize-js\": \"{}\" among devDependencies of package.json; \
-         Node.js 20 or newer (https://nodejs.org, Debian: nodejs and npm)",
+         Node.js 18 or newer (https://nodejs.org, Debian: nodejs and npm)",
         pin::COMPONENTIZE_JS
     );
     if !folder.dir.join("node_modules/@bytecodealliance/componentize-js").is_dir() {
