@@ -1,7 +1,7 @@
 //! The native code of a plugin: mapped and linked when it is called, let go when nobody has called for a while.
 //!
-//! A compiled plugin takes most of a MiB, and most plugins are called once in minutes or hours. Letting go costs the next call about a
-//! millisecond, in which the sealed form is read, believed by its seal, and linked again.
+//! A compiled plugin takes most of a MiB, one with an interpreter tens of them, and most are called once in minutes or hours. Letting go
+//! costs the next call what a start takes: to read the sealed form, believe it by its seal, and link it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -15,9 +15,18 @@ use crate::engine::{Artifact, LoadError};
 use crate::plugin::Role;
 use crate::services::Room;
 
+/// A component's sealed form, had again.
+#[derive(Debug)]
+pub struct Sealed {
+    /// What was sealed.
+    pub bytes: Vec<u8>,
+    /// Whether it is kept somewhere; what is not stays in memory from now on.
+    pub kept: bool,
+}
+
 /// Gives a component's sealed form: as it was kept, or, where the text says why that cannot be used, made anew. It may take as long as a
 /// compilation. Errors: a sentence.
-pub type Again = Box<dyn Fn(Option<&str>) -> Result<Vec<u8>, String> + Send + Sync>;
+pub type Again = Box<dyn Fn(Option<&str>) -> Result<Sealed, String> + Send + Sync>;
 
 /// Where a component's exports lie.
 pub(crate) struct Exports {
@@ -52,13 +61,16 @@ pub(crate) struct Code {
     roles: Vec<Role>,
     linked: Mutex<Option<Arc<Linked>>>,
     called: AtomicBool,
+    /// What could be had again lies where it can be had once more.
+    kept: AtomicBool,
     again: OnceLock<(SealKey, Again)>,
 }
 
 impl Code {
     pub(crate) fn new(engine: Engine, linker: Arc<Linker<Room>>, roles: Vec<Role>, linked: Linked) -> Self {
         let linked = Mutex::new(Some(Arc::new(linked)));
-        Self { engine, linker, roles, linked, called: AtomicBool::new(false), again: OnceLock::new() }
+        let (called, kept) = (AtomicBool::new(false), AtomicBool::new(true));
+        Self { engine, linker, roles, linked, called, kept, again: OnceLock::new() }
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -88,8 +100,10 @@ impl Code {
         let Some((key, again)) = self.again.get() else {
             return Err(LoadError::Compile("its code is gone".to_owned()));
         };
-        let open = |sealed: Vec<u8>| {
-            let component = holdfast_plugin_artifact::open(&self.engine, &sealed, key).map_err(LoadError::Sealed)?;
+        let open = |sealed: Sealed| {
+            self.kept.store(sealed.kept, Ordering::Relaxed);
+            let component =
+                holdfast_plugin_artifact::open(&self.engine, &sealed.bytes, key).map_err(LoadError::Sealed)?;
             let it = Linked::new(&self.linker, &component, &self.roles);
             it.map_err(|error| LoadError::Compile(format!("{error:#}")))
         };
@@ -103,10 +117,18 @@ impl Code {
         Ok(it)
     }
 
+    /// Whether it was let go. A code that is being had again counts as let go.
+    pub(crate) fn rests(&self) -> bool {
+        self.linked.try_lock().map_or(true, |linked| linked.is_none())
+    }
+
     /// Lets the code go when it may be and nobody has called since this was asked last; calls under way keep theirs. Gives whether it
-    /// did.
+    /// did. Never waits: a code that is being had again is in use.
     pub(crate) fn rest(&self) -> bool {
         let called = self.called.swap(false, Ordering::Relaxed);
-        !called && self.again.get().is_some() && self.lock().take().is_some()
+        if called || self.again.get().is_none() || !self.kept.load(Ordering::Relaxed) {
+            return false;
+        }
+        self.linked.try_lock().is_ok_and(|mut linked| linked.take().is_some())
     }
 }

@@ -27,7 +27,7 @@ mod widening;
 mod world;
 
 pub use call::{Call, CallCost, CallError, LogLevel, LogLine, PluginVerdict, StateWrite};
-pub use code::Again;
+pub use code::{Again, Sealed};
 pub use engine::{Artifact, HostError, HostOptions, LoadError, PluginHost, compile};
 pub use grant::{Effective, Grant, GrantError, ProposeGrant, ReadGrant};
 pub use holdfast_plugin_artifact::{CacheKey, ComponentDigest, OpenError, SEAL_BYTES, SealKey};

@@ -11,7 +11,7 @@ use crate::bindings::lifecycle;
 use crate::bindings::types::Error;
 use crate::call::{Call, CallError, PluginVerdict};
 use crate::code::{Again, Code, Exports, Linked};
-use crate::engine::Artifact;
+use crate::engine::{Artifact, LoadError};
 use crate::grant::{Effective, Grant, GrantError};
 use crate::limits::{HANDED_OVER_BYTES_MAX, Limits};
 use crate::manifest::Manifest;
@@ -126,6 +126,14 @@ impl Plugin {
     /// Its code may be let go from now on while nobody calls; `again` gives the sealed form back when somebody does.
     pub fn may_rest(&self, artifact: &Artifact, again: Again) {
         self.0.compiled.code.may_rest(artifact, again);
+    }
+    /// Whether its code was let go, so that [`Plugin::wake`] takes a while.
+    pub fn rests(&self) -> bool {
+        self.0.compiled.code.rests()
+    }
+    /// Has its code again, which may take as long as a compilation; a call does so itself. Errors: it cannot be had.
+    pub fn wake(&self) -> Result<(), LoadError> {
+        self.0.compiled.code.get().map(drop)
     }
     /// Lets its code go when that may be and nobody has called since this was asked last. Gives whether it did.
     pub fn rest(&self) -> bool {

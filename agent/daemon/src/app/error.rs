@@ -65,11 +65,7 @@ impl AppError {
             Self::Store(error) => error.hint(),
             Self::Api(error) => error.hint(),
             Self::Policy(_) => Some("`holdfast policy check` shows the same without starting the agent".to_owned()),
-            Self::Export(ExportError::File { path, .. }) if path.starts_with("$CREDENTIALS_DIRECTORY") => Some(
-                "a bare name is a systemd credential: `systemctl edit holdfast` and write LoadCredential=NAME:/PATH \
-                 below [Service], or name an absolute path"
-                    .to_owned(),
-            ),
+            Self::Export(error) => error.hint(),
             _ => None,
         }
     }

@@ -32,35 +32,35 @@ struct Running {
     handle: ExportHandle,
 }
 
-impl Running {
-    async fn end(self) {
-        drop(self.stop);
-        if tokio::time::timeout(ENDS_WITHIN, self.handle.stopped()).await.is_err() {
-            tracing::warn!(destination = self.config.name, "An exporter did not end in time.");
-        }
-    }
+#[derive(Default)]
+struct All {
+    list: Vec<Running>,
+    /// The agent ends: nothing is begun any more.
+    ended: bool,
 }
 
 /// The exporters that run.
 pub(super) struct Exports {
     parts: Parts,
-    running: Mutex<Vec<Running>>,
+    all: Mutex<All>,
+    /// Held by whoever alters what runs.
+    altering: tokio::sync::Mutex<()>,
 }
 
 impl Exports {
     /// Starts one exporter a destination, on the caller's runtime; one that cannot be used is an error.
     pub(super) fn start(section: &ExportSection, parts: Parts) -> Result<Self, AppError> {
-        let it = Self { parts, running: Mutex::default() };
+        let it = Self { parts, all: Mutex::default(), altering: tokio::sync::Mutex::default() };
         let mut prepared = Vec::new();
         for config in wanted(section) {
             prepared.push((config.clone(), it.prepare(config).map_err(AppError::Export)?));
         }
-        *it.lock() = prepared.into_iter().map(begin).collect();
+        it.lock().list = prepared.into_iter().map(begin).collect();
         Ok(it)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Running>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, All> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn prepare(&self, config: ExportConfig) -> Result<Prepared, ExportError> {
@@ -71,61 +71,79 @@ impl Exports {
     /// Lets run what the section says; for a thread that may block, with a runtime. What it says as before goes on untouched; a destination
     /// that was altered goes on at its position. One that cannot be used as it is written now goes on as it was, and is a sentence.
     pub(super) fn apply(&self, section: &ExportSection) -> Vec<String> {
+        Handle::current().block_on(self.alter(section))
+    }
+
+    async fn alter(&self, section: &ExportSection) -> Vec<String> {
+        let _altering = self.altering.lock().await;
         let mut problems = Vec::new();
-        let mut before = std::mem::take(&mut *self.lock());
-        let mut after = Vec::new();
+        let mut stay: Vec<String> = Vec::new();
         let mut next = Vec::new();
-        let mut take = |name: &str| {
-            let at = before.iter().position(|it| it.config.name == name)?;
-            Some(before.swap_remove(at))
-        };
-        let mut ending = Vec::new();
+        let runs: Vec<ExportConfig> = self.lock().list.iter().map(|it| it.config.clone()).collect();
         for config in wanted(section) {
-            let was = take(&config.name);
-            if was.as_ref().is_some_and(|it| it.config == config) {
-                after.extend(was);
+            // One that was given a name is the one that it was without.
+            let is_it = |it: &&ExportConfig| it.name == config.name || config.formerly.as_ref() == Some(&it.name);
+            let was = runs.iter().find(is_it);
+            if was == Some(&config) {
+                stay.push(config.name);
                 continue;
             }
             match self.prepare(config.clone()) {
-                Ok(ready) => {
-                    ending.extend(was);
-                    next.push((config, ready));
-                }
+                Ok(ready) => next.push((config, ready)),
                 Err(error) => {
                     let stays = if was.is_some() { "it goes on as it was" } else { "nothing is sent to it" };
-                    problems.push(format!("{}; {stays}", Chain(&error)));
-                    after.extend(was);
+                    let hint = error.hint().map(|it| format!(" ({it})")).unwrap_or_default();
+                    problems.push(format!("{}{hint}; {stays}", Chain(&error)));
+                    stay.extend(was.map(|it| it.name.clone()));
                 }
             }
         }
-        ending.extend(before);
-        Handle::current().block_on(async {
-            for it in ending {
-                it.end().await;
-            }
-        });
-        after.extend(next.into_iter().map(begin));
-        *self.lock() = after;
+        let ending = {
+            let list = &mut self.lock().list;
+            let (stays, ending) = std::mem::take(list).into_iter().partition(|it| stay.contains(&it.config.name));
+            *list = stays;
+            ending
+        };
+        end(ending).await;
+        let mut all = self.lock();
+        if !all.ended {
+            all.list.extend(next.into_iter().map(begin));
+        }
         problems
     }
 
     /// How each stands.
     pub(super) fn statuses(&self) -> Vec<ExportStatus> {
-        self.lock().iter().map(|it| it.handle.status()).collect()
+        self.lock().list.iter().map(|it| it.handle.status()).collect()
     }
 
-    /// Ends all of them.
+    /// Ends all of them, for ever.
     pub(super) async fn stop(&self) {
-        let all = std::mem::take(&mut *self.lock());
-        for it in all {
-            it.end().await;
-        }
+        self.lock().ended = true;
+        // What is being altered just now ends what it has to within the same time.
+        let _altering = tokio::time::timeout(ENDS_WITHIN, self.altering.lock()).await;
+        let list = std::mem::take(&mut self.lock().list);
+        end(list).await;
     }
 }
 
 fn begin((config, ready): (ExportConfig, Prepared)) -> Running {
     let (stop, stopping) = watch::channel(false);
     Running { config, stop, handle: ready.start(&stopping) }
+}
+
+/// All of them at once.
+async fn end(list: Vec<Running>) {
+    let mut ending = tokio::task::JoinSet::new();
+    for Running { config, stop, handle } in list {
+        drop(stop);
+        ending.spawn(async move {
+            if tokio::time::timeout(ENDS_WITHIN, handle.stopped()).await.is_err() {
+                tracing::warn!(destination = config.name, "An exporter did not end in time.");
+            }
+        });
+    }
+    while ending.join_next().await.is_some() {}
 }
 
 fn wanted(section: &ExportSection) -> Vec<ExportConfig> {

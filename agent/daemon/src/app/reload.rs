@@ -1,6 +1,7 @@
 //! Configuration, policy, plugins and grants read again: what can be replaced while the agent runs is, the rest is named.
 //!
-//! A mistake keeps everything as it was, but for a destination of telemetry whose files cannot be read: that one goes on as before.
+//! A mistake in a text keeps everything as it was. A file that the configuration names and that cannot be used (a token, a certificate)
+//! keeps what needs it as it was, and is said.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -52,8 +53,9 @@ impl Reach {
             Err(error) => return failed(error.to_string()),
         };
         let _ = self.access.send(super::access_of(&config));
-        self.ingest.apply(&config.ingest, ingest::token(&config.ingest).as_deref());
+        let taken = self.ingest.apply(&config.ingest, ingest::token(&config.ingest).as_deref());
         let mut warnings = self.exports.apply(&config.export);
+        warnings.extend(taken.err().map(|why| format!("{why}; [ingest] stays as it was")));
         let problems = self.plugins.look();
         super::plugins::complain(&problems);
         warnings.extend(problems.iter().map(ToString::to_string));

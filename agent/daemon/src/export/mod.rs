@@ -75,6 +75,24 @@ pub enum ExportError {
     },
 }
 
+impl ExportError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::File { path, .. } if path.starts_with("$CREDENTIALS_DIRECTORY") => Some(
+                "a bare name is a systemd credential: `systemctl edit holdfast`, write LoadCredential=NAME:/PATH below \
+                 [Service], and `systemctl restart holdfast`, for credentials are loaded at a start; or name an absolute path"
+                    .to_owned(),
+            ),
+            Self::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Some(
+                "if that is a systemd credential: they are loaded at a start, so `systemctl restart holdfast`".to_owned(),
+            )
+            .filter(|_| std::env::var_os("CREDENTIALS_DIRECTORY").is_some()),
+            _ => None,
+        }
+    }
+}
+
 /// One stream's counts since the agent started.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

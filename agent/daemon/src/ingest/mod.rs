@@ -75,6 +75,8 @@ struct Running {
     plan: watch::Sender<scrape::Plan>,
     /// Where changes and deployments go, once there is a loop to take them.
     to: Option<(mpsc::Sender<Change>, Door)>,
+    /// The agent ends: nothing is begun any more.
+    ended: bool,
 }
 
 impl Ingest {
@@ -116,7 +118,7 @@ impl Ingest {
         mut stopping: watch::Receiver<bool>,
     ) {
         self.lock().to = Some(to);
-        self.apply(config, token);
+        self.set(config, token);
         let it = self.clone();
         tokio::spawn(async move {
             let _ = stopping.wait_for(|stop| *stop).await;
@@ -125,13 +127,26 @@ impl Ingest {
     }
 
     /// Lets run what this configuration says, on the caller's runtime. What it says as before goes on untouched, its connections, counts
-    /// and series too; a listener on another address ends within seconds, after the requests under way.
-    pub fn apply(&self, config: &IngestConfig, token: Option<&Path>) {
+    /// and series too; a listener on another address ends within seconds, after the requests under way. Reads a file.
+    ///
+    /// Errors: a sentence on the token, without which receivers would refuse everybody; nothing is altered then.
+    pub fn apply(&self, config: &IngestConfig, token: Option<&Path>) -> Result<(), String> {
+        if let Some(path) = token {
+            Token::new(path.to_owned(), Arc::clone(&self.clock)).read()?;
+        }
+        self.set(config, token);
+        Ok(())
+    }
+
+    fn set(&self, config: &IngestConfig, token: Option<&Path>) {
+        let running = &mut *self.lock();
+        if running.ended {
+            return;
+        }
         let limits = &config.limits;
         self.intake.set_limits(limits);
         self.room.set_most(limits.body_max.0);
         self.rate.set(limits.requests_per_second);
-        let running = &mut *self.lock();
         let shared = || {
             otlp::Shared::new(self.intake.clone(), self.room.clone(), Arc::clone(&self.rate), Arc::clone(&self.clock))
         };
@@ -191,6 +206,7 @@ impl Ingest {
 
     fn stop(&self) {
         let running = &mut *self.lock();
+        running.ended = true;
         running.http.stop();
         running.grpc.stop();
         running.cdevents.stop();

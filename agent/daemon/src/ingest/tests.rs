@@ -73,23 +73,26 @@ async fn a_reload_begins_moves_and_ends_receivers_and_leaves_the_others_with_the
 
     // Begun.
     let on = IngestConfig { otlp_http: Some(first), ..off.clone() };
-    it.apply(&on, None);
+    it.apply(&on, None).unwrap();
     assert!(posted(first, "", &["a", "b"]).await.starts_with("HTTP/1.1 200"));
     // Another beside it: the first keeps its counts.
     let cdevents = free().await;
     let both = IngestConfig { cdevents: Some(cdevents), ..on.clone() };
-    it.apply(&both, None);
+    it.apply(&both, None).unwrap();
     assert!(posted(cdevents, "", &[]).await.starts_with("HTTP/1.1 4"));
     assert_eq!(counts(), [told("otlp-http", first, 2), told("cdevents", cdevents, 0)].into());
 
     // Narrower: what is held stays, nothing is added.
     let narrow = IngestConfig { limits: Limits { series_per_source: 2, ..Limits::default() }, ..both.clone() };
-    it.apply(&narrow, None);
+    it.apply(&narrow, None).unwrap();
     let answer = posted(first, "", &["a", "b", "c"]).await;
     assert!(answer.contains("rejectedDataPoints") && answer.contains("series-per-source"), "{answer}");
 
     // With a token, at once and at the same address.
-    it.apply(&narrow, Some(&token));
+    let why = it.apply(&narrow, Some(&dir.path().join("mistyped"))).unwrap_err();
+    assert!(why.contains("mistyped"), "{why}");
+    assert!(posted(first, "", &["a"]).await.starts_with("HTTP/1.1 200"), "a mistake alters nothing");
+    it.apply(&narrow, Some(&token)).unwrap();
     for _ in 0..500 {
         if post(first, "", &body(&["a"])).await.is_ok_and(|answer| answer.starts_with("HTTP/1.1 401")) {
             break;
@@ -100,16 +103,21 @@ async fn a_reload_begins_moves_and_ends_receivers_and_leaves_the_others_with_the
     assert!(posted(first, "wrong", &["a"]).await.starts_with("HTTP/1.1 401"));
 
     // Elsewhere: the old address is free.
-    it.apply(&IngestConfig { otlp_http: Some(second), cdevents: None, ..narrow }, None);
+    it.apply(&IngestConfig { otlp_http: Some(second), cdevents: None, ..narrow.clone() }, None).unwrap();
     assert!(posted(second, "", &["a"]).await.starts_with("HTTP/1.1 200"));
     let again = TcpListener::bind(first).await;
     assert!(again.is_ok(), "{again:?}");
+    drop(again);
     assert_eq!(counts().keys().collect::<Vec<_>>(), ["otlp-http"]);
 
     // The end of the agent ends what a reload has begun.
     stop.send(true).unwrap();
     for _ in 0..500 {
         if TcpStream::connect(second).await.is_err() {
+            // A reload that comes too late begins nothing.
+            it.apply(&IngestConfig { otlp_http: Some(first), ..narrow }, None).unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            assert!(TcpStream::connect(first).await.is_err());
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -12,9 +12,13 @@ use tokio::time::timeout;
 use super::health::Failed;
 use super::{Entry, Plugins, held};
 use crate::store::PluginStateWrite;
+use crate::telemetry::Chain;
 
 /// What a call may take beyond its own deadline: a tick, a late host call, the way to a thread.
 const MARGIN: Duration = Duration::from_secs(6);
+
+/// Wait until a plugin that was let go from memory is there again: two compilations one after the other.
+const WAKES_WITHIN: Duration = Duration::from_mins(7);
 
 /// What names the plugin that gave an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +55,14 @@ pub enum PluginError {
         /// The plugin.
         id: String,
         /// Why and for how long.
+        why: String,
+    },
+    /// It was let go from memory and cannot be had again: no doing of the plugin's.
+    #[error("plugin {id} cannot be brought back into memory: {why}; `systemctl reload holdfast` loads it anew")]
+    Asleep {
+        /// The plugin.
+        id: String,
+        /// Why.
         why: String,
     },
     /// Its call before this one has not ended.
@@ -143,6 +155,7 @@ impl Plugins {
         let (entry, plugin) = self.entry(id)?;
         let ident =
             PluginIdent { name_version: format!("{} {}", plugin.id(), plugin.version()), digest: entry.digest.clone() };
+        self.wake(&entry, &plugin).await?;
         let (run, world) = (Run { id: run, host_id: self.host_id.clone(), at }, self.world());
         let run_id = run.id.clone();
         let marks = self.marks.clone();
@@ -164,6 +177,24 @@ impl Plugins {
         let value = call.result.map_err(|source| PluginError::Call { id: id.to_owned(), source })?;
         self.keep(id, call.state);
         Ok((value, ident))
+    }
+
+    /// Outside of the call's deadline: that the agent has let go of a plugin's code is not the plugin's affair.
+    async fn wake(&self, entry: &Entry, plugin: &Plugin) -> Result<(), PluginError> {
+        if !plugin.rests() {
+            return Ok(());
+        }
+        let rests = plugin.clone();
+        let woken = timeout(WAKES_WITHIN, tokio::task::spawn_blocking(move || rests.wake())).await;
+        let why = match woken {
+            Ok(Ok(Ok(()))) => return Ok(()),
+            Ok(Ok(Err(error))) => Chain(&error).to_string(),
+            Ok(Err(_)) => "that panicked".to_owned(),
+            Err(_) => format!("that takes longer than {} s", WAKES_WITHIN.as_secs()),
+        };
+        let error = PluginError::Asleep { id: entry.id.clone(), why };
+        held(&entry.book).ended(self.now(), None, Some(Failed { text: error.to_string(), misbehaved: false }));
+        Err(error)
     }
 
     /// A call that gave nothing back counts as a failure.

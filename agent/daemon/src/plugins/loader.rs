@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use holdfast_core::model::plan::hex;
 use holdfast_plugin_host::{
     Artifact, COMPONENT_BYTES_MAX, CacheKey, ComponentDigest, Grant, HostError, HostOptions, LoadError, Manifest,
-    Plugin, PluginHost, SEAL_BYTES, manifest_of,
+    Plugin, PluginHost, SEAL_BYTES, Sealed, manifest_of,
 };
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
@@ -235,16 +235,17 @@ impl Loader {
         let (file, of) = (file.to_owned(), artifact.clone());
         let again = move |rejected: Option<&str>| {
             let Some(why) = rejected else {
-                return cache.read(&of.name).map_err(|Rejected(why)| why)?.ok_or_else(|| "it is gone".to_owned());
+                let kept = cache.read(&of.name).map_err(|Rejected(why)| why)?;
+                return kept.map(|bytes| Sealed { bytes, kept: true }).ok_or_else(|| "it is gone".to_owned());
             };
             PluginCacheRejected { file: &file, error: why }.emit();
             let bytes = read(&file, COMPONENT_BYTES_MAX as u64)?;
             if ComponentDigest::of(&bytes) != of.digest {
                 return Err(format!("{} is another one by now", file.display()));
             }
-            let sealed = compile(&compiler, &large, (&file, &bytes), &of)?;
-            keep(&cache, &file, &of, &sealed);
-            Ok(sealed)
+            let bytes = compile(&compiler, &large, (&file, &bytes), &of)?;
+            let kept = keep(&cache, &file, &of, &bytes);
+            Ok(Sealed { bytes, kept })
         };
         plugin.may_rest(artifact, Box::new(again));
     }

@@ -268,8 +268,7 @@ impl Plugins {
         Some(was)
     }
 
-    /// Lets go of the code of plugins that nobody has called since this was asked last, and gives how many; the next call has it again
-    /// in about a millisecond.
+    /// Lets go of the code of plugins that nobody has called since this was asked last, and gives how many; the next call has it again.
     pub fn rest(&self) -> usize {
         let entries = self.entries();
         let rested = entries.values().filter(|entry| entry.plugin.as_ref().is_ok_and(Plugin::rest)).count();

@@ -65,16 +65,29 @@ pub(crate) struct Plan {
     pub(crate) dir: Option<PathBuf>,
 }
 
+/// A target's task, which ends with this.
+struct Scraping(AbortHandle);
+
+impl Drop for Scraping {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// Keeps one task a target, as the plan and its directory say, until `stopping`. Another plan leaves alone what it says as well.
 pub(crate) async fn run(scraper: Scraper, mut plan: watch::Receiver<Plan>, mut stopping: watch::Receiver<bool>) {
     let directory = Tally::new("scrape", String::new());
-    let mut running: BTreeMap<String, (ScrapeTarget, AbortHandle)> = BTreeMap::new();
+    let mut running: BTreeMap<String, (ScrapeTarget, Scraping)> = BTreeMap::new();
     let mut said = Vec::new();
     loop {
         let Plan { targets, dir } = plan.borrow_and_update().clone();
         directory.listens(dir.as_ref().map(|it| it.display().to_string()).unwrap_or_default());
         let place = dir.clone();
-        let looked = tokio::task::spawn_blocking(move || discover::targets(&targets, place.as_deref())).await;
+        // A directory may lie on a disk that has stopped: that is no reason to go on for ever.
+        let looked = tokio::select! {
+            looked = tokio::task::spawn_blocking(move || discover::targets(&targets, place.as_deref())) => looked,
+            _ = stopping.wait_for(|stop| *stop) => break,
+        };
         if let Ok((wanted, problems)) = looked {
             if problems != said {
                 for problem in &problems {
@@ -83,10 +96,9 @@ pub(crate) async fn run(scraper: Scraper, mut plan: watch::Receiver<Plan>, mut s
             }
             directory.failing((!problems.is_empty()).then(|| problems.join("; ")));
             said = problems;
-            running.retain(|url, (target, task)| {
+            running.retain(|url, (target, _)| {
                 let stays = wanted.get(url) == Some(target);
                 if !stays {
-                    task.abort();
                     scraper.standing.change(|all| drop(all.remove(url)));
                 }
                 stays
@@ -96,7 +108,7 @@ pub(crate) async fn run(scraper: Scraper, mut plan: watch::Receiver<Plan>, mut s
                     let tally = Tally::new("scrape", url.clone());
                     scraper.standing.change(|all| drop(all.insert(url, tally.clone())));
                     let task = tokio::spawn(again(scraper.clone(), target.clone(), tally));
-                    slot.insert((target, task.abort_handle()));
+                    slot.insert((target, Scraping(task.abort_handle())));
                 }
             }
             scraper.standing.change(|all| {
@@ -114,9 +126,7 @@ pub(crate) async fn run(scraper: Scraper, mut plan: watch::Receiver<Plan>, mut s
             _ = stopping.wait_for(|stop| *stop) => break,
         }
     }
-    for (_, task) in running.into_values() {
-        task.abort();
-    }
+    drop(running);
     scraper.standing.change(BTreeMap::clear);
 }
 
