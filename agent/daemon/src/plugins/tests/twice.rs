@@ -36,6 +36,13 @@ fn hostile() -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/guests/hostile.wasm")).unwrap()
 }
 
+fn other() -> Vec<u8> {
+    let mut other = hostile();
+    let at = other.windows(17).rposition(|it| it == b"version = \"3.1.0\"").unwrap();
+    other[at + 11] = b'4';
+    other
+}
+
 fn whose(plugins: &Plugins) -> (String, PathBuf, Option<String>) {
     let entries = plugins.entries();
     assert_eq!(entries.len(), 1);
@@ -83,10 +90,20 @@ async fn one_that_is_left_out_does_not_wash_the_other_clean() {
     for _ in 0..3 {
         plugins.check("hostile", run(), NOW).await.unwrap_err();
     }
-    let mut other = hostile();
-    let at = other.windows(17).rposition(|it| it == b"version = \"3.1.0\"").unwrap();
-    other[at + 11] = b'4';
-    host.lies("also", &other);
+    host.lies("also", &other());
     assert_eq!(plugins.look().len(), 1);
     assert_eq!(whose(&plugins).0, "quarantined");
+}
+
+#[tokio::test]
+async fn what_is_refused_elsewhere_keeps_nothing_running_whose_file_has_gone() {
+    let host = Host::new();
+    let options = host.three();
+    host.lies("bad", &hostile());
+    host.lies("good", &hostile());
+    let (plugins, _) = Plugins::load(&options, host.sources()).unwrap();
+    std::fs::remove_file(host.path("good/hostile.wasm")).unwrap();
+    plugins.look();
+    assert_eq!(whose(&plugins), ("refused".to_owned(), "bad".into(), None));
+    assert!(matches!(plugins.check("hostile", run(), NOW).await, Err(PluginError::Refused { .. })));
 }
