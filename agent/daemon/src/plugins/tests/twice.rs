@@ -107,3 +107,22 @@ async fn what_is_refused_elsewhere_keeps_nothing_running_whose_file_has_gone() {
     assert_eq!(whose(&plugins), ("refused".to_owned(), "bad".into(), None));
     assert!(matches!(plugins.check("hostile", run(), NOW).await, Err(PluginError::Refused { .. })));
 }
+
+#[test]
+fn a_refused_update_hands_nothing_to_what_nobody_vouches_for() {
+    let host = Host::new();
+    let options = host.three();
+    host.lies("also", &other());
+    host.lies("good", &hostile());
+    let (plugins, _) = Plugins::load(&options, host.sources()).unwrap();
+    let whole = hostile();
+    host.lies("good", &whole[..whole.len() / 2]);
+    plugins.look();
+    let (state, dir, refused) = whose(&plugins);
+    assert_eq!((state.as_str(), dir), ("ready", "good".into()));
+    assert!(refused.unwrap().contains("is truncated"));
+    // What is vouched for and whole is still better.
+    host.lies("good", &whole);
+    plugins.look();
+    assert_eq!(whose(&plugins), ("ready".to_owned(), "good".into(), None));
+}
