@@ -1,5 +1,6 @@
 //! One component from its file to a plugin that can be called: read once, admitted, granted, mapped from the cache or compiled.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -249,11 +250,10 @@ impl Loader {
         plugin.may_rest(artifact, Box::new(again));
     }
 
-    /// Removes compiled forms that nobody uses any more.
-    pub(super) fn tidy(&self, entries: &Entries) {
+    /// Removes compiled forms other than these.
+    pub(super) fn tidy(&self, used: &BTreeSet<String>) {
         let Some(cache) = &self.cache else { return };
-        let used = entries.values().filter_map(|entry| entry.artifact.clone()).collect();
-        match cache.keep_only(&used) {
+        match cache.keep_only(used) {
             Ok(0) => {}
             Ok(removed) => tracing::debug!(removed, "Compiled plugins that nobody uses were removed."),
             Err(error) => tracing::warn!(%error, "Compiled plugins that nobody uses are left."),

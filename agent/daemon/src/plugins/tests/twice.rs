@@ -1,5 +1,7 @@
 //! Several components with one id: whose it is.
 
+use std::os::unix::fs::MetadataExt;
+
 use super::*;
 
 /// Lets in what lies in `good` and `also`, vouches for `good` alone.
@@ -125,4 +127,28 @@ fn a_refused_update_hands_nothing_to_what_nobody_vouches_for() {
     host.lies("good", &whole);
     plugins.look();
     assert_eq!(whose(&plugins), ("ready".to_owned(), "good".into(), None));
+}
+
+#[test]
+fn what_is_left_out_is_compiled_once() {
+    let host = Host::new();
+    let cache = Some((host.path("cache"), holdfast_plugin_host::CacheKey::new([1; 32])));
+    let options = PluginsOptions { cache, ..host.three() };
+    host.lies("also", &other());
+    host.lies("good", &hostile());
+    let compiled = || {
+        let files = std::fs::read_dir(host.path("cache/plugins")).unwrap();
+        let mut files: Vec<_> =
+            files.map(|file| file.unwrap()).map(|file| (file.file_name(), file.metadata().unwrap().ino())).collect();
+        files.sort();
+        files
+    };
+    let (plugins, _) = Plugins::load(&options, host.sources()).unwrap();
+    let first = compiled();
+    assert_eq!(first.len(), 2);
+    plugins.look();
+    assert_eq!(compiled(), first);
+    std::fs::remove_file(host.path("also/hostile.wasm")).unwrap();
+    plugins.look();
+    assert_eq!(compiled().len(), 1);
 }
