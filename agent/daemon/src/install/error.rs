@@ -77,6 +77,15 @@ pub enum InstallError {
         /// How long it was waited for.
         after: Duration,
     },
+    /// What lies in the place of the lock is none, or belongs to somebody else.
+    #[error("cannot take a turn with {}, so nothing was changed", .path.display())]
+    Lock {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// What was decided rests on what is no longer so.
     #[error("plugins or grants were changed by somebody else while this was decided")]
     Meanwhile,
@@ -105,6 +114,17 @@ impl InstallError {
                 "nothing was changed; wait until it has ended: {} is given back with its process",
                 path.display()
             )),
+            Self::Lock { path, source } => {
+                let who = if forbidden(source) {
+                    "plugins are changed by root, or by the user whose agent it is; "
+                } else {
+                    ""
+                };
+                let path = path.display();
+                Some(format!(
+                    "{who}nothing is kept in it: while no other command changes plugins, {path} may be removed"
+                ))
+            }
             Self::Meanwhile => {
                 Some("nothing was changed; the same command again looks at them as they are now".to_owned())
             }
@@ -117,7 +137,7 @@ impl InstallError {
     pub fn is_denial(&self) -> bool {
         match self {
             Self::Untrusted { .. } | Self::OtherDigest { .. } | Self::Denied { .. } => true,
-            Self::Write { source, .. } => forbidden(source),
+            Self::Write { source, .. } | Self::Lock { source, .. } => forbidden(source),
             Self::Registry(error) => error.is_refusal(),
             _ => false,
         }
@@ -127,7 +147,7 @@ impl InstallError {
     pub fn is_failure(&self) -> bool {
         match self {
             Self::Busy { .. } | Self::Meanwhile => true,
-            Self::Write { source, .. } => !forbidden(source),
+            Self::Write { source, .. } | Self::Lock { source, .. } => !forbidden(source),
             Self::Registry(error) => !error.is_refusal() && !matches!(error, RegistryError::Shape { .. }),
             _ => false,
         }

@@ -94,6 +94,8 @@ impl Plugins {
         let accepted = held(&self.accepted).clone();
         let mut entries: Entries = BTreeMap::new();
         let mut loaded = self.load_all(files, &running, &accepted);
+        // Also of what is left out below: it is looked at each time, and would be compiled each time.
+        let compiled = loaded.iter().filter_map(|(_, loaded)| loaded.entry.artifact.clone()).collect();
         // The sort is stable: among equals the directory that is named first counts, then the name.
         loaded.sort_by_key(|(_, loaded)| loaded.entry.rank());
         for (file, Loaded { entry, problem }) in loaded {
@@ -110,7 +112,7 @@ impl Plugins {
             }
         }
         problems.extend(grants_without_plugin(&options.grants, &entries));
-        self.loader.tidy(&entries);
+        self.loader.tidy(&compiled);
         self.accept(&entries);
         held(&self.unrecorded).extend(changed::between(&running, &entries));
         *self.entries.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(entries);

@@ -1,5 +1,6 @@
 //! One component from its file to a plugin that can be called: read once, admitted, granted, mapped from the cache or compiled.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -79,13 +80,14 @@ impl Loader {
         Ok(Self { host, options, cache, key, large: Arc::default() })
     }
 
-    /// Loads what lies in this file. What runs already and is unchanged stays as it is; when something newer is refused, what runs goes on.
+    /// Loads what lies in this file. What runs already and is unchanged stays as it is; when something newer in the same file is refused,
+    /// what came from it goes on. What is refused elsewhere keeps nothing running: that ends with its own file.
     pub(super) fn load(&self, file: &Path, running: &Entries, accepted: &AcceptedAll) -> Loaded {
         let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let mut found = Found { id: stem, ..Found::default() };
         let verdict = self.judge(file, running, accepted, &mut found);
-        let old = running.get(&found.id).or_else(|| running.values().find(|entry| entry.file == file));
-        match (verdict, old) {
+        let from_here = running.values().find(|entry| entry.file == file);
+        match (verdict, from_here) {
             (Ok(Verdict::Known), Some(old)) => Loaded { entry: Arc::clone(old), problem: None },
             (Err(why), Some(old)) if old.ready().is_some() && !self.is_disabled(&old.id) => {
                 let problem = format!("{why}; {} {} goes on", old.id, old.version);
@@ -97,7 +99,7 @@ impl Loader {
                 let entry = Arc::new(entry);
                 Loaded { entry, problem: Some(problem) }
             }
-            (verdict, old) => {
+            (verdict, _) => {
                 let (plugin, artifact, disabled) = match verdict {
                     Ok(Verdict::Use(plugin, name)) => (Ok(plugin), Some(name), false),
                     Ok(Verdict::Disabled(name)) => (Err("it is switched off".to_owned()), Some(name), true),
@@ -106,8 +108,7 @@ impl Loader {
                 };
                 let problem = plugin.as_ref().err().filter(|_| !disabled).cloned();
                 let Found { id, version, digest, grant, consent, vouched } = found;
-                let old = old.filter(|old| old.id == id);
-                let (book, turn) = old.map_or_else(
+                let (book, turn) = running.get(&id).map_or_else(
                     || (Arc::default(), Arc::new(Semaphore::new(1))),
                     |old| (Arc::clone(&old.book), Arc::clone(&old.turn)),
                 );
@@ -250,11 +251,10 @@ impl Loader {
         plugin.may_rest(artifact, Box::new(again));
     }
 
-    /// Removes compiled forms that nobody uses any more.
-    pub(super) fn tidy(&self, entries: &Entries) {
+    /// Removes compiled forms other than these.
+    pub(super) fn tidy(&self, used: &BTreeSet<String>) {
         let Some(cache) = &self.cache else { return };
-        let used = entries.values().filter_map(|entry| entry.artifact.clone()).collect();
-        match cache.keep_only(&used) {
+        match cache.keep_only(used) {
             Ok(0) => {}
             Ok(removed) => tracing::debug!(removed, "Compiled plugins that nobody uses were removed."),
             Err(error) => tracing::warn!(%error, "Compiled plugins that nobody uses are left."),

@@ -111,16 +111,10 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Entry {
-    /// Of several components with one id the lowest is taken: one that can be used before one that goes on in spite of its file, that
-    /// before one that is refused; then one that somebody vouches for.
-    fn rank(&self) -> (u8, bool) {
-        let usable = match (&self.plugin, &self.refused) {
-            (Ok(_), None) => 0,
-            _ if self.disabled => 0,
-            (Ok(_), Some(_)) => 1,
-            (Err(_), _) => 2,
-        };
-        (usable, !self.vouched)
+    /// Of several components with one id the lowest is taken: one that can be called before one that cannot, then one that somebody
+    /// vouches for, then one that does not go on in spite of its file. A refused update hands nothing to what nobody vouches for.
+    fn rank(&self) -> (bool, bool, bool) {
+        (self.plugin.is_err() && !self.disabled, !self.vouched, self.refused.is_some())
     }
 
     fn ready(&self) -> Option<&Plugin> {

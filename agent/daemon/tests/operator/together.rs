@@ -18,6 +18,19 @@ impl Host {
         lock
     }
 
+    /// The same once somebody else has had it, who removes the plugin.
+    fn takes_the_next_turn(&self) -> File {
+        let lock = File::open(self.path("plugins.d/.lock")).unwrap();
+        for _ in 0..PATIENCE * 100 {
+            let is_gone = self.placed().is_empty();
+            if is_gone && flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                return lock;
+            }
+            std::thread::sleep(STEP / 100);
+        }
+        panic!("it does not come to its turn");
+    }
+
     fn begins(&self, args: &[&str]) -> Child {
         self.command().args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
@@ -119,4 +132,29 @@ fn an_installation_that_was_decided_before_something_else_was_placed_is_not_done
     drop(turn);
     let (code, text) = ended(waiting);
     assert_eq!((code, host.grant("x")), (0, grant), "{text}");
+}
+
+#[test]
+fn a_purge_leaves_the_grant_of_what_was_installed_meanwhile() {
+    let host = Host::new();
+    let agent = host.start();
+    let one = host.version("0.1.0");
+    host.says(&["plugin", "install", &one, "--yes"], 0);
+    let turn = host.takes_the_turn();
+    let purging = host.begins(&["plugin", "remove", "x", "--purge", "--yes"]);
+    host.waits(&purging);
+    drop(turn);
+    // Between its two turns it waits for the agent, which lets go of the plugin within seconds.
+    let turn = host.takes_the_next_turn();
+    assert_eq!(host.placed(), [""; 0]);
+    host.waits(&purging);
+    for ending in [".minisig", ""] {
+        fs::copy(format!("{one}{ending}"), host.path(&format!("plugins/x.wasm{ending}"))).unwrap();
+    }
+    let grant = host.grant("x");
+    drop(turn);
+    let (code, text) = ended(purging);
+    assert!(code == 1 && text.contains("plugins/x.wasm was put there meanwhile, so its grant"), "{code}: {text}");
+    assert_eq!((host.grant("x"), text.contains("forgotten")), (grant, false), "{text}");
+    agent.stop();
 }

@@ -38,6 +38,9 @@ pub(in super::super) struct RemoveReport {
     pub(in super::super) kept: Vec<PathBuf>,
     /// Keys of its own state that were forgotten; `None`: without --purge nothing is.
     pub(in super::super) forgotten: Option<u64>,
+    /// Why nothing was forgotten although that was asked for: a component of this id was put there meanwhile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in super::super) note: Option<String>,
     pub(in super::super) agent: Taken,
 }
 
@@ -147,20 +150,29 @@ pub(super) fn remove(it: &Session, id: &str, (purge, yes): (bool, bool), wait: I
         gone
     };
     let agent = plugin_agent::removed(it, id, wait);
-    let mut report = RemoveReport { plugin: id.to_owned(), removed: gone, kept: Vec::new(), forgotten: None, agent };
+    let mut report =
+        RemoveReport { plugin: id.to_owned(), removed: gone, kept: Vec::new(), forgotten: None, note: None, agent };
     if purge && report.agent.state == "removed" {
-        let reason = "plugin remove --purge".to_owned();
-        let answer: PluginForgotten = it.client()?.ask(&Request::ForgetPlugin { plugin: id.to_owned(), reason })?;
-        report.forgotten = Some(answer.keys);
         let _lock = install::lock(&config)?;
-        if grant.exists() {
-            install::place(&taken_away(std::slice::from_ref(&grant)))?;
-            report.removed.push(grant.clone());
+        // The grant may be another by now, of what somebody has installed while the agent let go of this one.
+        if let Some(again) = installed(&config.dirs).into_iter().find(|it| it.id == id) {
+            report.note = Some(format!(
+                "{} was put there meanwhile, so its grant and what is kept of it stay",
+                again.file.display()
+            ));
+        } else {
+            let reason = "plugin remove --purge".to_owned();
+            let answer: PluginForgotten = it.client()?.ask(&Request::ForgetPlugin { plugin: id.to_owned(), reason })?;
+            report.forgotten = Some(answer.keys);
+            if grant.exists() {
+                install::place(&taken_away(std::slice::from_ref(&grant)))?;
+                report.removed.push(grant.clone());
+            }
         }
     }
     report.kept.extend(grant.exists().then_some(grant));
     it.out.document(&report, |_| view::removed(&report))?;
-    Ok(ended(&report.agent, wait))
+    Ok(if report.note.is_some() { NO } else { ended(&report.agent, wait) })
 }
 
 fn taken_away(files: &[PathBuf]) -> Vec<Write> {

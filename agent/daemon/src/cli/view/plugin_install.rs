@@ -97,6 +97,9 @@ pub(in super::super) fn removed(it: &RemoveReport) -> String {
         let _ = writeln!(out, "forgotten {keys} keys of its state, and what the agent remembered of it");
     }
     let _ = writeln!(out, "{}", taken(&it.agent));
+    if let Some(note) = &it.note {
+        let _ = writeln!(out, "note: {note}");
+    }
     out
 }
 

@@ -1,5 +1,7 @@
 //! Several components with one id: whose it is.
 
+use std::os::unix::fs::MetadataExt;
+
 use super::*;
 
 /// Lets in what lies in `good` and `also`, vouches for `good` alone.
@@ -34,6 +36,13 @@ impl Host {
 
 fn hostile() -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/guests/hostile.wasm")).unwrap()
+}
+
+fn other() -> Vec<u8> {
+    let mut other = hostile();
+    let at = other.windows(17).rposition(|it| it == b"version = \"3.1.0\"").unwrap();
+    other[at + 11] = b'4';
+    other
 }
 
 fn whose(plugins: &Plugins) -> (String, PathBuf, Option<String>) {
@@ -83,10 +92,63 @@ async fn one_that_is_left_out_does_not_wash_the_other_clean() {
     for _ in 0..3 {
         plugins.check("hostile", run(), NOW).await.unwrap_err();
     }
-    let mut other = hostile();
-    let at = other.windows(17).rposition(|it| it == b"version = \"3.1.0\"").unwrap();
-    other[at + 11] = b'4';
-    host.lies("also", &other);
+    host.lies("also", &other());
     assert_eq!(plugins.look().len(), 1);
     assert_eq!(whose(&plugins).0, "quarantined");
+}
+
+#[tokio::test]
+async fn what_is_refused_elsewhere_keeps_nothing_running_whose_file_has_gone() {
+    let host = Host::new();
+    let options = host.three();
+    host.lies("bad", &hostile());
+    host.lies("good", &hostile());
+    let (plugins, _) = Plugins::load(&options, host.sources()).unwrap();
+    std::fs::remove_file(host.path("good/hostile.wasm")).unwrap();
+    plugins.look();
+    assert_eq!(whose(&plugins), ("refused".to_owned(), "bad".into(), None));
+    assert!(matches!(plugins.check("hostile", run(), NOW).await, Err(PluginError::Refused { .. })));
+}
+
+#[test]
+fn a_refused_update_hands_nothing_to_what_nobody_vouches_for() {
+    let host = Host::new();
+    let options = host.three();
+    host.lies("also", &other());
+    host.lies("good", &hostile());
+    let (plugins, _) = Plugins::load(&options, host.sources()).unwrap();
+    let whole = hostile();
+    host.lies("good", &whole[..whole.len() / 2]);
+    plugins.look();
+    let (state, dir, refused) = whose(&plugins);
+    assert_eq!((state.as_str(), dir), ("ready", "good".into()));
+    assert!(refused.unwrap().contains("is truncated"));
+    // What is vouched for and whole is still better.
+    host.lies("good", &whole);
+    plugins.look();
+    assert_eq!(whose(&plugins), ("ready".to_owned(), "good".into(), None));
+}
+
+#[test]
+fn what_is_left_out_is_compiled_once() {
+    let host = Host::new();
+    let cache = Some((host.path("cache"), holdfast_plugin_host::CacheKey::new([1; 32])));
+    let options = PluginsOptions { cache, ..host.three() };
+    host.lies("also", &other());
+    host.lies("good", &hostile());
+    let compiled = || {
+        let files = std::fs::read_dir(host.path("cache/plugins")).unwrap();
+        let mut files: Vec<_> =
+            files.map(|file| file.unwrap()).map(|file| (file.file_name(), file.metadata().unwrap().ino())).collect();
+        files.sort();
+        files
+    };
+    let (plugins, _) = Plugins::load(&options, host.sources()).unwrap();
+    let first = compiled();
+    assert_eq!(first.len(), 2);
+    plugins.look();
+    assert_eq!(compiled(), first);
+    std::fs::remove_file(host.path("also/hostile.wasm")).unwrap();
+    plugins.look();
+    assert_eq!(compiled().len(), 1);
 }
