@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::detectors::{Detectors, concerns};
+use super::together::Together;
 use super::{disk, groups};
 use crate::model::{SampleBatch, SeriesId, SeriesKey};
 
@@ -20,7 +21,7 @@ impl Detectors {
 
     /// Keeps in mind what only wants a place.
     pub(super) fn refuse(&mut self, id: SeriesId, key: &Arc<SeriesKey>) {
-        if self.refused.len() < REFUSED_MAX && self.together.has_place(key) {
+        if self.refused.len() < REFUSED_MAX && Together::has_place(key) {
             self.refused.insert(id, Arc::clone(key));
         }
     }

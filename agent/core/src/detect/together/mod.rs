@@ -120,7 +120,7 @@ impl Together {
     }
 
     /// Whether its unit would have a place if there was room.
-    pub(super) fn has_place(&self, key: &SeriesKey) -> bool {
+    pub(super) fn has_place(key: &SeriesKey) -> bool {
         places::unit_of(key).is_some() && places::find(&places::UNIT, key).is_some()
     }
 
