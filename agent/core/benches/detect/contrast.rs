@@ -16,6 +16,8 @@ const MOMENTS: usize = 40;
 const HISTORY_MAX: usize = 8000;
 /// Series that are judged together, as by the gate.
 const FEW: usize = 10;
+/// Looks before the gate says anything.
+const LOOKS_MIN: usize = 3;
 const SHIFTS: [f64; 2] = [2.0, 4.0];
 
 #[derive(Default)]
@@ -88,11 +90,13 @@ pub(crate) fn report(suite: &str, files: &[&File], as_json: bool) {
 fn few(history: &[&[f64]], columns: &[Vec<f64>], at: usize, incidents: &[std::ops::Range<usize>], count: &mut Count) {
     let Some(all) = Placebo::of(history, 0, incidents) else { return };
     let fails = |index: usize, after: &[f64]| {
-        let worse = |it: &Shift| it.p <= ALPHA && it.by > crate::PART_OF_SCALE && it.by > 0.1 * it.before.abs();
+        let worse =
+            |it: &Shift| it.p <= ALPHA && it.lasts && it.by > crate::PART_OF_SCALE && it.by > 0.1 * it.before.abs();
         all.shift(index, after).as_ref().is_some_and(worse)
     };
-    count.few_failed +=
-        usize::from(columns.iter().enumerate().any(|(index, it)| fails(index, &it[at..at + LOOKS_MAX])));
+    // It is asked at any look, and one fail is the answer.
+    let ever = |(index, it): (usize, &Vec<f64>)| (LOOKS_MIN..=LOOKS_MAX).any(|looks| fails(index, &it[at..at + looks]));
+    count.few_failed += usize::from(columns.iter().enumerate().any(ever));
     let flags = |index: usize, after: &[f64]| all.shift(index, after).is_some_and(|it| it.p <= ALPHA);
     count.few_moments += 1;
     count.few_flagged +=

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::model::unit_name::{base_of, word_in};
 use crate::model::{Change, Evidence, Finding, RELATED_UNITS, Suspect, Target, Timestamp, Value};
 
 const WEIGHT_MATCH: f64 = 0.45;
@@ -237,21 +238,6 @@ fn unit_fit(change: &Change, unit: &str) -> (f64, String) {
         return (0.9, format!("the service that {unit} runs"));
     }
     (0.1, "no known relation".to_owned())
-}
-
-/// `web@1.service` -> `web`
-pub(super) fn base_of(unit: &str) -> &str {
-    let stem = unit.rsplit_once('.').map_or(unit, |(stem, _)| stem);
-    stem.split_once('@').map_or(stem, |(base, _)| base)
-}
-
-/// Whether `word` stands in `text` with no letter or digit beside it.
-fn word_in(text: &str, word: &str) -> bool {
-    text.match_indices(word).any(|(at, _)| {
-        let before = text[..at].chars().next_back();
-        let after = text[at + word.len()..].chars().next();
-        !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(char::is_alphanumeric)
-    })
 }
 
 /// Whether a path is this root or lies below it.

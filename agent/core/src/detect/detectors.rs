@@ -14,7 +14,7 @@ use super::activity::{ACTIVITY_REACH, Activity};
 use super::anomaly::Anomaly;
 use super::config::{DetectConfig, Threshold};
 use super::disk::{self, Mount};
-use super::groups::{self, Groups};
+use super::groups::Groups;
 use super::labels::Labels;
 use super::series::Watched;
 use super::silence::SILENT_AFTER;
@@ -54,13 +54,15 @@ const STANDARD: [(&str, &[(&str, &str)]); 13] = [
 /// All per-sample methods.
 #[derive(Debug, Clone)]
 pub struct Detectors {
-    config: DetectConfig,
+    pub(super) config: DetectConfig,
     pub(super) limits: Vec<Threshold>,
     pub(super) series: Vec<Watched>,
     pub(super) by_id: HashMap<SeriesId, usize>,
     pub(super) mounts: Vec<Mount>,
     pub(super) groups: Groups,
     pub(super) together: Together,
+    /// Series of units that found no place there.
+    pub(super) refused: HashMap<SeriesId, Arc<SeriesKey>>,
     activity: VecDeque<Activity>,
     sources: Sources,
     clock: Clock,
@@ -84,6 +86,7 @@ impl Detectors {
             mounts: Vec::new(),
             groups: Groups::default(),
             together: Together::default(),
+            refused: HashMap::new(),
             activity: VecDeque::new(),
             sources: Sources::default(),
             clock: Clock::default(),
@@ -101,11 +104,12 @@ impl Detectors {
     pub fn on_batch(&mut self, batch: &SampleBatch) -> Vec<Detection> {
         let mut out = Vec::new();
         let at = batch.at;
+        self.together.step(at);
         for (id, key) in &batch.new_series {
             self.bind(*id, key, at);
         }
         self.sources.listened(at);
-        self.together.step(at);
+        self.take_up(batch);
         self.forget_activity(at);
         let activity = self.activity.make_contiguous();
         let report = self.config.telemetry.report;
@@ -130,8 +134,8 @@ impl Detectors {
             let (before, taken) = (watched.last, watched.take(at, raw));
             self.groups.put(&watched.groups, watched.key.kind, before, at, raw);
             let Some(value) = taken else { continue };
-            if let Some(standing) = watched.standing {
-                self.together.put(standing, at, value);
+            if watched.standing.is_some_and(|it| !self.together.put(it, at, value)) {
+                watched.standing = self.together.standing(&watched.key);
             }
             if let Some((mount, role)) = watched.mount
                 && let Some(mount_state) = self.mounts.get_mut(mount)
@@ -248,8 +252,9 @@ impl Detectors {
     }
 
     /// A series has a number now: watch it, if any method wants it.
-    fn bind(&mut self, id: SeriesId, key: &Arc<SeriesKey>, at: Timestamp) {
+    pub(super) fn bind(&mut self, id: SeriesId, key: &Arc<SeriesKey>, at: Timestamp) {
         self.by_id.remove(&id);
+        self.refused.remove(&id);
         self.sources.bind(id, key, at);
         if key.metric == UPTIME {
             self.uptime = Some(id);
@@ -264,6 +269,7 @@ impl Detectors {
             return;
         }
         if !self.wanted(key) {
+            self.refuse(id, key);
             return;
         }
         if self.series.len() >= SERIES_MAX {
@@ -277,16 +283,8 @@ impl Detectors {
         self.find_divisors();
     }
 
-    fn wanted(&self, key: &SeriesKey) -> bool {
-        self.compared(key)
-            || self.limits.iter().any(|it| concerns(it, key) || it.of.as_deref() == Some(key.metric.as_str()))
-            || disk::role(key).is_some()
-            || groups::wanted(&self.config, key)
-            || self.together.wants(key)
-    }
-
     /// Whether the series is compared with its past.
-    fn compared(&self, key: &SeriesKey) -> bool {
+    pub(super) fn compared(&self, key: &SeriesKey) -> bool {
         let standard = STANDARD.iter().any(|(metric, wanted)| {
             key.metric == *metric
                 && !key.attributes.contains_key("cpu.logical_number")
@@ -392,6 +390,6 @@ fn judge_limits(
     series[slot].thresholds = states;
 }
 
-fn concerns(limit: &Threshold, key: &SeriesKey) -> bool {
+pub(super) fn concerns(limit: &Threshold, key: &SeriesKey) -> bool {
     limit.metric == key.metric && has_all(&key.attributes, &limit.where_)
 }

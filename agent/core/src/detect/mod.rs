@@ -18,6 +18,7 @@ mod exhaust;
 mod groups;
 mod known;
 pub mod labels;
+mod late;
 pub mod lifecycle;
 mod odd;
 pub mod replay;

@@ -3,8 +3,8 @@
 //! Placebo in time ([`Placebo`]): the same measure at many earlier moments says how large a difference is when nothing was deployed. So
 //! the verdict may be asked for at every sample, and many series together are corrected for their number. A unit with a sibling
 //! (another instance of its template that the deployment leaves alone) is judged by its difference from that: what moves both is no effect. Only
-//! what is worse counts, only when it is also large enough to matter, and not before [`LOOKS_MIN`] steps: a start costs something.
-//! Without a long past this says nothing, and nothing hangs on it.
+//! what is worse counts, only while it lasts, only when it is also large enough to matter, and not before [`LOOKS_MIN`] steps; what a start always
+//! costs ([`SETTLING`]) not before two minutes. Without a past that is long enough for so many series this says nothing, and nothing hangs on it.
 
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ use crate::stats::placebo::{Placebo, Shift};
 const ALPHA: f64 = 0.05;
 /// Steps after the finish before anything is said.
 const LOOKS_MIN: usize = 3;
+/// Steps after the finish that do not count for CPU time, disk I/O and stalls: every start costs these.
+pub const SETTLING: usize = 12;
 /// A rise by less than this part of the level before matters to nobody.
 const PART_MIN: f64 = 0.1;
 /// Series that one line names.
@@ -32,6 +34,9 @@ pub struct ContrastSeries {
     pub unit: String,
     /// A rise by less matters to nobody.
     pub least: f64,
+    /// The unit's own level, where the series is the difference from a sibling.
+    #[serde(default)]
+    pub level: Option<f64>,
     /// Steps since the finish, oldest first.
     pub after: Vec<f64>,
 }
@@ -51,26 +56,39 @@ pub struct Contrast {
     pub placebo: Option<Placebo>,
     /// Why there is no placebo.
     pub why: String,
+    /// What was left out, for people; empty: nothing.
+    #[serde(default)]
+    pub left_out: String,
 }
 
 pub(super) fn check(inputs: &GateInputs) -> Outcome {
     let none = |text: String| Outcome::inconclusive(text, Until::Settled).optional();
+    let Some(finish) = inputs.deployment.finished_at else {
+        return none("judged once the deployment has finished".to_owned());
+    };
     let Some(contrast) = &inputs.contrast else {
         return none("no series of the units or of the host is there to compare with its past".to_owned());
     };
     let Some(placebo) = &contrast.placebo else { return none(contrast.why.clone()) };
-    let Some(finish) = inputs.deployment.finished_at else {
-        return none("judged once the deployment has finished".to_owned());
-    };
+    let past = span(steps(contrast, contrast.history));
+    let count = contrast.series.len();
+    if placebo.least_p() > ALPHA {
+        return none(format!(
+            "too short a past for so many series: of {count} over {past} nothing can be rarer than p {:.3}",
+            placebo.least_p()
+        ));
+    }
+    let is_seen = |index: usize, it: &ContrastSeries| it.after.len() >= LOOKS_MIN + placebo.settles(index);
     let shifts: Vec<(&ContrastSeries, Shift)> = contrast
         .series
         .iter()
         .enumerate()
-        .filter(|(_, it)| it.after.len() >= LOOKS_MIN)
+        .filter(|(index, it)| is_seen(*index, it))
         .filter_map(|(index, it)| Some((it, placebo.shift(index, &it.after)?)))
         .collect();
     if shifts.is_empty() {
-        return too_early(inputs, contrast, finish);
+        let settling = (0..count).all(|it| placebo.settles(it) > 0);
+        return if settling { none(from_then_on(contrast, count)) } else { too_early(inputs, contrast, finish) };
     }
     let looks = shifts.iter().map(|(it, _)| it.after.len()).max().unwrap_or_default();
     let mut numbers = vec![
@@ -84,29 +102,43 @@ pub(super) fn check(inputs: &GateInputs) -> Outcome {
         numbers.push(Evidence::new("contrast.siblings", contrast.siblings.clone()));
     }
     let worse = |(it, shift): &&(&ContrastSeries, Shift)| {
-        shift.p <= ALPHA && shift.by > it.least && shift.by > PART_MIN * shift.before.abs()
+        let level = it.level.unwrap_or(shift.before).abs();
+        shift.p <= ALPHA && shift.lasts && shift.by > it.least && shift.by > PART_MIN * level
     };
     let mut risen: Vec<_> = shifts.iter().filter(worse).collect();
     risen.sort_by(|a, b| a.1.p.total_cmp(&b.1.p).then(b.1.scaled.total_cmp(&a.1.scaled)));
-    let compared = format!(
-        "{} series compared with {} of their past{}",
-        contrast.series.len(),
-        span(contrast.step.saturating_mul(u32::try_from(contrast.history).unwrap_or(u32::MAX))),
-        if contrast.siblings.is_empty() { String::new() } else { format!(" beside {}", contrast.siblings.join(", ")) }
-    );
+    let beside =
+        if contrast.siblings.is_empty() { String::new() } else { format!(" beside {}", contrast.siblings.join(", ")) };
+    let mut compared = format!("{} series compared with {past} of their past{beside}", shifts.len());
+    let early = (0..count).filter(|it| placebo.settles(*it) > 0 && !is_seen(*it, &contrast.series[*it])).count();
+    if early > 0 {
+        compared = format!("{compared}; {}", from_then_on(contrast, early));
+    }
+    if !contrast.left_out.is_empty() {
+        compared = format!("{compared}; {}", contrast.left_out);
+    }
     if let Some((_, first)) = risen.first() {
         numbers.push(Evidence::new("contrast.p", first.p));
         let named: Vec<String> = risen.iter().take(NAMED_MAX).map(|(it, shift)| line(it, shift)).collect();
         return Outcome::fail(format!("more than it comes and goes: {}; {compared}", named.join("; "))).with(numbers);
     }
-    let most = shifts.iter().max_by(|a, b| a.1.scaled.total_cmp(&b.1.scaled));
+    let most =
+        shifts.iter().max_by(|a, b| a.1.scaled.total_cmp(&b.1.scaled).then(a.1.by.abs().total_cmp(&b.1.by.abs())));
     let most = most.map(|(it, shift)| format!("; most moved {}", line(it, shift))).unwrap_or_default();
     let outcome = Outcome::pass(format!("{compared}: none rose more than it comes and goes{most}")).with(numbers);
     if inputs.window_over() { outcome } else { outcome.until(Until::At(finish.plus(inputs.limits.observe))) }
 }
 
+fn steps(contrast: &Contrast, count: usize) -> Duration {
+    contrast.step.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+fn from_then_on(contrast: &Contrast, count: usize) -> String {
+    format!("{count} series are judged from {} after the finish on", span(steps(contrast, SETTLING)))
+}
+
 fn too_early(inputs: &GateInputs, contrast: &Contrast, finish: Timestamp) -> Outcome {
-    let wanted = contrast.step.saturating_mul(u32::try_from(LOOKS_MIN).unwrap_or(u32::MAX));
+    let wanted = steps(contrast, LOOKS_MIN);
     let text = format!("fewer than {LOOKS_MIN} steps of {} since the finish", span(contrast.step));
     // Two steps more than wanted: what is read every ten seconds may be late by one.
     let end = finish.plus(wanted.max(inputs.limits.observe) + contrast.step.saturating_mul(2));

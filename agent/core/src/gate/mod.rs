@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Deployment, DeploymentId, Evidence, Finding, Incident, Timestamp, UnitState};
 
-pub use contrast::{Contrast, ContrastSeries};
+pub use contrast::{Contrast, ContrastSeries, SETTLING};
 pub use evidence::Coverage;
 pub use units::UnitFacts;
 

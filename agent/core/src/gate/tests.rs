@@ -460,6 +460,7 @@ fn contrasted(memory: f64, load: f64, steps: usize) -> GateInputs {
         name: name.into(),
         unit: unit.into(),
         least,
+        level: None,
         after: after.clone(),
     });
     altered(|it| {
@@ -470,6 +471,7 @@ fn contrasted(memory: f64, load: f64, steps: usize) -> GateInputs {
             series: series.collect(),
             placebo,
             why: String::new(),
+            left_out: String::new(),
         });
     })
 }
@@ -505,4 +507,77 @@ fn without_a_long_past_the_contrast_says_nothing_and_nothing_hangs_on_it() {
         (it.placebo, it.why) = (None, "too short a past".to_owned());
     }
     check_contrast(&short, (Pass, Inconclusive), &["too short a past"]);
+}
+
+/// The unit's CPU time after the deployment: its usual level and noise, times these.
+fn contrasted_cpu(settling: usize, times: impl Fn(usize) -> f64) -> GateInputs {
+    let mut state = 7_u64;
+    let mut level = 0.0_f64;
+    let mut step = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        level = 0.9 * level + ((state >> 11) as f64 / (1_u64 << 53) as f64 - 0.5);
+        1.0 + 0.2 * level
+    };
+    let history: Vec<f64> = (0..3200).map(|_| step()).collect();
+    let after: Vec<f64> = (0..40).map(|at| times(at) * step()).collect();
+    let placebo = crate::stats::placebo::Placebo::settling(&[(&history, settling)], 2, &[]);
+    let (name, unit, left_out) = ("web.service CPU time".into(), "{core}".into(), String::new());
+    let series = vec![ContrastSeries { name, unit, least: 0.05, level: None, after }];
+    let (step, siblings, why) = (secs(10), vec![], String::new());
+    altered(|it| it.contrast = Some(Contrast { step, history: 3200, siblings, series, placebo, why, left_out }))
+}
+
+#[test]
+fn a_fall_or_a_burst_before_an_ordinary_rise_does_not_make_it_rare() {
+    use GateVerdict::{Fail, Pass};
+    check_contrast(&contrasted_cpu(0, |_| 3.0), (Fail, Fail), &["rose by"]);
+    check_contrast(&contrasted_cpu(0, |at| if at < 5 { 0.01 } else { 1.12 }), (Pass, Pass), &[]);
+    check_contrast(&contrasted_cpu(0, |at| if at < 5 { 4.0 } else { 1.12 }), (Pass, Pass), &[]);
+}
+
+#[test]
+fn what_every_start_costs_fails_nothing() {
+    use GateVerdict::{Fail, Inconclusive, Pass};
+    let upto = |burst: usize, steps: usize| {
+        let mut inputs = contrasted_cpu(SETTLING, |at| if at < burst { 4.0 } else { 1.0 });
+        if let Some(it) = &mut inputs.contrast {
+            it.series[0].after.truncate(steps);
+        }
+        inputs
+    };
+    check_contrast(&upto(2, 3), (Pass, Inconclusive), &["from 2 min 0 s after the finish on"]);
+    for steps in [15, 16, 20, 40] {
+        check_contrast(&upto(2, steps), (Pass, Pass), &[]);
+        check_contrast(&upto(12, steps), (Pass, Pass), &[]);
+        check_contrast(&upto(40, steps), (Fail, Fail), &["rose by"]);
+    }
+}
+
+#[test]
+fn a_contrast_that_could_not_fail_does_not_pass() {
+    use GateVerdict::{Inconclusive, Pass};
+    let mut inputs = contrasted(150e6, 0.0, 3);
+    let histories: Vec<Vec<f64>> = (0..8_u32)
+        .map(|which| (0..3200_u32).map(|at| f64::from(at.wrapping_mul(2_654_435_761 + 2 * which) >> 8)).collect())
+        .collect();
+    let histories: Vec<&[f64]> = histories.iter().map(Vec::as_slice).collect();
+    if let Some(it) = &mut inputs.contrast {
+        it.placebo = crate::stats::placebo::Placebo::of(&histories, 2, &[]);
+        it.series = vec![it.series[0].clone(); 8];
+    }
+    check_contrast(&inputs, (Pass, Inconclusive), &["too short a past for so many series: of 8"]);
+    let running = altered(|it| it.deployment.finished_at = None);
+    check_contrast(&running, (Inconclusive, Inconclusive), &["once the deployment has finished"]);
+}
+
+#[test]
+fn a_rise_beside_a_sibling_is_set_against_the_units_own_level() {
+    use GateVerdict::{Fail, Pass};
+    // The difference lies at 1: a rise to 2 is much of that, and little of what the unit uses.
+    let mut inputs = contrasted_cpu(0, |_| 2.0);
+    check_contrast(&inputs, (Fail, Fail), &[]);
+    if let Some(it) = &mut inputs.contrast {
+        it.series[0].level = Some(30.0);
+    }
+    check_contrast(&inputs, (Pass, Pass), &[]);
 }

@@ -6,6 +6,7 @@ use super::id::{CauseId, ChangeId, DeploymentId};
 use super::metric::Attributes;
 use super::target::Target;
 use super::time::Timestamp;
+use super::unit_name::{full_unit_name, template_of};
 
 /// One change: subject and past-tense predicate, as CDEvents names them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,11 +84,47 @@ impl Deployment {
         self.started_at <= at && self.finished_at.is_none_or(|end| at <= end)
     }
 
+    /// Whether it named this unit, with or without its type, or the template that the unit is an instance of.
+    pub fn names_unit(&self, unit: &str) -> bool {
+        let template = template_of(unit);
+        self.units.iter().map(|it| full_unit_name(it)).any(|it| it == unit || Some(&it) == template.as_ref())
+    }
+
     /// Whether it declared that it alters this path (itself or below one of its directories).
     pub fn declares_path(&self, path: &str) -> bool {
         self.paths
             .iter()
             .chain(self.release_dir.iter())
             .any(|p| path == p || path.strip_prefix(p.trim_end_matches('/')).is_some_and(|rest| rest.starts_with('/')))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deployment_names_units_as_people_write_them() {
+        let deployment = Deployment {
+            id: "a".parse().unwrap(),
+            service: String::new(),
+            version: String::new(),
+            environment: String::new(),
+            artifact: None,
+            revision: None,
+            actor: String::new(),
+            release_dir: None,
+            units: vec!["web".into(), "php8.2-fpm".into(), "job@.service".into(), "x.socket".into()],
+            paths: vec![],
+            state: DeploymentState::Running,
+            started_at: Timestamp::from_secs(0),
+            finished_at: None,
+        };
+        for unit in ["web.service", "php8.2-fpm.service", "job@1.service", "job@.service", "x.socket"] {
+            assert!(deployment.names_unit(unit), "{unit}");
+        }
+        for unit in ["web.socket", "x.service", "job.service", "web@1.service"] {
+            assert!(!deployment.names_unit(unit), "{unit}");
+        }
     }
 }

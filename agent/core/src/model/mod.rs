@@ -17,6 +17,7 @@ pub mod remediation;
 pub mod target;
 pub mod time;
 pub mod unit;
+pub mod unit_name;
 
 pub use audit::{AuditEntry, AuditKind};
 pub use change::{Change, Deployment, DeploymentState};
@@ -38,3 +39,4 @@ pub use remediation::{
 pub use target::{FileState, Target, UnitState};
 pub use time::Timestamp;
 pub use unit::{ByteSize, Interval, Ratio};
+pub use unit_name::full_unit_name;

@@ -2,10 +2,10 @@
 //!
 //! Samples of a host depend on their neighbours, so tests that take them for exchangeable find a difference at most moments. Here
 //! the past itself says how large a difference is when nothing happened: the same measure is taken at many earlier moments.
-//! The measure: how far the median of the samples after lies from that of the ten before, at each number of samples after, each
+//! The measure: how far the median of the samples after lies **above** that of the ten before, at each number of samples after, each
 //! scaled by its own 90 % quantile over the placebos; the largest of all looks. Its rank among the placebos is the series' own p; the
-//! rank of the smallest of all series at one moment corrects for their number. Looking at every sample, and at many series that go
-//! together, is therefore part of what is calibrated. With many series and a short past nothing can be that rare, and nothing is said. Too little past is `None`: nobody can say.
+//! rank of the smallest of all series at one moment corrects for their number. A fall is no rise, however rare it is. Looking at every sample, and at many series that go
+//! together, is therefore part of what is calibrated. With many series and a short past nothing can be rare: [`Placebo::least_p`] says what can be reached. Too little past is `None`: nobody can say.
 
 use std::ops::Range;
 
@@ -25,12 +25,25 @@ pub const GAP_MAX: usize = 90;
 /// A difference is at least this part of the level.
 const LEAST: f64 = 1e-3;
 
+/// What one look is measured by.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Look {
+    /// 90 % quantile of the weighted rise.
+    scale: f64,
+    /// 95 % quantile of the distance, either way.
+    wide: f64,
+    /// 95 % quantile of the rise.
+    rare: f64,
+}
+
 /// How the series were at many earlier moments.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Placebo {
-    /// For each series and look, the 90 % and the 95 % quantile of the distance.
-    scales: Vec<Vec<(f64, f64)>>,
-    /// For each series the largest scaled distance of each placebo, rising.
+    /// For each series and look.
+    scales: Vec<Vec<Look>>,
+    /// For each series the samples after the moment that are left out.
+    settling: Vec<usize>,
+    /// For each series the largest scaled rise of each placebo, rising.
     largest: Vec<Vec<f64>>,
     /// For each placebo the smallest p of all series, rising.
     smallest: Vec<f64>,
@@ -48,18 +61,26 @@ pub struct Shift {
     pub before: f64,
     /// Half the width of the interval in which the shift lies by 95 of 100 placebos.
     pub give: f64,
-    /// Largest scaled distance so far.
+    /// Largest scaled rise so far.
     pub scaled: f64,
-    /// Part of the placebos that went as far in any series: already corrected for their number and for looking often.
+    /// Part of the placebos that rose as far in any series: already corrected for their number and for looking often.
     pub p: f64,
+    /// Whether the last look alone is rare, too: at most one placebo in twenty rose as far by then. What rose and went back does not.
+    pub lasts: bool,
 }
 
 impl Placebo {
     /// From the samples before the moment, oldest first, all series of one length. `gap`: samples that a deployment took, which are
     /// neither before nor after. `left_out`: samples around earlier deployments and incidents.
     pub fn of(history: &[&[f64]], gap: usize, left_out: &[Range<usize>]) -> Option<Self> {
-        let length = history.iter().map(|it| it.len()).min()?;
-        let finite = history.iter().all(|it| it.iter().all(|value| value.is_finite()));
+        let history: Vec<(&[f64], usize)> = history.iter().map(|it| (*it, 0)).collect();
+        Self::settling(&history, gap, left_out)
+    }
+
+    /// The same, with the samples after the moment that do not count, for each series: what a start costs. Fewer than [`LOOKS_MAX`].
+    pub fn settling(history: &[(&[f64], usize)], gap: usize, left_out: &[Range<usize>]) -> Option<Self> {
+        let length = history.iter().map(|it| it.0.len()).min()?;
+        let finite = history.iter().all(|it| it.1 < LOOKS_MAX && it.0.iter().all(|value| value.is_finite()));
         if length < HISTORY_MIN || !finite {
             return None;
         }
@@ -78,24 +99,27 @@ impl Placebo {
         let mut largest = Vec::with_capacity(history.len());
         let mut scales = Vec::with_capacity(history.len());
         let mut before = Vec::with_capacity(history.len());
-        for series in history {
+        for (series, settling) in history {
             let series = &series[series.len() - length..];
             let tried: Vec<Vec<f64>> = moments
                 .iter()
-                .map(|at| distances(middle(&series[at - first..at - gap]), &series[*at..at + LOOKS_MAX]))
+                .map(|at| distances(middle(&series[at - first..at - gap]), &series[at + settling..at + LOOKS_MAX]))
                 .collect();
             let last = middle(&series[length - BEFORE..]);
             let least = (LEAST * last.abs()).max(1e-9);
-            let mut looks = Vec::with_capacity(LOOKS_MAX);
+            let mut looks = Vec::with_capacity(LOOKS_MAX - settling);
             let mut most = vec![0.0_f64; moments.len()];
-            for look in 0..LOOKS_MAX {
-                let mut all: Vec<f64> = tried.iter().map(|it| it[look].abs() * weight(look)).collect();
-                all.sort_by(f64::total_cmp);
-                let at = |part: f64| all[((all.len() as f64 * part) as usize).min(all.len() - 1)].max(least);
-                let (scale, wide) = (at(0.9), at(0.95));
-                looks.push((scale, wide / weight(look)));
+            for look in 0..LOOKS_MAX - settling {
+                let quantile = |measure: fn(f64) -> f64, part: f64| {
+                    let mut all: Vec<f64> = tried.iter().map(|it| measure(it[look])).collect();
+                    let at = ((all.len() as f64 * part) as usize).min(all.len() - 1);
+                    *all.select_nth_unstable_by(at, f64::total_cmp).1
+                };
+                let scale = (quantile(rise, 0.9) * weight(look)).max(least);
+                let wide = quantile(f64::abs, 0.95).max(least / weight(look));
+                looks.push(Look { scale, wide, rare: quantile(rise, 0.95).max(least) });
                 for (most, one) in most.iter_mut().zip(&tried) {
-                    *most = most.max(one[look].abs() * weight(look) / scale);
+                    *most = most.max(rise(one[look]) * weight(look) / scale);
                 }
             }
             let mut rising = most.clone();
@@ -108,29 +132,46 @@ impl Placebo {
             before.push(last);
         }
         smallest.sort_by(f64::total_cmp);
-        Some(Self { scales, largest, smallest, shared: LOOKS_MAX / step, before })
+        let settling = history.iter().map(|it| it.1).collect();
+        Some(Self { scales, settling, largest, smallest, shared: LOOKS_MAX / step, before })
     }
 
     /// One series (its place in the history) with the samples since, oldest first. `None` without a sample.
     pub fn shift(&self, series: usize, after: &[f64]) -> Option<Shift> {
         let (scales, before) = (self.scales.get(series)?, self.before.get(series)?);
-        let after = &after[..after.len().min(LOOKS_MAX)];
+        let after = after[..after.len().min(LOOKS_MAX)].get(self.settles(series)..)?;
         let found = distances(*before, after);
         let by = *found.last()?;
         if found.iter().any(|it| !it.is_finite()) {
             return None;
         }
-        let scaled = found.iter().zip(scales).enumerate().map(|(look, (it, scale))| it.abs() * weight(look) / scale.0);
+        let scaled = found.iter().zip(scales).enumerate().map(|(look, (it, of))| rise(*it) * weight(look) / of.scale);
         let scaled = scaled.fold(0.0, f64::max);
         let largest = self.largest.get(series)?;
         // The moment itself is one more: p is never 0.
         let own = (above(largest, scaled) + 1) as f64 / (largest.len() + 1) as f64;
+        let last = scales.get(found.len() - 1)?;
+        Some(Shift { by, before: *before, give: last.wide, scaled, p: self.joint(own), lasts: by >= last.rare })
+    }
+
+    /// Samples after the moment that do not count for this series.
+    pub fn settles(&self, series: usize) -> usize {
+        self.settling.get(series).copied().unwrap_or_default()
+    }
+
+    /// The smallest p that anything could have, all these series together. Above the level that is asked for, nothing can be found.
+    pub fn least_p(&self) -> f64 {
+        let most = self.largest.iter().map(Vec::len).max().unwrap_or_default();
+        self.joint(1.0 / (most + 1) as f64)
+    }
+
+    /// The p of all series together, of the smallest of their own.
+    fn joint(&self, own: f64) -> f64 {
         let as_small = self.smallest.partition_point(|it| *it <= own);
         // What one stretch of the past holds counts once, and the more series there are, the more of what is to come no stretch holds.
         let series = 1.0 + (self.scales.len() as f64).ln();
         let shared = (self.shared.max(1) as f64 * series) as usize;
-        let p = (as_small + shared) as f64 / (self.smallest.len() + shared) as f64;
-        Some(Shift { by, before: *before, give: scales.get(found.len() - 1)?.1, scaled, p })
+        (as_small + shared) as f64 / (self.smallest.len() + shared) as f64
     }
 }
 
@@ -146,6 +187,11 @@ fn own(rising: &[f64], most: &[f64], moments: &[usize], index: usize) -> f64 {
 /// How many are at least so large.
 fn above(rising: &[f64], value: f64) -> usize {
     rising.len() - rising.partition_point(|it| *it < value)
+}
+
+/// Only what is above counts.
+fn rise(distance: f64) -> f64 {
+    distance.max(0.0)
 }
 
 fn weight(look: usize) -> f64 {
@@ -210,6 +256,42 @@ mod tests {
         let after: Vec<f64> = after.iter().map(|it| it + 8.0).collect();
         let shift = Placebo::of(&[history], 0, &[]).unwrap().shift(0, &after).unwrap();
         assert!(shift.p <= 0.05 && (shift.by - 8.0).abs() <= shift.give, "{shift:?}");
+    }
+
+    #[test]
+    fn a_fall_and_what_went_back_say_nothing_of_a_rise() {
+        let history = wandering(HISTORY_MIN, 7);
+        let level = history[HISTORY_MIN - 1];
+        let placebo = Placebo::of(&[&history], 0, &[]).unwrap();
+        let shift = |burst: f64, then: f64| {
+            let after: Vec<f64> = (0..30).map(|at| level + if at < 5 { burst } else { then }).collect();
+            placebo.shift(0, &after).unwrap()
+        };
+        assert!(shift(8.0, 8.0).p <= 0.05 && shift(8.0, 8.0).lasts);
+        assert!(shift(-8.0, 0.1).p > 0.5, "{:?}", shift(-8.0, 0.1));
+        assert!(shift(8.0, 0.1).p <= 0.05 && !shift(8.0, 0.1).lasts, "{:?}", shift(8.0, 0.1));
+    }
+
+    #[test]
+    fn what_a_start_costs_is_left_out_where_it_is_said() {
+        let history = wandering(HISTORY_MIN, 7);
+        let level = history[HISTORY_MIN - 1];
+        let after: Vec<f64> = (0..20).map(|at| level + if at < 12 { 8.0 } else { 0.0 }).collect();
+        let p = |settling, after: &[f64]| {
+            Some(Placebo::settling(&[(&history, settling)], 0, &[]).unwrap().shift(0, after)?.p)
+        };
+        assert!(p(0, &after).unwrap() <= 0.05 && p(12, &after).unwrap() > 0.2, "{:?}", p(12, &after));
+        assert_eq!(p(12, &after[..12]), None);
+    }
+
+    #[test]
+    fn how_rare_anything_can_be_is_known_before() {
+        let many: Vec<Vec<f64>> = (1..9).map(|seed| wandering(3200, seed)).collect();
+        let many: Vec<&[f64]> = many.iter().map(Vec::as_slice).collect();
+        let (one, all) = (Placebo::of(&many[..1], 2, &[]).unwrap(), Placebo::of(&many, 2, &[]).unwrap());
+        assert!(one.least_p() <= 0.05 && all.least_p() > 0.05, "{} {}", one.least_p(), all.least_p());
+        let huge = vec![1e9; 10];
+        assert_eq!((one.shift(0, &huge).unwrap().p, all.shift(0, &huge).unwrap().p), (one.least_p(), all.least_p()));
     }
 
     #[test]

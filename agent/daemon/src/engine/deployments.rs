@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use holdfast_core::model::audit::AuditKind;
-use holdfast_core::model::{Attributes, Change, ChangeId, Deployment, DeploymentId, DeploymentState, RunId, Target};
+use holdfast_core::model::{
+    Attributes, Change, ChangeId, Deployment, DeploymentId, DeploymentState, RunId, Target, full_unit_name,
+};
 use tokio::sync::oneshot;
 
 use super::{Command, Engine, Moment};
@@ -61,7 +63,7 @@ impl Engine {
             revision: start.revision,
             actor: caller.name.clone(),
             release_dir: start.release_dir,
-            units: start.units,
+            units: start.units.iter().map(|it| full_unit_name(it)).collect(),
             paths: start.paths,
             state: DeploymentState::Running,
             started_at: now.wall,

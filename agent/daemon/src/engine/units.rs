@@ -49,9 +49,7 @@ impl Engine {
     fn deployment_of_unit(&self, name: &str, at: Timestamp) -> Option<holdfast_core::model::DeploymentId> {
         let grace = Duration::from_secs(5);
         let mine = |it: &&holdfast_core::model::Deployment| {
-            it.units.iter().any(|u| u == name)
-                && it.started_at <= at
-                && it.finished_at.is_none_or(|end| at <= end.plus(grace))
+            it.names_unit(name) && it.started_at <= at && it.finished_at.is_none_or(|end| at <= end.plus(grace))
         };
         self.deployments.values().rev().find(mine).map(|it| it.id.clone())
     }

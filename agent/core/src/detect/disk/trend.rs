@@ -123,6 +123,9 @@ impl Trend {
                 }
             }
         }
+        // An earlier fill that came to rest says nothing of this one.
+        let going = self.windows.iter().any(|it| it.verdict.is_some());
+        self.told.retain(|(then, _)| going && now - then <= TOLD_MAX as f64 * TOLD_EVERY_S);
         let due = self.told.last().is_none_or(|(then, _)| now - then >= TOLD_EVERY_S);
         if let Some(forecast) = self.windows.iter().filter_map(|it| it.verdict).max_by(longer).filter(|_| due) {
             if self.told.len() >= TOLD_MAX {
@@ -219,4 +222,30 @@ fn is_near(points: &[Point], seen: &Forecast, horizon_s: f64, followed: bool) ->
     let third = last.0 - seen.seen_s / 3.0;
     let earlier = points.iter().rev().find(|point| point.0 <= third);
     earlier.is_some_and(|earlier| earlier.1 - last.1 >= seen.rate * (last.0 - earlier.0) / 4.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fill_that_came_to_rest_does_not_widen_the_next_one() {
+        let (mut trend, mut scratch, mut free) = (Trend::default(), Vec::new(), 100e9);
+        let mut second = 0;
+        let mut run = |trend: &mut Trend, seconds: i64, rate: f64| {
+            for _ in 0..seconds / 5 {
+                (second, free) = (second + 5, free - 5.0 * rate);
+                trend.push(Timestamp::from_secs(1_800_000_000 + second), free, 86_400.0, false, &mut scratch);
+            }
+        };
+        run(&mut trend, 1200, 50e6);
+        assert!(trend.forecast().is_some() && !trend.told.is_empty());
+        run(&mut trend, 86_400, 0.0);
+        assert!(trend.told.is_empty(), "{:?}", trend.told);
+        // Ends that were forecast long ago are forgotten also while one trend goes on.
+        run(&mut trend, 3600, 5e6);
+        let now = trend.windows[0].points.last().unwrap().0;
+        assert!(!trend.told.is_empty());
+        assert!(trend.told.iter().all(|it| now - it.0 <= 1440.0), "{now} {:?}", trend.told);
+    }
 }

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use super::{Judgement, while_deploying};
+use crate::model::unit_name::{base_of, word_in};
 use crate::model::{
     CauseId, Change, Class, Confidence, Deployment, Detection, Evidence, Item, ItemKind, ItemName, Method, Presence,
     Severity, Timestamp,
@@ -98,11 +99,11 @@ fn deployed(deployment: &Deployment, facts: &ItemFacts<'_>) -> bool {
         ItemKind::Listener => {
             // Whose the port is cannot always be told: looking into the processes of others takes root's rights.
             let unit = facts.current.and_then(|it| it.facts.get("unit.name"));
-            unit.map_or(!deployment.units.is_empty(), |unit| deployment.units.contains(unit))
+            unit.map_or(!deployment.units.is_empty(), |unit| deployment.names_unit(unit))
         }
         ItemKind::UnitFile => {
             let name = &facts.name.name;
-            deployment.units.contains(name) || deployment.declares_path(&format!("/etc/systemd/system/{name}"))
+            deployment.names_unit(name) || deployment.declares_path(&format!("/etc/systemd/system/{name}"))
         }
     }
 }
@@ -122,11 +123,15 @@ fn packaged(change: &Change, facts: &ItemFacts<'_>) -> bool {
         // A unit that nobody ships any more went with a package that is named like it.
         ItemKind::UnitFile => {
             let near = change.at >= facts.before.minus(PACKAGE_REACH) && change.at <= facts.at;
-            let is_like = is_named_like(&change.target.name, &facts.name.name);
+            // An alias went with the unit that it named.
+            let aliases = facts.accepted.into_iter().flat_map(|it| it.split(", "));
+            let aliased = aliases.filter_map(|it| it.strip_prefix("alias of "));
+            let mut names = std::iter::once(facts.name.name.as_str()).chain(aliased);
+            let is_like = names.any(|unit| is_named_like(&change.target.name, unit));
             let shipped = match facts.current {
                 Some(it) if it.value.contains("masked") => false,
                 // Some packages put theirs where an administrator's belong.
-                Some(it) if it.value.contains("local file") => is_like,
+                Some(it) if it.value.contains("local file") || it.value.contains("linked to") => is_like,
                 Some(it) => it.facts.contains_key("unit.vendor"),
                 None => is_like,
             };
@@ -136,10 +141,11 @@ fn packaged(change: &Change, facts: &ItemFacts<'_>) -> bool {
     }
 }
 
-/// `nginx-core` and `nginx.service`, `openssh-server` and `ssh.service`.
+/// `nginx-core` and `nginx.service`, `openssh-server` and `ssh.service`; not `login` and `systemd-logind.service`.
 fn is_named_like(package: &str, unit: &str) -> bool {
-    let base = unit.split(['.', '@']).next().unwrap_or_default();
-    base.len() >= 3 && package.contains(base)
+    let base = base_of(unit);
+    let is_open = || package.split('-').any(|word| word.strip_prefix("open") == Some(base));
+    base.len() >= 3 && (word_in(package, base) || is_open())
 }
 
 /// Whether the package's scripts may have made it: an account that nobody logs into, a group without power.

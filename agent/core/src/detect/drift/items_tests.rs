@@ -224,4 +224,11 @@ fn a_unit_that_is_enabled_by_nobody_known_is_drift_and_by_its_package_or_a_deplo
     assert!(is(&enabled(&installed("nginx-core"), true, None, on)), "it went with its package");
     assert!(!is(&enabled(&installed("tzdata"), true, None, on)), "another package took it away");
     assert!(matches!(enabled(&[], true, on, on), Judgement::Unchanged(_)));
+    assert!(!is(&enabled(&installed("libnginxy2"), false, own, None)), "a word in a word is no name");
+    let linked = Some("linked to /opt/nginx/nginx.service 00112233");
+    assert!(is(&enabled(&installed("nginx-core"), false, linked, None)), "its package linked it");
+    assert!(!is(&enabled(&installed("tzdata"), false, linked, None)), "somebody linked it");
+    let alias = Some("alias of openresty.service");
+    assert!(is(&enabled(&installed("openresty"), true, None, alias)), "it went with what it named");
+    assert!(!is(&enabled(&installed("tzdata"), true, None, alias)));
 }

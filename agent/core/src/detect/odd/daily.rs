@@ -35,7 +35,11 @@ impl Daily {
         self.today = self.today.max(day);
         let (mut most, mut second) = (0.0_f32, 0.0_f32);
         for before in 1..DAYS as i64 {
-            let near = [hour - 1, hour, hour + 1].map(|it| self.heights[place(day - before, it)]);
+            // At midnight a neighbour belongs to the day beside; today's is not the past.
+            let near = [hour - 1, hour, hour + 1].map(|it| {
+                let (of, hour) = (day - before + it.div_euclid(HOURS), it.rem_euclid(HOURS));
+                if of < day && of > day - DAYS as i64 { self.heights[place(of, hour)] } else { 0.0 }
+            });
             let highest = near.into_iter().fold(0.0, f32::max);
             second = second.max(highest.min(most));
             most = most.max(highest);
@@ -72,6 +76,16 @@ mod tests {
         assert_eq!(known(&[Some(5.0), Some(7.0), None]), 5.0);
         assert_eq!(known(&[Some(5.0), None, Some(3.0)]), 3.0);
         assert_eq!(known(&[Some(2.0), Some(7.0), Some(6.0)]), 6.0);
+    }
+
+    #[test]
+    fn a_habit_about_midnight_is_one_on_whichever_side_it_comes() {
+        let mut daily = Daily::default();
+        // A quarter of an hour before the midnights that begin days 1 and 2, then after that of day 3.
+        for midnight in [1.0, 2.0] {
+            daily.push((20_000.0 + midnight) * DAY_S - 900.0, 5.0);
+        }
+        assert_eq!(daily.push(20_003.0 * DAY_S + 900.0, 5.0), 5.0);
     }
 
     #[test]

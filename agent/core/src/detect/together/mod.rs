@@ -23,6 +23,8 @@ use crate::model::{SeriesKey, Timestamp};
 const ROW_S: i64 = 10;
 /// Units at once.
 const UNITS_MAX: usize = 64;
+/// When all places are taken, a unit that was silent for longer gives way to one that is not.
+const GIVES_WAY: Duration = Duration::from_mins(10);
 /// A number stands for so long: series come at their own times.
 const STANDS: Duration = Duration::from_secs(30);
 
@@ -30,6 +32,8 @@ const STANDS: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Standing {
     group: usize,
+    /// Who had the group's place then.
+    owner: u32,
     place: usize,
 }
 
@@ -49,6 +53,9 @@ struct Sum {
 struct Group {
     /// Empty: the host.
     unit: String,
+    /// Each that ever had a place has its own number.
+    #[serde(default)]
+    owner: u32,
     sums: Vec<Sum>,
     host: Host,
     score: f64,
@@ -96,6 +103,8 @@ pub(super) struct Together {
     /// The number of the row that is being filled.
     row: i64,
     groups: Vec<Group>,
+    #[serde(default)]
+    owners: u32,
 }
 
 impl Together {
@@ -105,9 +114,27 @@ impl Together {
             None => places::find(&places::HOST, key).is_some(),
             Some(unit) => {
                 places::find(&places::UNIT, key).is_some()
-                    && (self.groups.len() <= UNITS_MAX || self.groups.iter().any(|it| it.unit == unit))
+                    && (self.groups.iter().any(|it| it.unit == unit) || self.has_room())
             }
         }
+    }
+
+    /// Whether its unit would have a place if there was room.
+    pub(super) fn has_place(key: &SeriesKey) -> bool {
+        places::unit_of(key).is_some() && places::find(&places::UNIT, key).is_some()
+    }
+
+    /// Whether another unit would find room.
+    pub(super) fn has_room(&self) -> bool {
+        self.groups.len() <= UNITS_MAX || self.silent_longest().is_some()
+    }
+
+    /// The unit that gives way to another.
+    fn silent_longest(&self) -> Option<usize> {
+        let now = Timestamp::from_secs(self.row * ROW_S);
+        let silent = |it: &(usize, &Group)| !it.1.unit.is_empty() && now.since(it.1.heard_at) > GIVES_WAY;
+        let longest = self.groups.iter().enumerate().filter(silent).min_by_key(|it| it.1.heard_at);
+        longest.map(|(index, _)| index)
     }
 
     /// Where a series stands, made where it is not there yet.
@@ -118,21 +145,38 @@ impl Together {
         let unit = places::unit_of(key);
         let place = places::find(if unit.is_some() { &places::UNIT } else { &places::HOST }, key)?;
         let unit = unit.unwrap_or_default();
-        let group = self.groups.iter().position(|it| it.unit == unit).unwrap_or_else(|| {
-            self.groups.push(Group::new(unit));
-            self.groups.len() - 1
-        });
-        Some(Standing { group, place })
+        let group = match self.groups.iter().position(|it| it.unit == unit) {
+            Some(known) => known,
+            None => self.place(unit)?,
+        };
+        Some(Standing { group, owner: self.groups.get(group)?.owner, place })
     }
 
-    /// One value, or rate.
-    pub(super) fn put(&mut self, standing: Standing, at: Timestamp, value: f64) {
-        let Some(group) = self.groups.get_mut(standing.group) else { return };
-        let Some(sum) = group.sums.get_mut(standing.place) else { return };
+    /// A new group, at the place of one that gives way when all are taken.
+    fn place(&mut self, unit: &str) -> Option<usize> {
+        self.owners = self.owners.wrapping_add(1);
+        // It is heard from now on, or it gives way itself.
+        let heard_at = Timestamp::from_secs(self.row * ROW_S);
+        let group = Group { owner: self.owners, heard_at, ..Group::new(unit) };
+        if unit.is_empty() || self.groups.len() <= UNITS_MAX {
+            self.groups.push(group);
+            return Some(self.groups.len() - 1);
+        }
+        let index = self.silent_longest()?;
+        self.groups[index] = group;
+        Some(index)
+    }
+
+    /// One value, or rate. Whether it still has the place.
+    pub(super) fn put(&mut self, standing: Standing, at: Timestamp, value: f64) -> bool {
+        let group = self.groups.get_mut(standing.group).filter(|it| it.owner == standing.owner);
+        let Some(group) = group else { return false };
+        let Some(sum) = group.sums.get_mut(standing.place) else { return false };
         group.heard_at = at;
         sum.added += value;
         sum.moments += u32::from(sum.at != at || sum.moments == 0);
         sum.at = at;
+        true
     }
 
     /// A moment begins: rows that are full are judged.

@@ -43,11 +43,16 @@ impl Together {
 
     /// Units that use more than they did of what the finding is about, the largest share first.
     fn units(&self, detection: &Detection) -> Vec<String> {
+        if !["series", "host", "filesystem"].contains(&detection.target.kind.as_str()) {
+            return Vec::new();
+        }
         let subject = detection.evidence.iter().find(|it| it.name == "series.key").map(|it| it.value.to_string());
         let subject = subject.unwrap_or_else(|| format!("{} {}", detection.target.name, detection.discriminator));
         let Some(resource) = Resource::of(&detection.kind, &subject) else { return Vec::new() };
         let more = |group: &Group| {
-            let parts = resource.places().iter().filter_map(|place| group.host.part(*place));
+            // A unit that ended does not use more any longer.
+            let there = resource.places().iter().filter(|place| group.sums[**place].value.is_some());
+            let parts = there.filter_map(|place| group.host.part(*place));
             let least: f64 = resource.places().iter().map(|place| places::UNIT[*place].least).sum();
             let (away, most) = parts.fold((0.0, 0.0_f64), |(away, most), it| (away + it.away, most.max(it.scales)));
             (away > least && most >= DEPARTS).then_some(away)
@@ -64,7 +69,8 @@ impl Together {
 
 /// `system.disk.io_time: 0.91, usually 0.05 (38 %)`.
 fn departing(group: &Group, own: Option<usize>) -> Vec<String> {
-    let parts = (0..group.sums.len()).filter_map(|place| Some((place, group.host.part(place)?)));
+    let there = (0..group.sums.len()).filter(|place| group.sums[*place].value.is_some());
+    let parts = there.filter_map(|place| Some((place, group.host.part(place)?)));
     let mut all: Vec<_> = parts.collect();
     let sum: f64 = all.iter().map(|(_, it)| it.contribution).sum();
     all.retain(|(place, it)| it.scales >= DEPARTS && Some(*place) != own);

@@ -38,11 +38,12 @@ impl Stage {
         (self.noise >> 11) as f64 / (1_u64 << 53) as f64 - 0.5
     }
 
-    /// `web` and `db`: the cores that the units use; `io`: the share of time that the disk is busy.
+    /// `web` and `db`: the cores that the units use (NaN: the unit has ended); `io`: the share of time that the disk is busy.
     fn run(&mut self, seconds: i64, web: f64, db: f64, io: f64) -> Vec<Detection> {
         let mut said = Vec::new();
         for _ in 0..seconds / 5 {
-            let (web, db) = (web + 0.01 * self.noise(), db + 0.01 * self.noise());
+            let ended = web.is_nan();
+            let (web, db) = (if ended { 0.0 } else { web } + 0.01 * self.noise(), db + 0.01 * self.noise());
             let busy = (web + db) / 4.0 + 0.05 + 0.01 * self.noise();
             let mode = |unit| [("cpu.mode", "user"), ("holdfast.unit.name", unit)];
             let told = [
@@ -56,7 +57,8 @@ impl Stage {
             ];
             let mut batch =
                 SampleBatch { at: Timestamp::from_secs(self.second), new_series: Vec::new(), samples: Vec::new() };
-            for (key, value) in told {
+            let is_silent = |key: &SeriesKey| ended && key.to_string().contains("web.service");
+            for (key, value) in told.into_iter().filter(|it| !is_silent(&it.0)) {
                 let name = key.to_string();
                 let value = if key.kind == MetricKind::Counter {
                     let sum = self.counters.entry(name.clone()).or_default();
@@ -128,6 +130,17 @@ fn two_units_that_use_more_share_it() {
 }
 
 #[test]
+fn a_unit_that_ended_uses_no_more() {
+    let mut stage = Stage::new();
+    stage.run(4 * 3600, 0.4, 0.4, 0.05);
+    stage.run(60, 2.4, 0.4, 0.05);
+    assert!(!texts(&stage.failed("web.service"), "related.series").is_empty());
+    let said = stage.run(180, f64::NAN, 3.4, 0.05);
+    assert_eq!(texts(cpu(&said), RELATED_UNITS), ["db.service 1.00"]);
+    assert!(stage.failed("web.service").evidence.is_empty());
+}
+
+#[test]
 fn a_failed_unit_is_told_with_its_own_series_and_no_others() {
     let mut stage = Stage::new();
     stage.run(4 * 3600, 0.4, 0.4, 0.05);
@@ -177,8 +190,49 @@ fn units_are_bounded_and_the_long_silent_ones_give_way() {
     assert!(!all.wants(&unit("more.service")) && all.standing(&unit("more.service")).is_none());
     assert!(all.wants(&unit("3.service")));
     assert!(!all.wants(&key("holdfast.unit.tasks", MetricKind::Gauge, &[("holdfast.unit.name", "a.slice")])));
-    all.forget(at.plus(FORGOTTEN_AFTER + Duration::from_secs(1)));
-    assert!(all.wants(&unit("more.service")) && all.fits());
+    let late = at.plus(Duration::from_secs(660));
+    all.step(late);
+    for number in (0..UNITS_MAX).filter(|it| *it != 5) {
+        let standing = all.standing(&unit(&format!("{number}.service"))).unwrap();
+        assert!(all.put(standing, late, 1.0));
+    }
+    let gone = all.standing(&unit("5.service")).unwrap();
+    let more = all.standing(&unit("more.service")).unwrap();
+    assert!(all.put(more, late, 1.0) && all.fits(), "who was silent for eleven minutes gave way");
+    assert!(!all.put(gone, late, 1.0), "and what it says late is not the other's");
+    assert!(!all.wants(&unit("5.service")) && !all.wants(&unit("even-more.service")));
+    all.forget(late.plus(FORGOTTEN_AFTER + Duration::from_secs(1)));
+    assert!(all.wants(&unit("even-more.service")) && all.fits());
+}
+
+#[test]
+fn who_was_refused_is_taken_up_when_another_gives_way() {
+    let mut detectors = Detectors::new(&DetectConfig::default());
+    let start = 1_760_004_000;
+    for moment in 0..90 {
+        let at = Timestamp::from_secs(start + moment * 10);
+        let mut batch = SampleBatch { at, new_series: Vec::new(), samples: Vec::new() };
+        if moment == 0 {
+            let host = key("holdfast.cpu.utilization", MetricKind::Gauge, &[]);
+            batch.new_series.push((SeriesId(1000), Arc::new(host)));
+        }
+        for number in 0..=UNITS_MAX {
+            let id = SeriesId(u32::try_from(number).unwrap());
+            let name = format!("{number}.service");
+            let key = key("holdfast.unit.tasks", MetricKind::Gauge, &[("holdfast.unit.name", &name)]);
+            if moment == 0 {
+                batch.new_series.push((id, Arc::new(key)));
+            }
+            // The third ends soon.
+            if number != 3 || moment < 5 {
+                batch.samples.push((id, 1.0));
+            }
+        }
+        detectors.on_batch(&batch);
+        let last = format!("{UNITS_MAX}.service");
+        let is_there = detectors.together.groups.iter().any(|it| it.unit == last);
+        assert_eq!(is_there, moment >= 65, "{moment}");
+    }
 }
 
 #[test]

@@ -30,7 +30,7 @@ const ITEMS_MAX: usize = 20_000;
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct InventoryConfig {
     /// What is watched for drift: "package", "user", "group", "sysctl", "module", "listener",
-    /// "unit_file". Default: all of them.
+    /// "unit_file" (what snapd makes of snaps left out). Default: all of them.
     pub kinds: Vec<ItemKind>,
     /// Time between two looks. At least "1s". Default: "1m".
     pub every: Interval,

@@ -198,3 +198,63 @@ fn units_are_told_as_they_are_enabled_masked_renamed_and_put_there_by_hand() {
         found.iter().filter(|(_, it)| it.facts.contains_key("unit.vendor")).map(|it| it.0).collect();
     assert_eq!(shipped, ["getty@tty1.service", "nginx.service"]);
 }
+
+#[test]
+fn aliases_are_of_the_package_whose_unit_they_name_and_links_to_elsewhere_of_nobody() {
+    let (dir, root) = tree(&[
+        ("etc/systemd/system/shadow.service", "[Service]"),
+        ("lib/systemd/system/systemd-timesyncd.service", ""),
+        ("lib/systemd/system/shadow.service", ""),
+        ("lib/systemd/system/taken.service", ""),
+        ("opt/evil.service", "[Service]"),
+    ]);
+    let etc = dir.path().join("etc/systemd/system");
+    let link = |to: &str, from: &str| std::os::unix::fs::symlink(to, etc.join(from)).unwrap();
+    link("/lib/systemd/system/systemd-timesyncd.service", "dbus-org.freedesktop.timesync1.service");
+    link("../../../opt/evil.service", "taken.service");
+    link("/opt/gone.service", "gone.service");
+    let config = InventoryConfig { kinds: vec![ItemKind::UnitFile], ..InventoryConfig::default() };
+    let mut reader = Reader::new(root, &config);
+    let found = reader.look().remove(&ItemKind::UnitFile).unwrap();
+    let value = |found: &holdfast_core::model::Items, name: &str| found[name].value.clone();
+    assert_eq!(value(&found, "dbus-org.freedesktop.timesync1.service"), "alias of systemd-timesyncd.service");
+    assert_eq!(value(&found, "gone.service"), "linked to /opt/gone.service that cannot be read");
+    let linked = value(&found, "taken.service");
+    assert!(linked.starts_with("linked to /opt/evil.service "), "{linked}");
+    let shipped: Vec<&String> =
+        found.iter().filter(|(_, it)| it.facts.contains_key("unit.vendor")).map(|it| it.0).collect();
+    assert_eq!(shipped, ["dbus-org.freedesktop.timesync1.service"]);
+    fs::write(dir.path().join("opt/evil.service"), "[Service]\nExecStart=/tmp/x\n").unwrap();
+    let again = reader.look().remove(&ItemKind::UnitFile).unwrap();
+    assert_ne!(value(&again, "taken.service"), linked, "rewritten where it leads to");
+}
+
+#[test]
+fn units_that_snapd_makes_are_left_out_and_a_pipe_is_not_waited_for() {
+    let made = "[Unit]\n# Auto-generated, DO NOT EDIT\nDescription=Mount unit for lxd, revision 7\n";
+    let (dir, root) = tree(&[
+        ("etc/systemd/system/snap-lxd-7.mount", made),
+        ("etc/systemd/system/snap.lxd.daemon.service", made),
+        ("etc/systemd/system/snap.own.service", "[Service]\nExecStart=/bin/true\n"),
+        ("etc/systemd/system/other.service", made),
+    ]);
+    let etc = dir.path().join("etc/systemd/system");
+    let wants = etc.join("multi-user.target.wants");
+    fs::create_dir_all(&wants).unwrap();
+    std::os::unix::fs::symlink("/etc/systemd/system/snap-lxd-7.mount", wants.join("snap-lxd-7.mount")).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        etc.join("pipe.service"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o600),
+        0,
+    )
+    .unwrap();
+    fs::write(etc.join("huge.service"), vec![b'#'; 1024 * 1024 + 1]).unwrap();
+    let config = InventoryConfig { kinds: vec![ItemKind::UnitFile], ..InventoryConfig::default() };
+    let found = Reader::new(root, &config).look().remove(&ItemKind::UnitFile).unwrap();
+    let names: Vec<&String> = found.keys().collect();
+    assert_eq!(names, ["huge.service", "other.service", "pipe.service", "snap.own.service"]);
+    assert_eq!(found["pipe.service"].value, "local file that is no regular file");
+    assert_eq!(found["huge.service"].value, "local file longer than 1 MiB");
+}

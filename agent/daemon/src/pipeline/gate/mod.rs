@@ -5,12 +5,14 @@
 
 mod contrast;
 mod render;
+mod usual;
 mod wait;
+mod wanted;
 
 use std::time::Duration;
 
 use holdfast_core::gate::{Coverage, GateInputs, GateLimits, GateReport, GateVerdict, UnitFacts};
-use holdfast_core::model::{Deployment, DeploymentId, Target, Timestamp};
+use holdfast_core::model::{Deployment, DeploymentId, Target, Timestamp, full_unit_name};
 
 use crate::store::{
     ChangeFilter, FindingFilter, IncidentFilter, Query, SeriesFilter, StateReader, StoreError, TelemetryReader,
@@ -79,8 +81,7 @@ pub fn collect_inputs(
 }
 
 fn unit(telemetry: &TelemetryReader, name: &str, now: Timestamp) -> Result<UnitFacts, StoreError> {
-    // As systemctl does: a name without a type is a service.
-    let name = if name.contains('.') { name.to_owned() } else { format!("{name}.service") };
+    let name = full_unit_name(name);
     let changes = telemetry.changes(&ChangeFilter {
         until: Some(now),
         kind: Some("unit.*".to_owned()),

@@ -379,3 +379,65 @@ fn an_instance_is_compared_with_the_one_that_was_left_alone() {
     assert_eq!(check.verdict, GateVerdict::Pass, "{check:#?}");
     assert!(check.text.contains("beside web@2.service"), "{}", check.text);
 }
+
+#[test]
+fn what_another_deployment_may_have_done_fails_nobody() {
+    let mut stores = released();
+    let two = Deployment { units: vec!["web@1".into()], ..deployment("web-42") };
+    stores.state.commit(Writes { deployments: vec![two], ..Writes::default() }).unwrap();
+    stores.unit_series("web@1.service", -40_000, 60, 0.0);
+    // The sibling falls with its own deployment: beside it, this one would have risen.
+    stores.unit_series("web@2.service", -40_000, 60, -200e6);
+    assert_eq!(contrast(&stores.report(55)).verdict, GateVerdict::Fail);
+    let (units, started_at) = (vec!["web@2".into()], at(-20));
+    let other = Deployment { units, started_at, finished_at: Some(at(12)), ..deployment("web-43") };
+    stores.state.commit(Writes { deployments: vec![other], ..Writes::default() }).unwrap();
+    let report = stores.report(55);
+    let check = contrast(&report);
+    assert_eq!(check.verdict, GateVerdict::Pass, "{check:#?}");
+    let said = "the host and what web-43 deploys are left out: it ran meanwhile";
+    assert!(check.text.contains(said) && !check.text.contains("beside"), "{}", check.text);
+}
+
+#[test]
+fn a_sibling_that_is_gone_is_passed_over() {
+    let mut stores = released();
+    let one = Deployment { units: vec!["web@1".into()], ..deployment("web-42") };
+    stores.state.commit(Writes { deployments: vec![one], ..Writes::default() }).unwrap();
+    stores.unit_series("web@1.service", -40_000, 60, 200e6);
+    stores.unit_series("web@0.service", -40_000, -9_000, 0.0);
+    let check = stores.report(55);
+    assert!(!contrast(&check).text.contains("beside"), "{}", contrast(&check).text);
+    assert_eq!(contrast(&check).verdict, GateVerdict::Fail, "by its own past");
+    stores.unit_series("web@3.service", -40_000, 60, 200e6);
+    let check = stores.report(55);
+    assert!(contrast(&check).text.contains("beside web@3.service"), "{}", contrast(&check).text);
+}
+
+#[test]
+fn an_open_incident_takes_an_hour_of_the_past_and_only_if_it_moves_what_is_compared() {
+    use holdfast_core::model::{Incident, IncidentId, IncidentState};
+    let mut stores = released();
+    stores.unit_series("web.service", -40_000, 60, 200e6);
+    for (kind, seed) in [("metric.anomaly", 1), ("user.drift", 2)] {
+        let found = finding(kind, "/x", -39_000 + seed, FindingState::New);
+        let incident = Incident {
+            id: IncidentId::new(at(-39_000), &mut SeededIds(seed as u64)),
+            state: IncidentState::Open,
+            title: String::new(),
+            severity: Severity::High,
+            confidence: Confidence::CERTAIN,
+            findings: vec![found.id.clone()],
+            suspects: vec![],
+            timeline: vec![],
+            began_at: at(-39_000),
+            detected_at: at(-39_000),
+            resolved_at: None,
+            outcome: None,
+        };
+        stores.state.commit(Writes { findings: vec![found], incidents: vec![incident], ..Writes::default() }).unwrap();
+    }
+    let ranges = super::usual::left_out(&stores.state.reader(), &deployment("web-42"), 4000).unwrap();
+    assert_eq!(ranges, [90..461], "an hour, and a hundred seconds before it");
+    assert_eq!(contrast(&stores.report(55)).verdict, GateVerdict::Fail, "{:#?}", stores.report(55));
+}
