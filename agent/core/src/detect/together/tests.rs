@@ -190,7 +190,7 @@ fn units_are_bounded_and_the_long_silent_ones_give_way() {
     assert!(!all.wants(&unit("more.service")) && all.standing(&unit("more.service")).is_none());
     assert!(all.wants(&unit("3.service")));
     assert!(!all.wants(&key("holdfast.unit.tasks", MetricKind::Gauge, &[("holdfast.unit.name", "a.slice")])));
-    let late = at.plus(Duration::from_secs(660));
+    let late = at.plus(Duration::from_mins(11));
     all.step(late);
     for number in (0..UNITS_MAX).filter(|it| *it != 5) {
         let standing = all.standing(&unit(&format!("{number}.service"))).unwrap();

@@ -122,7 +122,8 @@ fn content(path: &Path) -> Option<Content> {
 
 /// Each refresh of a snap comes with units of new names, and snapd vouches for them.
 fn is_of_snapd(name: &str, path: &Path) -> bool {
-    let is_named = name.starts_with("snap.") || (name.starts_with("snap-") && name.ends_with(".mount"));
+    let is_mount = name.strip_suffix(".mount").is_some_and(|it| it.starts_with("snap-"));
+    let is_named = is_mount || name.starts_with("snap.");
     let Some(Content::Text(bytes)) = is_named.then(|| content(path)).flatten() else { return false };
     let text = String::from_utf8_lossy(&bytes);
     text.lines().any(|it| it.starts_with('#') && it.contains("Auto-generated, DO NOT EDIT"))

@@ -438,6 +438,6 @@ fn an_open_incident_takes_an_hour_of_the_past_and_only_if_it_moves_what_is_compa
         stores.state.commit(Writes { findings: vec![found], incidents: vec![incident], ..Writes::default() }).unwrap();
     }
     let ranges = super::usual::left_out(&stores.state.reader(), &deployment("web-42"), 4000).unwrap();
-    assert_eq!(ranges, [90..461], "an hour, and a hundred seconds before it");
+    assert_eq!((ranges.len(), ranges.first()), (1, Some(&(90..461))), "an hour, and a hundred seconds before it");
     assert_eq!(contrast(&stores.report(55)).verdict, GateVerdict::Fail, "{:#?}", stores.report(55));
 }
