@@ -1,16 +1,11 @@
-//! An author with an empty folder and the program alone, and a host whose agent runs.
+//! An author with an empty folder and the program alone.
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::process::Output;
 
-use anyhow::{Context, Result, bail, ensure};
-use holdfast_tests::{Running, agent, program, root, says};
-use serde_json::Value;
-
-const STEPS: u32 = 300;
-const STEP: Duration = Duration::from_millis(100);
+use anyhow::{Context, Result, ensure};
+use holdfast_tests::{agent, program, root};
 
 /// Every list of commands in the SDK's README, in order.
 pub(crate) fn blocks() -> Result<Vec<String>> {
@@ -88,82 +83,5 @@ impl Author {
         let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
         ensure!(!ran.status.success(), "{commands} went well: {said}");
         Ok(said)
-    }
-}
-
-/// A host with a key that it trusts.
-pub(crate) struct Host {
-    dir: tempfile::TempDir,
-}
-
-impl Host {
-    pub(crate) fn new() -> Result<Self> {
-        let host = Self { dir: tempfile::tempdir()? };
-        fs::write(host.path("holdfast.toml"), "")?;
-        let key = host.path("ours.key").display().to_string();
-        host.says(&["plugin", "keygen", &key, "--no-password"], 0)?;
-        let public = fs::read_to_string(host.path("ours.key.pub"))?;
-        let at = |name: &str| host.path(name).display().to_string();
-        let text = format!(
-            "[agent]\ndata-dir = {:?}\ncache-dir = {:?}\nsocket = {:?}\n[plugins]\ndirs = [{:?}]\ngrants = {:?}\ntrusted-keys = [{:?}]\n\
-             [policy]\ndir = {:?}\n[watch]\nfiles = []\n[inventory]\nkinds = []\n[actuator]\nsocket = {:?}\n",
-            at("data"),
-            at("cache"),
-            at("s"),
-            at("plugins"),
-            at("plugins.d"),
-            public.lines().nth(1).context("no key")?,
-            at("policy.d"),
-            at("a"),
-        );
-        fs::write(host.path("holdfast.toml"), text)?;
-        Ok(host)
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn command(&self) -> Result<Command> {
-        let mut command = program(agent()?);
-        command.current_dir(self.dir.path()).env_remove("HOLDFAST_SOCKET");
-        command.arg("--config").arg(self.path("holdfast.toml"));
-        Ok(command)
-    }
-
-    pub(crate) fn start(&self) -> Result<Running> {
-        let log = fs::File::create(self.path("log"))?;
-        let agent = Running(self.command()?.arg("run").stdout(Stdio::null()).stderr(log).spawn()?);
-        for _ in 0..STEPS {
-            if self.command()?.arg("status").output()?.status.success() {
-                return Ok(agent);
-            }
-            std::thread::sleep(STEP);
-        }
-        bail!("the agent does not answer: {}", fs::read_to_string(self.path("log"))?)
-    }
-
-    /// Must end with `code`; gives standard output and error.
-    pub(crate) fn says(&self, args: &[&str], code: i32) -> Result<String> {
-        says(self.command()?.args(args), code)
-    }
-
-    /// Must end with `code`; gives the document.
-    pub(crate) fn json(&self, args: &[&str], code: i32) -> Result<Value> {
-        let text = self.says(&[args, &["--format", "json"]].concat(), code)?;
-        serde_json::from_str(&text).with_context(|| format!("no document: {text}"))
-    }
-
-    /// Asks until the document is as it is wanted.
-    pub(crate) fn until(&self, args: &[&str], code: i32, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
-        let mut last = Value::Null;
-        for _ in 0..STEPS {
-            last = self.json(args, code)?;
-            if wanted(&last) {
-                return Ok(last);
-            }
-            std::thread::sleep(STEP);
-        }
-        bail!("holdfast {} goes on answering {last}", args.join(" "))
     }
 }

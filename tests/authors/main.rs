@@ -6,7 +6,8 @@ mod harness;
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use harness::{Author, Host, block, blocks};
+use harness::{Author, block, blocks};
+use holdfast_tests::Host;
 
 /// `alone`: how the decision is tested without a host.
 fn whole_way(language: &str, alone: &str) -> Result<()> {
@@ -33,8 +34,7 @@ fn whole_way(language: &str, alone: &str) -> Result<()> {
     let file = author.path("log-size/target/plugins/log-size.wasm").display().to_string();
     let text = host.says(&["plugin", "install", &file, "--yes"], 5)?;
     ensure!(text.contains("it is not signed"), "{text}");
-    let key = host.path("ours.key").display().to_string();
-    host.says(&["plugin", "sign", &file, "--key", &key, "--no-password"], 0)?;
+    host.sign(&file, "ours")?;
     let agent = host.start()?;
     let done = host.json(&["plugin", "install", &file, "--yes", "--wait", "3m"], 0)?;
     ensure!(done["agent"]["state"] == "ready", "{done}");

@@ -1,4 +1,4 @@
-//! A registry and a host without an agent, each in a directory of its own.
+//! A registry in a directory of its own, and what is pushed to it.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -6,12 +6,11 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use holdfast_tests::{Running, agent, free_address, program, root, says};
-use serde_json::Value;
+use holdfast_tests::{Host, Running, free_address, program, root};
 
 const REGISTRY: &str = "docker-registry";
 const READY_STEPS: u32 = 100;
@@ -79,74 +78,20 @@ impl Registry {
     }
 }
 
-/// Where plugins are installed; no agent runs.
-pub(crate) struct Host {
-    dir: tempfile::TempDir,
+/// A plugin of this repository in a file of the host, signed by a key.
+pub(crate) fn signed(host: &Host, plugin: &str, key: &str) -> Result<String> {
+    let built = root().join(format!("target/plugins/{plugin}.wasm"));
+    let file = host.path(&format!("{plugin}.wasm"));
+    fs::copy(&built, &file).with_context(|| format!("{}\nhint: cargo xtask guests", built.display()))?;
+    let file = file.to_string_lossy().into_owned();
+    host.sign(&file, key)?;
+    Ok(file)
 }
 
-impl Host {
-    pub(crate) fn new() -> Result<Self> {
-        let host = Self { dir: tempfile::tempdir()? };
-        fs::write(host.path("holdfast.toml"), "")?;
-        for key in ["ours", "theirs"] {
-            let file = host.path(&format!("{key}.key"));
-            host.says(&["plugin", "keygen", &file.to_string_lossy(), "--no-password"], 0)?;
-        }
-        let public = fs::read_to_string(host.path("ours.key.pub"))?;
-        let key = public.lines().nth(1).context("no key")?;
-        let at = |name: &str| host.path(name).display().to_string();
-        let text = format!(
-            "[agent]\nsocket = \"{}\"\n[plugins]\ndirs = [\"{}\"]\ngrants = \"{}\"\ntrusted-keys = [\"{key}\"]\n",
-            at("s"),
-            at("plugins"),
-            at("plugins.d")
-        );
-        fs::write(host.path("holdfast.toml"), text)?;
-        Ok(host)
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    /// A plugin of this repository in a file, signed by a key.
-    pub(crate) fn signed(&self, plugin: &str, key: &str) -> Result<String> {
-        let built = root().join(format!("target/plugins/{plugin}.wasm"));
-        let file = self.path(&format!("{plugin}.wasm"));
-        fs::copy(&built, &file).with_context(|| format!("{}\nhint: cargo xtask guests", built.display()))?;
-        let file = file.to_string_lossy().into_owned();
-        let key = self.path(&format!("{key}.key"));
-        self.says(&["plugin", "sign", &file, "-k", &key.to_string_lossy(), "--no-password"], 0)?;
-        Ok(file)
-    }
-
-    /// A file that nobody else may read.
-    pub(crate) fn secret(&self, name: &str, text: &str) -> Result<String> {
-        let path = self.path(name);
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        writeln!(file, "{text}")?;
-        Ok(path.to_string_lossy().into_owned())
-    }
-
-    fn command(&self, args: &[&str]) -> Result<Command> {
-        let mut command = program(agent()?);
-        command.current_dir(self.dir.path()).env_remove("HOLDFAST_SOCKET");
-        command.arg("--config").arg(self.path("holdfast.toml")).args(args);
-        Ok(command)
-    }
-
-    pub(crate) fn run(&self, args: &[&str]) -> Result<Output> {
-        self.command(args)?.output().context("the agent's program cannot be started")
-    }
-
-    /// Must end with `code`; gives standard output and error.
-    pub(crate) fn says(&self, args: &[&str], code: i32) -> Result<String> {
-        says(&mut self.command(args)?, code)
-    }
-
-    /// Must end with `code`; gives the document.
-    pub(crate) fn json(&self, args: &[&str], code: i32) -> Result<Value> {
-        let text = self.says(&[args, &["--format", "json"]].concat(), code)?;
-        serde_json::from_str(&text).with_context(|| format!("no document: {text}"))
-    }
+/// A file that nobody else may read.
+pub(crate) fn secret(host: &Host, name: &str, text: &str) -> Result<String> {
+    let path = host.path(name);
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+    writeln!(file, "{text}")?;
+    Ok(path.to_string_lossy().into_owned())
 }

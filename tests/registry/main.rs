@@ -7,12 +7,13 @@ mod harness;
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use harness::{Host, Registry};
+use harness::{Registry, secret, signed};
+use holdfast_tests::Host;
 
 #[test]
 fn what_was_pushed_is_installed_by_tag_and_by_digest() -> Result<()> {
     let (host, registry) = (Host::new()?, Registry::start(None)?);
-    let file = host.signed("unit-medic", "ours")?;
+    let file = signed(&host, "unit-medic", "ours")?;
     let tag = registry.at("plugins/unit-medic:0.1.0");
     let pushed = host.json(&["plugin", "push", &file, &tag], 0)?;
     ensure!(pushed["signed"] == true && pushed["known"] == false, "{pushed}");
@@ -37,9 +38,9 @@ fn what_was_pushed_is_installed_by_tag_and_by_digest() -> Result<()> {
 fn a_tag_that_moved_is_said_and_a_pinned_digest_is_what_is_taken() -> Result<()> {
     let (host, registry) = (Host::new()?, Registry::start(None)?);
     let tag = registry.at("plugins/one:stable");
-    let pinned = host.json(&["plugin", "push", &host.signed("unit-medic", "ours")?, &tag], 0)?["pinned"].clone();
+    let pinned = host.json(&["plugin", "push", &signed(&host, "unit-medic", "ours")?, &tag], 0)?["pinned"].clone();
     let digest = pinned.as_str().and_then(|it| it.split('@').nth(1)).context("no digest")?.to_owned();
-    host.json(&["plugin", "push", &host.signed("cert-expiry", "ours")?, &tag], 0)?;
+    host.json(&["plugin", "push", &signed(&host, "cert-expiry", "ours")?, &tag], 0)?;
     let done = host.json(&["plugin", "install", &format!("{tag}@{digest}"), "--yes"], 0)?;
     ensure!(done["plugin"] == "unit-medic", "{done}");
     ensure!(done["notes"][0].to_string().contains("the tag stable has moved"), "{done}");
@@ -55,7 +56,7 @@ fn a_tag_that_moved_is_said_and_a_pinned_digest_is_what_is_taken() -> Result<()>
 fn what_is_altered_in_the_registry_is_never_placed() -> Result<()> {
     let (host, registry) = (Host::new()?, Registry::start(None)?);
     let tag = registry.at("unit-medic:1");
-    let pushed = host.json(&["plugin", "push", &host.signed("unit-medic", "ours")?, &tag], 0)?;
+    let pushed = host.json(&["plugin", "push", &signed(&host, "unit-medic", "ours")?, &tag], 0)?;
     let component = registry.blob(pushed["digest"].as_str().context("no digest")?);
     let whole = fs::read(&component)?;
     for (bytes, wanted) in [
@@ -85,12 +86,12 @@ fn what_is_altered_in_the_registry_is_never_placed() -> Result<()> {
 fn whoever_signed_decides_and_not_where_it_lies() -> Result<()> {
     let (host, registry) = (Host::new()?, Registry::start(None)?);
     let tag = registry.at("x:1");
-    let unsigned = host.signed("unit-medic", "ours")?;
+    let unsigned = signed(&host, "unit-medic", "ours")?;
     fs::remove_file(format!("{unsigned}.minisig"))?;
     host.says(&["plugin", "push", &unsigned, &tag], 0)?;
     let text = host.says(&["plugin", "install", &tag, "--yes"], 5)?;
     ensure!(text.contains("it is not signed") && text.contains("plugin push"), "{text}");
-    host.says(&["plugin", "push", &host.signed("unit-medic", "theirs")?, &tag], 0)?;
+    host.says(&["plugin", "push", &signed(&host, "unit-medic", "theirs")?, &tag], 0)?;
     let text = host.says(&["plugin", "install", &tag, "--yes"], 5)?;
     ensure!(text.contains("not among `trusted-keys`") && !host.path("plugins").exists(), "{text}");
     let text = host.says(&["plugin", "install", &registry.at("x:2"), "--yes"], 1)?;
@@ -101,10 +102,10 @@ fn whoever_signed_decides_and_not_where_it_lies() -> Result<()> {
 #[test]
 fn a_registry_that_asks_who_it_is_gets_a_name_and_a_password_from_a_file() -> Result<()> {
     let (host, registry) = (Host::new()?, Registry::start(Some(("plugins", "secret")))?);
-    let (file, tag) = (host.signed("unit-medic", "ours")?, registry.at("unit-medic:1"));
+    let (file, tag) = (signed(&host, "unit-medic", "ours")?, registry.at("unit-medic:1"));
     let text = host.says(&["plugin", "push", &file, &tag], 5)?;
     ensure!(text.contains("asks for a name and a password") && text.contains("hint: name a file"), "{text}");
-    let (good, wrong) = (host.secret("good", "plugins:secret")?, host.secret("wrong", "plugins:guess")?);
+    let (good, wrong) = (secret(&host, "good", "plugins:secret")?, secret(&host, "wrong", "plugins:guess")?);
     host.says(&["plugin", "push", &file, &tag, "--credentials", &wrong], 5)?;
     host.says(&["plugin", "push", &file, &tag, "--credentials", &good], 0)?;
     host.says(&["plugin", "install", &tag, "--yes"], 5)?;
@@ -116,7 +117,7 @@ fn a_registry_that_asks_who_it_is_gets_a_name_and_a_password_from_a_file() -> Re
 fn another_host_is_spoken_to_with_tls_only_and_one_that_is_gone_says_so() -> Result<()> {
     let (host, registry) = (Host::new()?, Registry::start(None)?);
     let tag = registry.at("unit-medic:1");
-    host.says(&["plugin", "push", &host.signed("unit-medic", "ours")?, &tag], 0)?;
+    host.says(&["plugin", "push", &signed(&host, "unit-medic", "ours")?, &tag], 0)?;
     // The same registry by an address that is not this host's own: it speaks no TLS, so nothing is asked of it.
     let port = tag.split(':').nth(2).and_then(|it| it.split('/').next()).context("no port")?;
     let text = host.says(&["plugin", "install", &format!("oci://0.0.0.0:{port}/unit-medic:1"), "--yes"], 1)?;

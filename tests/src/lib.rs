@@ -1,11 +1,14 @@
 //! What the suites share: where the repository lies, and time and processes, which only this file reaches.
 
+mod host;
 pub mod source;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
+
+pub use host::Host;
 
 /// The root of the repository.
 pub fn root() -> PathBuf {

@@ -6,21 +6,11 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::e2e::FEATURE;
-use crate::parts;
-use crate::process::{cargo, must};
-use crate::test::WORKSPACE;
+use crate::process::must;
+use crate::{parts, suite};
 
 pub(crate) fn run(root: &Path, filter: &[&str]) -> Result<()> {
     parts::require(&parts::AUTHORS)?;
-    // All targets, as the other suites: with fewer, other features would build every dependency again.
-    must(cargo(root).arg("build").args(WORKSPACE).arg("--all-targets").args(FEATURE))?;
-    must(
-        cargo(root)
-            .arg("test")
-            .args(WORKSPACE)
-            .args(FEATURE)
-            .args(["--test", "authors", "--", "--test-threads", "2"])
-            .args(filter),
-    )
+    suite::build(root)?;
+    must(&mut suite::command(root, "authors", &["--test-threads", "2"], filter))
 }

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::e2e::FEATURE;
 use crate::process::{cargo, must};
 use crate::stages::Stages;
+use crate::suite::FEATURE;
 use crate::test::WORKSPACE;
 
 pub(crate) fn run(root: &Path) -> Result<()> {

@@ -7,15 +7,10 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use crate::process::{answers, cargo, must, must_reading, program, say};
-use crate::test::{WORKSPACE, summary};
-use crate::{guests, parts};
+use crate::process::{answers, must, must_reading, program, say};
+use crate::test::summary;
+use crate::{guests, parts, suite};
 
-/// Lets the slow suites be built at all: all of them, so that none builds again what another has built.
-pub(crate) const FEATURE: [&str; 2] = [
-    "--features",
-    "holdfast-tests/authors,holdfast-tests/e2e,holdfast-tests/faults,holdfast-tests/peers,holdfast-tests/registry",
-];
 /// The OTLP receiver of the outage scenario.
 const ROTEL: &str = "rotel==0.0.1a15";
 
@@ -26,23 +21,13 @@ pub(crate) fn run(root: &Path, filter: &[&str]) -> Result<()> {
     }
     receiver(root)?;
     guests::build(root)?;
-    // All targets, as `test` and clippy see them: with fewer, other features would build every dependency again.
-    must(cargo(root).arg("build").args(WORKSPACE).arg("--all-targets").args(FEATURE))?;
+    suite::build(root)?;
     let mut results = Vec::new();
-    let outcome = must_reading(
-        cargo(root)
-            .arg("test")
-            .args(WORKSPACE)
-            .args(FEATURE)
-            .args(["--test", "e2e", "--"])
-            .args(["--test-threads", "2"])
-            .args(filter),
-        |line| {
-            if line.starts_with("test result:") {
-                results.push(line.to_owned());
-            }
-        },
-    );
+    let outcome = must_reading(&mut suite::command(root, "e2e", &["--test-threads", "2"], filter), |line| {
+        if line.starts_with("test result:") {
+            results.push(line.to_owned());
+        }
+    });
     say(&summary(&results));
     outcome
 }

@@ -6,15 +6,13 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use crate::e2e::FEATURE;
-use crate::parts;
-use crate::process::{cargo, must};
-use crate::test::WORKSPACE;
+use crate::process::must;
+use crate::{parts, suite};
 
 pub(crate) fn run(root: &Path, filter: &[&str]) -> Result<()> {
     parts::require(&parts::FAULTS)?;
     if !rustix::process::geteuid().is_root() {
         bail!("mounting a small file system needs root\nhint: sudo -E cargo xtask faults");
     }
-    must(cargo(root).arg("test").args(WORKSPACE).args(FEATURE).args(["--test", "faults", "--"]).args(filter))
+    must(&mut suite::command(root, "faults", &[], filter))
 }

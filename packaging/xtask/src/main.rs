@@ -19,6 +19,7 @@ mod process;
 mod registry;
 mod run;
 mod stages;
+mod suite;
 mod test;
 
 use std::path::Path;

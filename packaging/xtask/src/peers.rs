@@ -6,10 +6,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::e2e::FEATURE;
-use crate::process::{answers, cargo, must, program};
-use crate::test::WORKSPACE;
-use crate::{guests, parts};
+use crate::process::{answers, must, program};
+use crate::{guests, parts, suite};
 
 /// One version of each, so that a failure is ours.
 const SDK: [&str; 3] = [
@@ -22,16 +20,8 @@ pub(crate) fn run(root: &Path, filter: &[&str]) -> Result<()> {
     parts::require(&parts::PEERS)?;
     sdk(root)?;
     guests::build(root)?;
-    // All targets, as `test` and clippy see them: with fewer, other features would build every dependency again.
-    must(cargo(root).arg("build").args(WORKSPACE).arg("--all-targets").args(FEATURE))?;
-    must(
-        cargo(root)
-            .arg("test")
-            .args(WORKSPACE)
-            .args(FEATURE)
-            .args(["--test", "peers", "--", "--nocapture", "--test-threads", "2"])
-            .args(filter),
-    )
+    suite::build(root)?;
+    must(&mut suite::command(root, "peers", &["--nocapture", "--test-threads", "2"], filter))
 }
 
 fn sdk(root: &Path) -> Result<()> {

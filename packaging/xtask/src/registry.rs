@@ -4,15 +4,12 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::e2e::FEATURE;
-use crate::process::{cargo, must};
-use crate::test::WORKSPACE;
-use crate::{guests, parts};
+use crate::process::must;
+use crate::{guests, parts, suite};
 
 pub(crate) fn run(root: &Path, filter: &[&str]) -> Result<()> {
     parts::require(&parts::REGISTRY)?;
     guests::build(root)?;
-    // All targets, as the other suites: with fewer, other features would build every dependency again.
-    must(cargo(root).arg("build").args(WORKSPACE).arg("--all-targets").args(FEATURE))?;
-    must(cargo(root).arg("test").args(WORKSPACE).args(FEATURE).args(["--test", "registry", "--"]).args(filter))
+    suite::build(root)?;
+    must(&mut suite::command(root, "registry", &[], filter))
 }
