@@ -75,7 +75,7 @@ impl Pasts {
         let steps = (now.since(finish).as_secs() / STEP.as_secs()).min(LOOKS_MAX as u64) as usize;
         let mut series = Vec::with_capacity(past.wanted.len());
         for wanted in past.wanted.iter().filter(|_| past.placebo.is_some()) {
-            let told = steps_of(telemetry, wanted, finish, steps)?;
+            let told = steps_of(telemetry, (&wanted.parts, &wanted.less), finish, steps)?;
             let after = carried(&told).map(|(values, _)| values).unwrap_or_default();
             series.push(ContrastSeries {
                 name: wanted.name.clone(),
@@ -114,7 +114,7 @@ fn past(
     let mut histories: Vec<Vec<f64>> = Vec::new();
     let (mut longest, mut holes) = (0, Vec::new());
     for one in all {
-        let told = steps_of(telemetry, &one, begin, HISTORY_MAX)?;
+        let told = steps_of(telemetry, (&one.parts, &one.less), begin, HISTORY_MAX)?;
         let Some((values, missing)) = carried(&told) else { continue };
         longest = longest.max(values.len());
         // A series that was often not there says little of what is usual.
@@ -177,8 +177,8 @@ fn level(telemetry: &TelemetryReader, wanted: &Wanted, start: Timestamp) -> Resu
     if wanted.less.is_empty() {
         return Ok(None);
     }
-    let own = Wanted { less: Vec::new(), ..wanted.clone() };
-    let mut values = steps_of(telemetry, &own, start.minus(STEP.saturating_mul(LEVEL_STEPS as u32)), LEVEL_STEPS)?;
+    let from = start.minus(STEP.saturating_mul(LEVEL_STEPS as u32));
+    let mut values = steps_of(telemetry, (&wanted.parts, &[]), from, LEVEL_STEPS)?;
     values.retain(|it| it.is_finite());
     Ok(median(&mut values))
 }
@@ -186,12 +186,12 @@ fn level(telemetry: &TelemetryReader, wanted: &Wanted, start: Timestamp) -> Resu
 /// The values of so many steps from a moment on; what is missing is NaN.
 pub(super) fn steps_of(
     telemetry: &TelemetryReader,
-    wanted: &Wanted,
+    (parts, less): (&[Part], &[Part]),
     from: Timestamp,
     steps: usize,
 ) -> Result<Vec<f64>, StoreError> {
     let mut sum = vec![0.0; steps];
-    for (part, sign) in wanted.parts.iter().map(|it| (it, 1.0)).chain(wanted.less.iter().map(|it| (it, -1.0))) {
+    for (part, sign) in parts.iter().map(|it| (it, 1.0)).chain(less.iter().map(|it| (it, -1.0))) {
         let counter = telemetry.list_series(&filter(part)).iter().any(|it| it.1.kind == MetricKind::Counter);
         let query = Query {
             metric: part.metric.to_owned(),

@@ -129,10 +129,7 @@ pub(super) fn wanted(
 
 /// Whether a unit can stand beside another: it had values in most of the past, and to its end.
 fn is_there(telemetry: &TelemetryReader, part: &Part, begin: Timestamp) -> Result<bool, StoreError> {
-    let parts = vec![part.clone()];
-    let alone =
-        Wanted { name: String::new(), unit: "", least: 0.0, settles: false, level: None, parts, less: Vec::new() };
-    let told = steps_of(telemetry, &alone, begin, HISTORY_MAX)?;
+    let told = steps_of(telemetry, (std::slice::from_ref(part), &[]), begin, HISTORY_MAX)?;
     let lately = told[HISTORY_MAX - CARRIED_MAX..].iter().any(|it| it.is_finite());
     Ok(lately && told.iter().filter(|it| it.is_finite()).count() >= HISTORY_MIN)
 }
