@@ -61,10 +61,7 @@ impl Reach {
         warnings.extend(problems.iter().map(ToString::to_string));
         let waits = waiting(&self.started, &config);
         if !waits.is_empty() {
-            warnings.push(format!(
-                "changed, and in force after `systemctl restart holdfast`: {}; policy, plugins, grants, [access], [ingest] and [export] are in force now",
-                waits.join(", ")
-            ));
+            warnings.push(format!("changed, and in force after `systemctl restart holdfast`: {}", waits.join(", ")));
         }
         for warning in &warnings {
             tracing::warn!(warning, "Read again with a reservation.");

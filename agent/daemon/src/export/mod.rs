@@ -84,10 +84,11 @@ impl ExportError {
                  [Service], and `systemctl restart holdfast`, for credentials are loaded at a start; or name an absolute path"
                     .to_owned(),
             ),
-            Self::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Some(
-                "if that is a systemd credential: they are loaded at a start, so `systemctl restart holdfast`".to_owned(),
-            )
-            .filter(|_| std::env::var_os("CREDENTIALS_DIRECTORY").is_some()),
+            Self::File { path, .. }
+                if std::env::var_os("CREDENTIALS_DIRECTORY").is_some_and(|dir| path.starts_with(dir)) =>
+            {
+                Some("credentials are loaded at a start: `systemctl restart holdfast`".to_owned())
+            }
             _ => None,
         }
     }
