@@ -45,7 +45,9 @@ impl Author {
         let bin = dir.path().join("bin");
         fs::create_dir_all(dir.path().join("work"))?;
         fs::create_dir(&bin)?;
-        fs::copy(agent()?, bin.join("holdfast"))?;
+        // By another process: while this one has a program open for writing, a child of another test inherits that, and nobody can start it.
+        let copied = program("cp").arg(agent()?).arg(bin.join("holdfast")).status()?;
+        ensure!(copied.success(), "cp: {copied}");
         fs::write(dir.path().join("holdfast.toml"), "")?;
         Ok(Self { path: format!("{}:{more}", bin.display()), dir })
     }

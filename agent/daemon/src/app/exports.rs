@@ -35,6 +35,8 @@ struct Running {
 #[derive(Default)]
 struct All {
     list: Vec<Running>,
+    /// How those stand that are ending; whoever looks meanwhile is not told that there are none.
+    ending: Vec<ExportStatus>,
     /// The agent ends: nothing is begun any more.
     ended: bool,
 }
@@ -99,22 +101,26 @@ impl Exports {
             }
         }
         let ending = {
-            let list = &mut self.lock().list;
-            let (stays, ending) = std::mem::take(list).into_iter().partition(|it| stay.contains(&it.config.name));
-            *list = stays;
+            let all = &mut *self.lock();
+            let (stays, ending): (Vec<Running>, _) =
+                std::mem::take(&mut all.list).into_iter().partition(|it| stay.contains(&it.config.name));
+            all.list = stays;
+            all.ending = ending.iter().map(|it| it.handle.status()).collect();
             ending
         };
         end(ending).await;
         let mut all = self.lock();
+        all.ending = Vec::new();
         if !all.ended {
             all.list.extend(next.into_iter().map(begin));
         }
         problems
     }
 
-    /// How each stands.
+    /// How each stands; one that is altered just now, as it stood last.
     pub(super) fn statuses(&self) -> Vec<ExportStatus> {
-        self.lock().list.iter().map(|it| it.handle.status()).collect()
+        let all = self.lock();
+        all.list.iter().map(|it| it.handle.status()).chain(all.ending.iter().cloned()).collect()
     }
 
     /// Ends all of them, for ever.
@@ -232,14 +238,24 @@ mod tests {
         tick(1);
         until("both are told", || sent().iter().all(|(_, sent)| *sent == 1)).await;
 
-        // One goes elsewhere, at its position; the other keeps its counts, so it was not begun anew.
-        assert_eq!(apply(section(&moved.endpoint, "")).await, Vec::<String>::new());
+        // One goes elsewhere, at its position; the other keeps its counts, so it was not begun anew. Nobody is told meanwhile that there
+        // is one fewer, though the one that ends waits for an answer.
+        far.will("/v1/metrics", 0, None, Vec::new());
         tick(2);
+        until("far is asked", || far.bodies("/v1/metrics").len() == 2).await;
+        let mut moving = tokio::spawn(apply(section(&moved.endpoint, "")));
+        loop {
+            assert_eq!(exports.statuses().len(), 2);
+            if let Ok(moved) = tokio::time::timeout(Duration::from_millis(1), &mut moving).await {
+                assert_eq!(moved.unwrap(), Vec::<String>::new());
+                break;
+            }
+        }
         until("the second tick is told to both", || {
             sent().contains(&(near.endpoint.clone(), 2)) && sent().contains(&(moved.endpoint.clone(), 1))
         })
         .await;
-        assert_eq!((far.bodies("/v1/metrics").len(), moved.bodies("/v1/metrics").len()), (1, 1));
+        assert_eq!((far.bodies("/v1/metrics").len(), moved.bodies("/v1/metrics").len()), (2, 1));
 
         // Certificates that are not there: it goes on as it was.
         let problems = apply(section("https://127.0.0.1:9", "tls.ca-file = \"/nowhere/ca.pem\"\n")).await;
