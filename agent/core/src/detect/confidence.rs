@@ -26,8 +26,8 @@ const ODDNESS: [(f64, f64); 9] = [
     (0.45, 0.14),
     (0.55, 0.31),
     (0.65, 0.41),
-    (0.75, 0.44),
-    (0.85, 0.81),
+    (0.75, 0.43),
+    (0.85, 0.80),
 ];
 
 /// The share of values of this oddness that were trouble, between the measured ones; never less than the first.

@@ -3,8 +3,8 @@
 //! Members compare the value, or a short mean of it, with levels of the recent and the longer past, with the season, with the range
 //! seen so far, and ask how often such a pair of mean and dispersion, or of value and hour, was seen. Each goes through a
 //! streaming tail to `-log10 p`; the largest and a part of the others make the rarity of the whole. One setting for all
-//! series, counted in values, whatever their distance in time; only the season looks at the clock. About 6 KiB and 1 µs a
-//! value. Too little history is 0.
+//! series, counted in values, whatever their distance in time; only what is of the day or the week, and how long ago as much was
+//! said, look at the clock. About 6 KiB and 1 µs a value. Too little history is 0.
 //!
 //! Two answers: `score` says how odd the present is, `alarm` whether that is news: so rare, and not so rare for so long
 //! ([`returns`]), and not just said ([`rest`]), nor at this time of most days ([`daily`]). Neither is a probability: [`confidence`](super::confidence) makes one, by a table
@@ -48,8 +48,9 @@ const CLEAN: f64 = 3.0;
 /// The least that counts, as part of the level or the scale.
 const LEAST: f64 = 1e-3;
 const LEAST_SURPRISE: f64 = 0.05;
-/// Out of range begins at this part of the range.
-const RANGE_PART: f64 = 0.02;
+/// Out of range begins at this part of the range: what is barely beyond it is the next record of a series that goes on as it did,
+/// and each series sets such records all its life.
+const RANGE_PART: f64 = 0.04;
 
 /// What a member compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,15 +68,15 @@ enum Part {
 }
 
 /// Members: how much each weighs in what is news, and in how odd the present is. A value outside the range seen so far says
-/// the more, the shorter the mean is; what another member sees too counts half. Otherwise all weigh the same: weights that were
-/// searched for did not hold on series that they were not searched on.
+/// the most; what another member sees too counts half. Otherwise all weigh the same: weights that were searched for did not hold
+/// on series that they were not searched on.
 const MEMBERS: [(Part, f64, f64); 11] = [
     (Part::Level(0, 1), 1.0, 1.0),
     (Part::Level(2, 2), 1.0, 1.0),
     (Part::Level(2, 3), 1.0, 1.0),
     (Part::Level(3, 2), 0.5, 0.0),
     (Part::Range(0), 4.0, 1.0),
-    (Part::Range(1), 2.0, 1.0),
+    (Part::Range(1), 1.0, 1.0),
     (Part::Range(2), 1.0, 1.0),
     (Part::Hour, 1.0, 1.0),
     (Part::Season, 1.0, 1.0),
@@ -89,15 +90,15 @@ const SAID_MIN: f64 = 0.3;
 /// What the others add to the largest: of what is news, and of how odd the present is.
 const NEWS_SHARE: f64 = 0.5;
 const SHARE: f64 = 0.25;
-/// The rarity's power in the alarm, and what is taken off the logarithm of its return time.
+/// The rarity's power in the alarm, and the return time up to which nothing is news.
 const ALARM_POWER: f64 = 1.3;
-const RETURNS_FROM: f64 = 1.2;
+const RETURNS_FROM_S: f64 = 80.0 * 60.0;
 /// The last peak is forgotten in so many values.
 const REST: f64 = 110.0;
 /// What of it is taken off.
 const REST_PART: f64 = 0.83;
 /// Half of the alarm's scale from 0 to 1.
-const ALARM_HALF: f64 = 39.6;
+const ALARM_HALF: f64 = 39.0;
 /// The score holds on to a peak for about so many values.
 const HOLD: f64 = 20.0;
 /// Half of the score's scale from 0 to 1.
@@ -279,8 +280,8 @@ impl Odd {
             }
         }
         let rarity = largest + NEWS_SHARE * (sum - largest);
-        let returned = self.returns.push(self.seen, ALARMS_AFTER, rarity);
-        let height = rarity.powf(ALARM_POWER) * ((1.0 + returned as f64).log10() - RETURNS_FROM).max(0.0);
+        let returned_s = if self.seen > ALARMS_AFTER { self.returns.push(at_s, rarity) } else { 0.0 };
+        let height = rarity.powf(ALARM_POWER) * (returned_s / RETURNS_FROM_S).max(1.0).log10();
         let news = (height - REST_PART * self.last.height()).max(0.0);
         self.last.learn(height, REST);
         let news = if self.seen > ALARMS_AFTER { (news - self.daily.push(at_s, news)).max(0.0) } else { 0.0 };
