@@ -75,7 +75,7 @@ pub struct PluginVerdict {
     pub text: String,
 }
 
-/// Why a call gave nothing. Everything but [`CallError::Answered`] counts as a failure of the plugin.
+/// Why a call gave nothing.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum CallError {
     /// It has no such role.
@@ -138,9 +138,9 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// Whether it counts towards quarantine: the plugin misbehaved, rather than said that it cannot.
+    /// Whether it counts towards quarantine: the plugin misbehaved, rather than said that it cannot or was never begun.
     pub fn is_misbehaviour(&self) -> bool {
-        !matches!(self, Self::Answered { .. } | Self::NoRole { .. })
+        !matches!(self, Self::Answered { .. } | Self::NoRole { .. } | Self::Host { .. })
     }
 }
 

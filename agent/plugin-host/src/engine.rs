@@ -7,17 +7,18 @@ use std::fmt;
 use std::sync::Arc;
 
 use holdfast_plugin_artifact::{CacheKey, ComponentDigest, Identity, OpenError, SealKey};
+use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasSelf, Linker};
-use wasmtime::{Config, Engine};
 
 use crate::bindings::HealerPlugin;
 use crate::code::{Code, Linked};
 use crate::grant::{Effective, Grant, GrantError};
 use crate::guest::one_line;
-use crate::limits::{COMPONENT_BYTES_MAX, Limits, STACK_BYTES_MAX};
+use crate::limits::{COMPONENT_BYTES_MAX, Limits};
 use crate::manifest::{ManifestError, manifest_of, unreadable};
 use crate::plugin::{Compiled, Plugin, Role};
+use crate::pool;
 use crate::services::Room;
 use crate::ticker::Ticks;
 
@@ -104,7 +105,7 @@ impl fmt::Debug for PluginHost {
 impl PluginHost {
     /// Starts the engine and the thread that keeps deadlines; the thread ends with the host and its last plugin.
     pub fn new(options: HostOptions) -> Result<Self, HostError> {
-        let engine = engine()?;
+        let engine = pool::engine()?;
         let mut linker = Linker::new(&engine);
         HealerPlugin::add_to_linker::<_, HasSelf<Room>>(&mut linker, |room| room)
             .map_err(|error| HostError::Engine(error.to_string()))?;
@@ -179,29 +180,11 @@ impl PluginHost {
     }
 }
 
-/// The engine as every process of the agent makes it: what one compiles, another maps.
-fn engine() -> Result<Engine, HostError> {
-    let mut config = Config::new();
-    config
-        .epoch_interruption(true)
-        .max_wasm_stack(STACK_BYTES_MAX)
-        .wasm_component_model(true)
-        .wasm_multi_memory(false)
-        .wasm_memory64(false)
-        .wasm_relaxed_simd(false)
-        // What nobody reads would lie in memory with each plugin: where in its source an instruction comes from, and tables by which
-        // native debuggers unwind. Together they are larger than the code.
-        .generate_address_map(false)
-        .native_unwind_info(false)
-        .cranelift_opt_level(wasmtime::OptLevel::SpeedAndSize);
-    Engine::new(&config).map_err(|error| HostError::Engine(error.to_string()))
-}
-
 /// Looks through a component and compiles it, for [`PluginHost::load_sealed`]. What a component holds decides what this costs, so the
 /// agent calls it in a child process that has limits and nothing to lose.
 pub fn compile(component: &[u8], key: &SealKey) -> Result<Vec<u8>, LoadError> {
     look_through(component)?;
-    let engine = engine().map_err(|error| LoadError::Compile(error.to_string()))?;
+    let engine = pool::compiler().map_err(|error| LoadError::Compile(error.to_string()))?;
     holdfast_plugin_artifact::compile(&engine, component, key).map_err(|why| LoadError::Compile(one_line(&why, 1024)))
 }
 

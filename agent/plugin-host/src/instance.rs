@@ -1,10 +1,10 @@
 //! The end of a call: why it broke, in words that name the cause, and what it leaves.
 
-use wasmtime::{Store, Trap};
+use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 
 use crate::bindings::types;
 use crate::call::{Call, CallError, LogLevel};
-use crate::limits::{HANDED_OVER_BYTES_MAX, LINE_BYTES_MAX};
+use crate::limits::{CALLS_MAX, HANDED_OVER_BYTES_MAX, LINE_BYTES_MAX};
 use crate::services::{Ended, Room};
 
 /// Takes the cost, the log and, when all went well, the state out of the store, and drops the instance.
@@ -27,6 +27,9 @@ pub(crate) fn broken(store: &Store<Room>, error: &wasmtime::Error) -> CallError 
     let room = store.data();
     if let Some(Ended(why)) = error.downcast_ref::<Ended>() {
         return why.clone();
+    }
+    if error.is::<PoolConcurrencyLimitError>() {
+        return CallError::Host { what: format!("there is room for {CALLS_MAX} calls at once, and all is taken") };
     }
     let trap = error.downcast_ref::<Trap>().copied();
     match trap {

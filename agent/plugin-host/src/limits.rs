@@ -7,6 +7,8 @@ pub const COMPONENT_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// The ticker wakes this often: a deadline is kept to about one tick.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
+/// Calls at once, of all plugins together.
+pub const CALLS_MAX: usize = 64;
 /// A guest's stack; deeper recursion ends the call.
 pub(crate) const STACK_BYTES_MAX: usize = 512 * 1024;
 /// Core instances, memories and tables of one plugin instance: a component made of one module needs about four of each, one that brings

@@ -23,6 +23,8 @@ use crate::telemetry::Chain;
 
 /// Components that are looked at; more are a mistake.
 const PLUGINS_MAX: usize = 64;
+const _: () =
+    assert!(PLUGINS_MAX <= holdfast_plugin_host::CALLS_MAX, "a plugin has one call at a time, and each has its place");
 /// Files beside components whose changes are noticed.
 const FILES_MAX: usize = 1_000;
 /// Components that are loaded at the same time: each may have a child that compiles, which takes a good part of the agent's memory.

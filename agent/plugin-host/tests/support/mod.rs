@@ -10,7 +10,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::{Duration, Instant};
 
 use holdfast_core::model::id::SeededIds;
@@ -34,6 +35,9 @@ pub struct TestWorld {
     pub state: Mutex<BTreeMap<String, Vec<u8>>>,
     /// How long each question about units takes.
     pub slow: Duration,
+    /// How often units were asked for, and what each such question waits for.
+    pub asked: AtomicUsize,
+    pub door: RwLock<()>,
     /// Files are those of this machine.
     pub real_root: bool,
 }
@@ -43,7 +47,15 @@ impl TestWorld {
     pub fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("srv/app")).unwrap();
-        Self { started: Instant::now(), root, state: Mutex::default(), slow: Duration::ZERO, real_root: false }
+        Self {
+            started: Instant::now(),
+            root,
+            state: Mutex::default(),
+            slow: Duration::ZERO,
+            asked: AtomicUsize::new(0),
+            door: RwLock::default(),
+            real_root: false,
+        }
     }
 
     pub fn path(&self, path: &str) -> PathBuf {
@@ -73,6 +85,8 @@ impl World for TestWorld {
     fn unit(&self, name: &str, within: Duration) -> Result<Option<UnitState>, WorldError> {
         std::thread::sleep(self.slow);
         let _ = within;
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        drop(self.door.read());
         let known = name == "web-1.service" || name == "ssh.service";
         let active_state = "failed".to_owned();
         Ok(known.then(|| UnitState { name: name.to_owned(), active_state, ..UnitState::default() }))
