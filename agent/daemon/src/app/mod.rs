@@ -10,6 +10,7 @@ mod exports;
 mod feeds;
 mod hands;
 mod ingest;
+mod os;
 mod plugins;
 mod policy;
 mod reload;
@@ -86,7 +87,8 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
     let data_dir = config.agent.data_dir.clone();
     make_dir(&data_dir)?;
     let instance = instance_id(&data_dir)?;
-    let resource = export::resource_attributes(&host, &instance, config.agent.environment.as_deref());
+    let mut resource = export::resource_attributes(&host, &instance, config.agent.environment.as_deref());
+    resource.extend(os::attributes());
     let guard = telemetry::init(&config.log.level, config.log.format, config.telemetry.otlp.as_deref(), &resource)
         .map_err(AppError::Telemetry)?;
     let mut signals = service::signals().map_err(AppError::Runtime)?;

@@ -39,6 +39,7 @@ mod fixtures;
 
 pub use config::CollectConfig;
 pub use plugins::PluginBooks;
+pub(crate) use processes::Stat as ProcessStat;
 pub use runner::{CollectorReport, Collectors};
 
 use std::time::Duration;

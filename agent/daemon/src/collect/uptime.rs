@@ -6,7 +6,7 @@ use super::sink::{Cached, gauge};
 use super::{CollectError, Collector, Context, ParseFault, Reading};
 use crate::host::HeldFile;
 
-const PATH: &str = "/proc/uptime";
+pub(super) const PATH: &str = "/proc/uptime";
 
 /// Pure: seconds.
 pub(crate) fn parse(text: &str) -> Result<f64, ParseFault> {

@@ -8,6 +8,7 @@ use std::path::Path;
 use holdfast_core::model::Timestamp;
 use holdfast_plugin_host::{ProcessFacts, WorldError};
 
+use crate::collect::ProcessStat;
 use crate::host::FsRoot;
 
 /// A command line is cut here, in bytes.
@@ -64,7 +65,7 @@ fn boot_time(stat: &str) -> Option<i64> {
 }
 
 fn read(dir: &Path, pid: u32, cmdline: bool, boot: i64, units: Units) -> Option<ProcessFacts> {
-    let stat = Stat::parse(&text(&dir.join("stat"), FILE_BYTES_MAX).ok()?)?;
+    let stat = ProcessStat::parse(&text(&dir.join("stat"), FILE_BYTES_MAX).ok()?)?;
     let status = text(&dir.join("status"), FILE_BYTES_MAX).ok()?;
     let uid = status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().next()?.parse().ok())?;
     let exe = std::fs::read_link(dir.join("exe")).ok().map(|exe| exe.to_string_lossy().into_owned());
@@ -87,33 +88,6 @@ fn read(dir: &Path, pid: u32, cmdline: bool, boot: i64, units: Units) -> Option<
     })
 }
 
-#[derive(Debug, PartialEq, Eq)]
-struct Stat {
-    name: String,
-    ppid: u32,
-    cpu_ticks: u64,
-    started_ticks: u64,
-    resident_pages: u64,
-}
-
-impl Stat {
-    /// The name stands in parentheses and may itself hold any of them and spaces: the last one ends it.
-    fn parse(text: &str) -> Option<Self> {
-        let (start, end) = (text.find('(')?, text.rfind(')')?);
-        let name = text.get(start + 1..end)?.to_owned();
-        let fields: Vec<&str> = text.get(end + 1..)?.split_whitespace().collect();
-        // Counted from the state, which is field 3 of proc(5).
-        let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
-        Some(Self {
-            name,
-            ppid: u32::try_from(field(4)?).ok()?,
-            cpu_ticks: field(14)?.saturating_add(field(15)?),
-            started_ticks: field(22)?,
-            resident_pages: field(24)?,
-        })
-    }
-}
-
 /// The innermost systemd unit of a cgroup path.
 fn unit_of(cgroup: &str) -> Option<String> {
     const KINDS: [&str; 4] = [".service", ".scope", ".socket", ".mount"];
@@ -124,15 +98,6 @@ fn unit_of(cgroup: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_may_hold_parentheses_and_spaces() {
-        let text = "42 (a) b (c) S 7 42 42 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 1 0 12345 1000 77 1 2 3";
-        let wanted =
-            Stat { name: "a) b (c".into(), ppid: 7, cpu_ticks: 300, started_ticks: 12_345, resident_pages: 77 };
-        assert_eq!(Stat::parse(text), Some(wanted));
-        assert_eq!(Stat::parse("42 (x) S 1"), None);
-    }
 
     #[test]
     fn the_innermost_unit_counts() {

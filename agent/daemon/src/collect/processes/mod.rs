@@ -1,18 +1,18 @@
 //! Which programs of which units use the most CPU, memory, disk and open files, and how many processes are in which state.
 //!
-//! `sysinfo` lists the processes with their CPU and memory; the rest is read in [`one`]. Processes of one executable in one
+//! `/proc/PID/stat` tells most of each process ([`stat`]), the rest is read in [`one`]. Processes of one executable in one
 //! unit or container count together: process ids would make a series of every short command. CPU is the share of all logical CPUs (0 to 1)
-//! since the last look; I/O is the sum of what its processes were seen to do, short ones in part only.
+//! since the last look, and a new process did all of it since then; I/O is the sum of what its processes were seen to do, short ones in part only.
 //! A program has samples while it is among the top; no sample means that it isn't, not that it uses nothing. What the kernel
 //! refuses to tell of any of its processes is absent. New names come slowly (see [`Names`]).
 
 mod one;
+mod stat;
+mod top;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
-
-use sysinfo::{Process, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System};
 
 use holdfast_core::model::SeriesKey;
 
@@ -20,49 +20,21 @@ use super::cgroup::Owner;
 use super::keyed::Keyed;
 use super::names::Names;
 use super::sink::{Cached, counter, gauge};
-use super::{CollectError, Collector, Context, Reading};
+use super::{CollectError, Collector, Context, Reading, uptime};
+use crate::host::HeldFile;
 use one::{Answer, Io};
+pub(crate) use stat::Stat;
+use top::{Use, top_of};
 
 /// A process may be moved to another unit during its life, which hardly any is: looked at again after so many looks.
 const OWNER_AGAIN: u32 = 30;
 /// Where open files have to be counted one by one, they are at every so many-th look.
 const COUNT_FILES: u32 = 6;
-/// Parent of all kernel threads.
-const KTHREADD: u32 = 2;
-
-/// What the processes of one program in one unit use together.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub(crate) struct Use {
-    /// Share of all logical CPUs.
-    pub(crate) cpu: f64,
-    pub(crate) resident_bytes: u64,
-    pub(crate) count: u64,
-    /// Read and written since the last look; `None` when it isn't told of all of them.
-    pub(crate) io_bytes: Option<Io>,
-    /// Open files; `None` when they aren't told of all of them.
-    pub(crate) files: Option<u64>,
-}
-
-/// Pure: those among the first `top` by CPU, memory, I/O or open files, ties by name. What uses nothing isn't top.
-pub(crate) fn top_of<'a>(all: &'a HashMap<Arc<str>, Use>, top: usize) -> BTreeMap<&'a Arc<str>, Use> {
-    let measures: [fn(&Use) -> f64; 4] = [
-        |used| used.cpu,
-        |used| used.resident_bytes as f64,
-        |used| used.io_bytes.map_or(0.0, |[read, written]| read as f64 + written as f64),
-        |used| used.files.unwrap_or(0) as f64,
-    ];
-    let mut chosen = BTreeMap::new();
-    let mut sorted: Vec<(&'a Arc<str>, Use)> = all.iter().map(|(name, used)| (name, *used)).collect();
-    for measure in measures {
-        sorted.sort_by(|a, b| measure(&b.1).total_cmp(&measure(&a.1)).then(a.0.cmp(b.0)));
-        chosen.extend(sorted.iter().take(top).filter(|(_, used)| measure(used) > 0.0).copied());
-    }
-    chosen
-}
 
 /// One process, for as long as it lives.
 struct Known {
-    started_s: u64,
+    started_ticks: u64,
+    cpu_ticks: u64,
     name: String,
     program: Arc<str>,
     owner_at: u32,
@@ -82,10 +54,29 @@ struct Series {
     files: Cached,
 }
 
+/// What the kernel counts in.
+#[derive(Debug, Clone, Copy)]
+struct Kernel {
+    ticks_per_second: f64,
+    page_bytes: u64,
+}
+
+impl Kernel {
+    fn this() -> Self {
+        Self {
+            ticks_per_second: rustix::param::clock_ticks_per_second() as f64,
+            page_bytes: rustix::param::page_size() as u64,
+        }
+    }
+}
+
 pub(crate) struct Processes {
     every: Duration,
     top: usize,
-    system: Option<System>,
+    uptime: HeldFile,
+    /// When it was looked last, in seconds since boot.
+    looked_at_s: f64,
+    kernel: Kernel,
     looks: u32,
     known: HashMap<u32, Known>,
     /// Attributes of each program in its unit.
@@ -100,7 +91,9 @@ impl Processes {
         Self {
             every,
             top,
-            system: None,
+            uptime: HeldFile::record(uptime::PATH),
+            looked_at_s: 0.0,
+            kernel: Kernel::this(),
             looks: 0,
             known: HashMap::new(),
             programs: Keyed::new(),
@@ -115,31 +108,34 @@ impl Processes {
         &mut self,
         context: &mut Context<'_>,
         pid: u32,
-        process: &Process,
+        stat: &Stat,
         size_is_count: bool,
         all: &mut HashMap<Arc<str>, Use>,
-        cpus: f64,
+        all_ticks: f64,
     ) {
-        let name = program_of(process, pid);
+        let name = stat.program(pid);
         let looks = self.looks;
         let known = self.known.get(&pid).filter(|known| {
-            known.started_s == process.start_time()
+            known.started_ticks == stat.started_ticks
                 && known.name == name
                 && looks.wrapping_sub(known.owner_at) < OWNER_AGAIN
         });
         if known.is_none() {
-            let owner = if is_kernel_thread(process, pid) { None } else { one::owner(context, pid) };
+            let owner = if stat.is_kernel_thread(pid) { None } else { one::owner(context, pid) };
             let program: Arc<str> = format!("{name}\n{owner:?}").into();
-            *self.programs.of(&program) = Some((name.clone().into_owned(), owner));
-            let before = self.known.remove(&pid).filter(|known| known.started_s == process.start_time());
-            let (io, files) = before.map_or((Answer::Unknown, Answer::Unknown), |known| (known.io, known.files));
+            *self.programs.of(&program) = Some((name.to_owned(), owner));
+            let before = self.known.remove(&pid).filter(|known| known.started_ticks == stat.started_ticks);
             // What a process did before it was first seen was done since the last look, except at the first one.
+            let cpu_ticks = if looks > 0 { 0 } else { stat.cpu_ticks };
+            let (cpu_ticks, io, files) =
+                before.map_or((cpu_ticks, Answer::Unknown, Answer::Unknown), |it| (it.cpu_ticks, it.io, it.files));
             let io = if io == Answer::Unknown && looks > 0 { Answer::Known([0, 0]) } else { io };
             self.known.insert(
                 pid,
                 Known {
-                    started_s: process.start_time(),
-                    name: name.into_owned(),
+                    started_ticks: stat.started_ticks,
+                    cpu_ticks,
+                    name: name.to_owned(),
                     program,
                     owner_at: looks,
                     seen_at: looks,
@@ -154,8 +150,9 @@ impl Processes {
         known.look_at_files(context, pid, size_is_count, looks);
         let first = Use { io_bytes: Some([0, 0]), files: Some(0), ..Use::default() };
         let used = all.entry(Arc::clone(&known.program)).or_insert(first);
-        used.cpu += f64::from(process.cpu_usage()) / 100.0 / cpus;
-        used.resident_bytes += process.memory();
+        let ticks = stat.cpu_ticks.saturating_sub(std::mem::replace(&mut known.cpu_ticks, stat.cpu_ticks));
+        used.cpu += if all_ticks > 0.0 { ticks as f64 / all_ticks } else { 0.0 };
+        used.resident_bytes += stat.resident_pages.saturating_mul(self.kernel.page_bytes);
         used.count += 1;
         used.io_bytes =
             used.io_bytes.zip(io_bytes).map(|(a, b)| [a[0].saturating_add(b[0]), a[1].saturating_add(b[1])]);
@@ -233,31 +230,6 @@ fn with(mut key: SeriesKey, name: &str, owner: Option<&Owner>) -> SeriesKey {
     key
 }
 
-fn is_kernel_thread(process: &Process, pid: u32) -> bool {
-    pid == KTHREADD || process.parent().is_some_and(|parent| parent.as_u32() == KTHREADD)
-}
-
-/// The program's name; of a kernel thread without the CPU and the work that the kernel puts behind it.
-fn program_of(process: &Process, pid: u32) -> std::borrow::Cow<'_, str> {
-    let name = process.name().to_string_lossy();
-    match name.split_once(['/', ':']) {
-        Some((kind, _)) if is_kernel_thread(process, pid) => kind.to_owned().into(),
-        _ => name,
-    }
-}
-
-/// As the conventions name it; two that they don't have keep a name of their own.
-fn state_of(status: ProcessStatus) -> &'static str {
-    match status {
-        ProcessStatus::Run => "running",
-        ProcessStatus::Stop | ProcessStatus::Tracing => "stopped",
-        ProcessStatus::Zombie | ProcessStatus::Dead => "defunct",
-        ProcessStatus::Idle => "idle",
-        ProcessStatus::UninterruptibleDiskSleep => "disk_sleep",
-        _ => "sleeping",
-    }
-}
-
 impl Collector for Processes {
     fn name(&self) -> &'static str {
         "processes"
@@ -268,26 +240,22 @@ impl Collector for Processes {
     }
 
     fn collect(&mut self, context: &mut Context<'_>) -> Result<Reading, CollectError> {
-        let mut system = match self.system.take() {
-            Some(system) => system,
-            None => match System::new() {
-                Ok(system) => system,
-                Err(error) => return Ok(Reading::Absent { why: format!("processes cannot be listed: {error}") }),
-            },
-        };
-        system.refresh_processes_specifics(
-            ProcessesToUpdate::All,
-            true,
-            ProcessRefreshKind::nothing().with_cpu().with_memory().without_tasks(),
-        );
+        if !context.reread(&mut self.uptime)? {
+            return Ok(Reading::Absent { why: format!("no {}", uptime::PATH) });
+        }
+        let now_s = uptime::parse(context.text).map_err(|fault| fault.of(uptime::PATH))?;
+        let since_s = now_s - std::mem::replace(&mut self.looked_at_s, now_s);
+        // As many as all logical CPUs together have in that time.
+        let all_ticks = since_s * self.kernel.ticks_per_second * one::cpus(context);
         self.names.pass(self.every);
-        let cpus = std::thread::available_parallelism().map_or(1.0, |n| n.get() as f64);
         let size_is_count = one::size_is_count(context);
         let mut all: HashMap<Arc<str>, Use> = HashMap::new();
         let mut states: BTreeMap<&'static str, u64> = self.states.keys().map(|state| (*state, 0)).collect();
-        for (pid, process) in system.processes() {
-            self.take(context, pid.as_u32(), process, size_is_count, &mut all, cpus);
-            *states.entry(state_of(process.status())).or_default() += 1;
+        for pid in one::pids(context)? {
+            // What ended meanwhile is left out.
+            let Some(stat) = one::stat(context, pid) else { continue };
+            self.take(context, pid, &stat, size_is_count, &mut all, all_ticks);
+            *states.entry(stat.state_name()).or_default() += 1;
         }
         self.known.retain(|_, known| known.seen_at == self.looks);
         self.put(context, &all);
@@ -297,7 +265,6 @@ impl Collector for Processes {
                 .sink
                 .put(series, count as f64, || gauge("system.process.count", "{process}", &[("process.state", state)]));
         }
-        self.system = Some(system);
         self.looks = self.looks.wrapping_add(1);
         Ok(Reading::Taken)
     }
@@ -309,48 +276,87 @@ mod tests {
     use crate::collect::fixtures::Numbers;
     use crate::collect::sink::Sink;
     use crate::host::FsRoot;
+    use holdfast_core::model::SeriesId;
 
-    fn uses(cpu: f64, resident_bytes: u64, io: u64, files: u64) -> Use {
-        Use { cpu, resident_bytes, count: 1, io_bytes: Some([io, 0]), files: Some(files) }
+    /// A collector, and the names of what it has given so far.
+    struct Watched {
+        processes: Processes,
+        sink: Sink,
+        names: HashMap<SeriesId, String>,
+    }
+
+    impl Watched {
+        fn new() -> Self {
+            let processes = Processes::new(Duration::from_secs(10), 1_000);
+            Self { processes, sink: Sink::new(Arc::new(Numbers::default())), names: HashMap::new() }
+        }
+
+        fn look(&mut self, fs: &FsRoot) -> BTreeMap<String, f64> {
+            let mut context = Context { fs, text: &mut String::new(), sink: &mut self.sink };
+            self.processes.collect(&mut context).unwrap();
+            let batch = self.sink.take(holdfast_core::model::Timestamp::from_secs(0));
+            self.names.extend(batch.new_series.iter().map(|(id, key)| (*id, key.to_string())));
+            batch.samples.iter().map(|(id, value)| (self.names[id].clone(), *value)).collect()
+        }
+    }
+
+    /// A machine with 4 CPUs, so many seconds after its boot, with these processes: pid, name, state, parent, ticks, start.
+    fn machine(dir: &std::path::Path, uptime: &str, processes: &[(u32, &[u8], char, u32, u64, u64)]) {
+        let put = |path: &str, bytes: &[u8]| {
+            let path = dir.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        };
+        put("proc/uptime", uptime.as_bytes());
+        put("sys/devices/system/cpu/online", b"0-3\n");
+        for (pid, name, state, parent, ticks, started) in processes {
+            let behind = format!(") {state} {parent} 0 0 0 -1 0 0 0 0 0 {ticks} 0 0 0 20 0 1 0 {started} 0 3 0\n");
+            put(&format!("proc/{pid}/stat"), &[format!("{pid} (").as_bytes(), name, behind.as_bytes()].concat());
+            put(&format!("proc/{pid}/cgroup"), b"0::/system.slice/web.service\n");
+        }
     }
 
     #[test]
-    fn the_top_by_each_measure_is_there() {
-        let all: HashMap<Arc<str>, Use> = [
-            ("spin", uses(0.9, 10, 0, 3)),
-            ("hoard", uses(0.0, 1_000, 0, 3)),
-            ("copy", uses(0.1, 20, 5_000, 3)),
-            ("leak", uses(0.1, 20, 0, 900)),
-            ("idle", uses(0.0, 5, 0, 3)),
-        ]
-        .into_iter()
-        .map(|(name, used)| (name.into(), used))
-        .collect();
-        let names = |top| top_of(&all, top).into_keys().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(names(1), ["copy", "hoard", "leak", "spin"]);
-        assert!(names(0).is_empty());
-    }
+    fn a_share_is_of_all_cpus_since_the_last_look_and_a_new_process_did_all_of_it_since() {
+        let dir = tempfile::tempdir().unwrap();
+        let hertz = rustix::param::clock_ticks_per_second();
+        let (mut watched, fs) = (Watched::new(), FsRoot::new(dir.path()));
+        machine(
+            dir.path(),
+            "100.00 1.0\n",
+            &[(1, b"old", 'R', 0, 9_000, 5), (9, b"kworker/0:1", 'I', 2, 3, 6), (10, b"\xff\xfe", 'D', 1, 0, 7)],
+        );
+        let first = watched.look(&fs);
+        let of = |all: &BTreeMap<String, f64>, metric: &str, name: &str| {
+            let fits = |key: &&String| key.starts_with(metric) && key.contains(&format!("name={name}"));
+            all.keys().find(fits).map(|key| all[key])
+        };
+        assert_eq!(first["system.process.count{process.state=running}"], 1.0, "{first:?}");
+        assert_eq!(first["system.process.count{process.state=disk_sleep}"], 1.0, "any bytes are a name");
+        assert_eq!(of(&first, "process.memory.usage", "old"), Some(3.0 * rustix::param::page_size() as f64));
+        assert!(of(&first, "process.memory.usage", "kworker").is_some());
+        assert_eq!(first.keys().find(|it| it.starts_with("process.cpu")), None, "nothing is known of the time before");
 
-    #[test]
-    fn what_is_not_told_of_all_processes_ranks_as_nothing() {
-        let unknown = Use { io_bytes: None, files: None, ..Use::default() };
-        assert!(top_of(&HashMap::from([("hidden".into(), unknown)]), 5).is_empty());
-    }
-
-    fn look(processes: &mut Processes, sink: &mut Sink) -> BTreeMap<String, f64> {
-        let fs = FsRoot::real();
-        let mut context = Context { fs: &fs, text: &mut String::new(), sink };
-        processes.collect(&mut context).unwrap();
-        let batch = sink.take(holdfast_core::model::Timestamp::from_secs(0));
-        let names: HashMap<_, _> = batch.new_series.iter().map(|(id, key)| (*id, key.to_string())).collect();
-        batch.samples.iter().filter_map(|(id, value)| Some((names.get(id)?.clone(), *value))).collect()
+        // In 10 s four CPUs have 40 of their seconds.
+        machine(
+            dir.path(),
+            "110.00 1.0\n",
+            &[(1, b"old", 'S', 0, 9_000 + 4 * hertz, 5), (20, b"new", 'S', 1, 2 * hertz, 10_500)],
+        );
+        let second = watched.look(&fs);
+        let share = |name: &str| of(&second, "process.cpu.utilization", name);
+        assert_eq!((share("old"), share("new")), (Some(0.1), Some(0.05)), "{second:?}");
+        // Another process of the same id is no fall.
+        std::fs::remove_dir_all(dir.path().join("proc/9")).unwrap();
+        machine(dir.path(), "120.00 1.0\n", &[(1, b"old", 'S', 0, hertz, 11_500)]);
+        let third = watched.look(&fs);
+        assert_eq!(of(&third, "process.cpu.utilization", "old"), Some(0.025), "{third:?}");
     }
 
     #[test]
     fn this_very_process_is_counted() {
-        let mut processes = Processes::new(Duration::from_secs(10), 1_000);
-        let mut sink = Sink::new(Arc::new(Numbers::default()));
-        let samples = look(&mut processes, &mut sink);
+        let mut watched = Watched::new();
+        let samples = watched.look(&FsRoot::real());
         let total: f64 =
             samples.iter().filter(|(key, _)| key.starts_with("system.process.count")).map(|(_, v)| v).sum();
         assert!(total >= 1.0, "{samples:?}");
@@ -359,10 +365,10 @@ mod tests {
             "{samples:?}"
         );
         assert!(!samples.keys().any(|key| key.starts_with("process.cpu")), "no share before a second look");
-        let mine = &processes.known[&std::process::id()];
+        let mine = &watched.processes.known[&std::process::id()];
         assert!(matches!(mine.files, Answer::Known(files) if files > 0), "{:?}", mine.files);
         assert!(mine.io != Answer::Refused, "one's own I/O is told: {:?}", mine.io);
-        let later = look(&mut processes, &mut sink);
+        let later = watched.look(&FsRoot::real());
         assert!(later.keys().any(|key| key.starts_with("process.cpu.utilization")), "{later:?}");
         assert!(!samples.keys().any(|key| key.contains("pid")), "{samples:?}");
     }

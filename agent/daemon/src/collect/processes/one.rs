@@ -1,4 +1,4 @@
-//! What is read of one process beside what `sysinfo` tells: its unit, its I/O, its open files.
+//! Which processes there are, and what is read of one of them.
 //!
 //! The kernel tells I/O only of processes that the agent may trace, which as a service are its own; a refusal is absence, and is
 //! asked for once in a process's life. The number of open files is the size of `/proc/PID/fd` since Linux 6.2.
@@ -7,7 +7,9 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 
 use crate::collect::cgroup::{Owner, owner_of};
-use crate::collect::{Context, ParseFault, number};
+use crate::collect::{CollectError, Context, ParseFault, number};
+
+use super::Stat;
 
 /// Bytes that reached the disk layer: read, then written.
 pub(crate) type Io = [u64; 2];
@@ -37,6 +39,40 @@ pub(crate) enum Answer<T> {
     Unknown,
     /// Not to be asked for again.
     Refused,
+}
+
+/// Their ids, as the kernel lists them.
+pub(crate) fn pids(context: &Context<'_>) -> Result<Vec<u32>, CollectError> {
+    let failed = |source| CollectError::Read { path: "/proc".to_owned(), source };
+    let entries = std::fs::read_dir(context.fs.path("/proc")).map_err(failed)?;
+    Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
+}
+
+/// One of them; `None`: it is gone.
+pub(crate) fn stat(context: &mut Context<'_>, pid: u32) -> Option<Stat> {
+    let path = format!("/proc/{pid}/stat");
+    match context.fs.read_record(&path, context.text) {
+        Ok(()) => Stat::parse(context.text),
+        // A process may give itself any bytes as a name, and is counted all the same.
+        Err(error) if error.kind() == ErrorKind::InvalidData => {
+            Stat::parse(&String::from_utf8_lossy(&std::fs::read(context.fs.path(&path)).ok()?))
+        }
+        Err(_) => None,
+    }
+}
+
+/// Logical CPUs that are on; how many the agent may use (a quota, an affinity) is another matter.
+pub(crate) fn cpus(context: &mut Context<'_>) -> f64 {
+    let online = context.word("/sys/devices/system/cpu/online").and_then(|list| counted(&list));
+    online.map_or_else(|| std::thread::available_parallelism().map_or(1.0, |n| n.get() as f64), f64::from)
+}
+
+/// Pure: how many numbers a list as `0-3,6` holds; `None` when it is none or holds nothing.
+fn counted(list: &str) -> Option<u32> {
+    list.split(',').try_fold(0_u32, |counted, range| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        counted.checked_add(last.parse::<u32>().ok()?.checked_sub(first.parse().ok()?)?.checked_add(1)?)
+    })
 }
 
 /// Which unit or container a process is in; `None` for kernel threads and for what is gone.
@@ -88,6 +124,13 @@ mod tests {
         assert_eq!(parse_io(text), Ok([4096, 4096]));
         assert_eq!(parse_io("rchar: 9\n").unwrap_err().line, 0);
         assert_eq!(parse_io("read_bytes: x\n").unwrap_err().line, 1);
+    }
+
+    #[test]
+    fn cpus_are_counted_as_the_kernel_lists_them() {
+        assert_eq!(counted("0"), Some(1));
+        assert_eq!(counted("0-3,6,8-9"), Some(7));
+        assert_eq!((counted(""), counted("3-1"), counted("0-x")), (None, None, None));
     }
 
     #[test]
