@@ -30,7 +30,7 @@ pub const EVENT_QUEUE_MAX: usize = 1_024;
 pub const ACTIONS_RUNNING_MAX: usize = 1;
 /// Longest sleep of the loop, which knows when its next timer is due: what has no timer of its own, such as a plan that
 /// expires, is at most this late. Every second has a tick anyhow.
-const NAP: Duration = Duration::from_secs(1);
+const NAP: Duration = Duration::from_secs(4);
 /// Shortest sleep: what is looked at again and again, such as a verification under way, must not keep a core busy.
 const NAP_MIN: Duration = Duration::from_millis(50);
 const _: () = assert!(ACTIONS_RUNNING_MAX + CALLS_MAX < EVENT_QUEUE_MAX, "every running action can report back");

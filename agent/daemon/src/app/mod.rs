@@ -57,6 +57,7 @@ pub fn run(loaded: Loaded, path: Option<PathBuf>, overrides: Overrides) -> Resul
     // Whatever the agent writes is its own user's; the socket gets its permissions by name.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     more_descriptors();
+    crate::host::begin_beat();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .thread_name("holdfast")

@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use holdfast_core::model::IdSource;
 use tokio::sync::watch;
+use tokio::time::Interval;
 
 use crate::event_loop::{Event, Events};
-use crate::host::{Clock, OsRandom};
+use crate::host::{Clock, OsRandom, beats};
 use crate::plugins::{PluginProblem, Plugins, Schedule};
 
-/// How exactly a schedule is kept.
-const TICK: Duration = Duration::from_secs(1);
-/// Time between two looks at the files; what is new must stay the same for one more, so that a copy under way is not taken for damaged.
-const LOOK: Duration = Duration::from_secs(2);
+/// How exactly a schedule is kept: about a second, in beats.
+const TICK: u32 = 2;
+/// Beats between two looks at the files, about two seconds; what is new must stay the same for one more, so that a copy under way is not
+/// taken for damaged.
+const LOOK: u32 = 4;
 
 /// A plugin that was not called for so long, or twice as long at most, is let go from memory.
 const REST: Duration = Duration::from_secs(30);
@@ -39,7 +41,8 @@ async fn checks(plugins: Arc<Plugins>, clock: Arc<dyn Clock>, events: Events, mu
         f64::from(u16::from_be_bytes([a, b])) / f64::from(u16::MAX)
     };
     let mut looked = clock.monotonic();
-    while !ends(TICK, &mut stopping).await {
+    let mut tick = beats(TICK);
+    while !ends(&mut tick, &mut stopping).await {
         let now = clock.monotonic();
         if now.saturating_sub(looked) >= REST {
             looked = now;
@@ -59,7 +62,8 @@ async fn changes(plugins: Arc<Plugins>, mut stopping: watch::Receiver<bool>) {
         async move { tokio::task::spawn_blocking(move || plugins.files()).await.ok() }
     };
     let (mut taken, mut seen) = (list().await, None);
-    while !ends(LOOK, &mut stopping).await {
+    let mut look = beats(LOOK);
+    while !ends(&mut look, &mut stopping).await {
         let now = list().await;
         if now == taken {
             seen = None;
@@ -79,9 +83,9 @@ async fn changes(plugins: Arc<Plugins>, mut stopping: watch::Receiver<bool>) {
     }
 }
 
-async fn ends(after: Duration, stopping: &mut watch::Receiver<bool>) -> bool {
+async fn ends(tick: &mut Interval, stopping: &mut watch::Receiver<bool>) -> bool {
     tokio::select! {
-        () = tokio::time::sleep(after) => false,
+        _ = tick.tick() => false,
         _ = stopping.wait_for(|stop| *stop) => true,
     }
 }

@@ -1,17 +1,21 @@
 //! The seam to the world: clocks, the root of the file system, randomness, systemd.
 //!
 //! Everything else takes these as arguments, so that a fixture tree and a fake clock can stand in for a machine.
-//! Nothing here interprets what it reads.
+//! Nothing here judges what it reads.
 
+mod beat;
 mod clock;
 mod fs_root;
 mod held;
 mod random;
+mod sock_diag;
 pub mod systemd;
 mod trusted;
 
+pub use beat::{beats, begin_beat};
 pub use clock::{Clock, FakeClock, SystemClock};
 pub use fs_root::FsRoot;
 pub use held::HeldFile;
 pub use random::OsRandom;
+pub use sock_diag::{TcpSocket, tcp as tcp_sockets};
 pub use trusted::{read_secret, read_secret_text, read_trusted, read_trusted_text};

@@ -1,4 +1,4 @@
-//! Follows `/var/log/dpkg.log` by looking twice a second: one `stat` when nothing happened, through rotation and truncation.
+//! Follows `/var/log/dpkg.log` by looking about twice a second: one `stat` when nothing happened, through rotation and truncation.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,14 +10,12 @@ use holdfast_core::model::{Change, Timestamp};
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::MissedTickBehavior;
 
 use super::log::{change, parse_line, parse_time};
-use crate::host::FsRoot;
+use crate::host::{FsRoot, beats};
 
 const LOG: &str = "/var/log/dpkg.log";
 const ROTATED: &str = "/var/log/dpkg.log.1";
-const EVERY: Duration = Duration::from_millis(500);
 /// History before the start that is told: the last of it.
 const HISTORY: Duration = Duration::from_hours(24);
 /// Read in one go; more is read at the next look.
@@ -128,7 +126,7 @@ pub fn logged(fs: &FsRoot) -> BTreeMap<String, (String, Timestamp)> {
 }
 
 /// Tells what is in the log since `since` (the last change that is known; at most a day before `now`), then each new
-/// change within half a second, until the receiver is dropped. The same line always has the same change id.
+/// change within about half a second, until the receiver is dropped. The same line always has the same change id.
 pub fn tail(fs: FsRoot, now: Timestamp, since: Timestamp, to: mpsc::Sender<Change>) -> JoinHandle<()> {
     tokio::spawn(async move {
         let since = since.max(now.minus(HISTORY));
@@ -138,23 +136,21 @@ pub fn tail(fs: FsRoot, now: Timestamp, since: Timestamp, to: mpsc::Sender<Chang
             tokio::task::spawn_blocking(move || Tail::history(&fs, &zone, since)).await
         };
         let (mut tail, mut lines) = start.unwrap_or_default();
-        let mut every = tokio::time::interval(EVERY);
-        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut every, mut more) = (beats(1), false);
         loop {
             for change in lines.drain(..).filter_map(|line| change(&line, &zone)) {
                 if to.send(change).await.is_err() {
                     return;
                 }
             }
-            tokio::select! {
-                () = to.closed() => return,
-                _ = every.tick() => {}
+            if !more {
+                tokio::select! {
+                    () = to.closed() => return,
+                    _ = every.tick() => {}
+                }
             }
             let look = tail.look(&fs);
-            if look.more {
-                every.reset_immediately();
-            }
-            lines = look.lines;
+            (lines, more) = (look.lines, look.more);
         }
     })
 }

@@ -1,4 +1,4 @@
-//! Ports on which something listens, from `/proc/net`, and whose they are.
+//! Ports on which something listens, by netlink or from `/proc/net`, and whose they are.
 //!
 //! The sockets of others' processes are seen by root only; without that right the account that opened the port is known, and not
 //! the program. Sockets of UDP have no state of listening: one that is bound below the ephemeral ports counts.
@@ -10,12 +10,13 @@ use holdfast_core::model::Items;
 
 use super::item;
 use crate::collect::unit_of_cgroup;
-use crate::host::FsRoot;
+use crate::host::{FsRoot, TcpSocket, tcp_sockets};
 
 const TABLES: [(&str, &str); 4] =
     [("/proc/net/tcp", "tcp"), ("/proc/net/tcp6", "tcp"), ("/proc/net/udp", "udp"), ("/proc/net/udp6", "udp")];
 /// States by the kernel's number (`include/net/tcp_states.h`).
 const LISTEN: &str = "0A";
+const LISTENING: u32 = 1 << 10;
 const UNCONNECTED: &str = "07";
 const RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 /// Where the range begins on a kernel that nobody turned.
@@ -46,13 +47,23 @@ pub(super) fn sockets(fs: &FsRoot) -> Option<Vec<Socket>> {
     let mut text = String::new();
     let low = fs.read(RANGE, &mut text).ok().and_then(|()| text.split_ascii_whitespace().next()?.parse().ok());
     let low = low.unwrap_or(EPHEMERAL);
-    let mut found = None;
-    for (path, transport) in TABLES {
+    let mut found = asked(fs);
+    let by_netlink = found.is_some();
+    for (path, transport) in TABLES.into_iter().filter(|(_, transport)| !by_netlink || *transport != "tcp") {
         if fs.read(path, &mut text).is_ok() {
             found.get_or_insert_with(Vec::new).extend(parse(&text, transport, low));
         }
     }
     found
+}
+
+/// Those of TCP by netlink, for which the kernel looks at no connection; `None`: there is none here.
+fn asked(fs: &FsRoot) -> Option<Vec<Socket>> {
+    let mut found = Vec::new();
+    let one = |it: TcpSocket| {
+        found.push(Socket { name: format!("tcp {}", it.local), address: it.local.ip(), uid: it.uid, inode: it.inode });
+    };
+    (fs.is_real() && tcp_sockets(LISTENING, one).is_ok()).then_some(found)
 }
 
 /// Pure: the listening ones of one table.
