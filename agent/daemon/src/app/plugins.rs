@@ -27,10 +27,11 @@ pub(super) fn complain(problems: &[PluginProblem]) {
     }
 }
 
-/// Starts both; they end with the agent.
+/// Starts both, as one task: what is due at the same beat is done by one thread. They end with the agent.
 pub(super) fn start(plugins: &Arc<Plugins>, clock: &Arc<dyn Clock>, events: Events, stopping: &watch::Receiver<bool>) {
-    tokio::spawn(checks(Arc::clone(plugins), Arc::clone(clock), events, stopping.clone()));
-    tokio::spawn(changes(Arc::clone(plugins), stopping.clone()));
+    let checks = checks(Arc::clone(plugins), Arc::clone(clock), events, stopping.clone());
+    let changes = changes(Arc::clone(plugins), stopping.clone());
+    tokio::spawn(async { tokio::join!(checks, changes) });
 }
 
 /// Checks when they are due; a busy loop skips one.

@@ -89,7 +89,7 @@ fn parse(mut piece: &[u8], each: &mut impl FnMut(TcpSocket)) -> io::Result<bool>
         match u16::from_ne_bytes([kind[0], kind[1]]) {
             DONE | ERROR => {
                 // A negative number of errno, or 0.
-                let code = number(body, 0).map_or(0, |code| code.cast_signed());
+                let code = number(body, 0).map_or(0, u32::cast_signed);
                 return if code < 0 { Err(io::Error::from_raw_os_error(code.saturating_neg())) } else { Ok(true) };
             }
             GETSOCK | 20 => each(socket(body).ok_or_else(|| strange("a socket that is cut"))?),

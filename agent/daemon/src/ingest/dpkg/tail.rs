@@ -1,4 +1,4 @@
-//! Follows `/var/log/dpkg.log` by looking about twice a second: one `stat` when nothing happened, through rotation and truncation.
+//! Follows `/var/log/dpkg.log` by looking about once a second: one `stat` when nothing happened, through rotation and truncation.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,6 +16,8 @@ use crate::host::{FsRoot, beats};
 
 const LOG: &str = "/var/log/dpkg.log";
 const ROTATED: &str = "/var/log/dpkg.log.1";
+/// About a second.
+const EVERY: u32 = 2;
 /// History before the start that is told: the last of it.
 const HISTORY: Duration = Duration::from_hours(24);
 /// Read in one go; more is read at the next look.
@@ -126,7 +128,7 @@ pub fn logged(fs: &FsRoot) -> BTreeMap<String, (String, Timestamp)> {
 }
 
 /// Tells what is in the log since `since` (the last change that is known; at most a day before `now`), then each new
-/// change within about half a second, until the receiver is dropped. The same line always has the same change id.
+/// change within about a second, until the receiver is dropped. The same line always has the same change id.
 pub fn tail(fs: FsRoot, now: Timestamp, since: Timestamp, to: mpsc::Sender<Change>) -> JoinHandle<()> {
     tokio::spawn(async move {
         let since = since.max(now.minus(HISTORY));
@@ -136,7 +138,7 @@ pub fn tail(fs: FsRoot, now: Timestamp, since: Timestamp, to: mpsc::Sender<Chang
             tokio::task::spawn_blocking(move || Tail::history(&fs, &zone, since)).await
         };
         let (mut tail, mut lines) = start.unwrap_or_default();
-        let (mut every, mut more) = (beats(1), false);
+        let (mut every, mut more) = (beats(EVERY), false);
         loop {
             for change in lines.drain(..).filter_map(|line| change(&line, &zone)) {
                 if to.send(change).await.is_err() {
