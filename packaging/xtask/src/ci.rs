@@ -15,12 +15,13 @@ pub(crate) fn run(root: &Path) -> Result<()> {
         stages.run("deny", || deny::run(root))?;
         stages.run("docs", || docs::run(root))?;
         stages.run("test", || test::run(root, &[]))?;
-        stages.run("fuzz", || fuzz::run(root, &["--blind"]))?;
         stages.run("authors", || authors::run(root, &[]))?;
         stages.run("registry", || registry::run(root, &[]))?;
         stages.run("faults", || faults::run(root, &[]))?;
         stages.run("peers", || peers::run(root, &[]))?;
-        stages.run("e2e", || e2e::run(root, &[]))
+        stages.run("e2e", || e2e::run(root, &[]))?;
+        // Last: it builds everything once more, with counters.
+        stages.run("fuzz", || fuzz::run(root, &[]))
     })();
     stages.print();
     result

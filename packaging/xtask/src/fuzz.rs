@@ -5,8 +5,9 @@
 //! expression, behind a seal that fuzzing does not get past. What is found new goes to `target/fuzz/corpus`, what fails to
 //! `target/fuzz/failed`. `cargo xtask test` plays the committed corpus without any of this.
 //!
-//! `--blind [--seed N]`: seeded changes of the corpus without counters, with what the tests have built already. `cargo xtask ci` does this with
-//! another seed each time: the build with counters takes five to eleven minutes on two cores, and 1.5 GB, for three times half a minute of use.
+//! The build with counters takes five to eleven minutes on two cores, and 1.5 GB. `cargo xtask ci` does it last.
+//!
+//! `--blind [--seed N]`: seeded changes of the corpus without counters, with what the tests have built already; another seed each time.
 
 use std::path::Path;
 
