@@ -23,6 +23,7 @@ mod names;
 mod network;
 mod plugins;
 mod pressure;
+mod process_stat;
 mod processes;
 mod runner;
 mod self_process;
@@ -39,7 +40,8 @@ mod fixtures;
 
 pub use config::CollectConfig;
 pub use plugins::PluginBooks;
-pub(crate) use processes::Stat as ProcessStat;
+pub(crate) use process_stat::{KernelUnits, ProcessStat};
+pub(crate) use processes::process_ids;
 pub use runner::{CollectorReport, Collectors};
 
 use std::time::Duration;

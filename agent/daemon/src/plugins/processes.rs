@@ -8,7 +8,7 @@ use std::path::Path;
 use holdfast_core::model::Timestamp;
 use holdfast_plugin_host::{ProcessFacts, WorldError};
 
-use crate::collect::ProcessStat;
+use crate::collect::{KernelUnits, ProcessStat, process_ids};
 use crate::host::FsRoot;
 
 /// A command line is cut here, in bytes.
@@ -16,33 +16,16 @@ const CMDLINE_BYTES_MAX: u64 = 16 * 1024;
 /// No file of one process is longer.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
-/// The kernel's units.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Units {
-    pub(super) ticks_per_second: u64,
-    pub(super) page_bytes: u64,
-}
-
-impl Units {
-    pub(super) fn of_this_kernel() -> Self {
-        Self {
-            ticks_per_second: rustix::param::clock_ticks_per_second(),
-            page_bytes: rustix::param::page_size() as u64,
-        }
-    }
-}
-
 /// All processes by pid; `may_go_on` is asked before each.
 pub(super) fn list(
     fs: &FsRoot,
     cmdline: bool,
-    units: Units,
+    units: KernelUnits,
     may_go_on: impl Fn() -> bool,
 ) -> Result<Vec<ProcessFacts>, WorldError> {
     let stat = text(&fs.path("/proc/stat"), 1 << 20).map_err(|error| WorldError::io(format!("/proc/stat: {error}")))?;
     let boot = boot_time(&stat).ok_or_else(|| WorldError::io("/proc/stat has no line `btime`"))?;
-    let listed = std::fs::read_dir(fs.path("/proc")).map_err(|error| WorldError::io(format!("/proc: {error}")))?;
-    let mut pids: Vec<u32> = listed.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    let mut pids = process_ids(fs).map_err(|error| WorldError::io(format!("/proc: {error}")))?;
     pids.sort_unstable();
     let mut found = Vec::with_capacity(pids.len());
     for pid in pids {
@@ -64,8 +47,8 @@ fn boot_time(stat: &str) -> Option<i64> {
     stat.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse().ok())
 }
 
-fn read(dir: &Path, pid: u32, cmdline: bool, boot: i64, units: Units) -> Option<ProcessFacts> {
-    let stat = ProcessStat::parse(&text(&dir.join("stat"), FILE_BYTES_MAX).ok()?)?;
+fn read(dir: &Path, pid: u32, cmdline: bool, boot: i64, units: KernelUnits) -> Option<ProcessFacts> {
+    let stat = ProcessStat::parse(&text(&dir.join("stat"), FILE_BYTES_MAX).ok()?).ok()?;
     let status = text(&dir.join("status"), FILE_BYTES_MAX).ok()?;
     let uid = status.lines().find_map(|line| line.strip_prefix("Uid:")?.split_whitespace().next()?.parse().ok())?;
     let exe = std::fs::read_link(dir.join("exe")).ok().map(|exe| exe.to_string_lossy().into_owned());
@@ -73,6 +56,7 @@ fn read(dir: &Path, pid: u32, cmdline: bool, boot: i64, units: Units) -> Option<
     let command =
         if cmdline { text(&dir.join("cmdline"), CMDLINE_BYTES_MAX).unwrap_or_default() } else { String::new() };
     let since_boot_ms = stat.started_ticks.saturating_mul(1_000) / units.ticks_per_second.max(1);
+    let cpu_seconds = stat.cpu_ticks() as f64 / units.ticks_per_second.max(1) as f64;
     Some(ProcessFacts {
         pid,
         started: Timestamp::from_secs(boot).plus(std::time::Duration::from_millis(since_boot_ms)),
@@ -83,7 +67,7 @@ fn read(dir: &Path, pid: u32, cmdline: bool, boot: i64, units: Units) -> Option<
         exe_deleted: deleted.is_some(),
         exe: deleted.or(exe),
         resident_bytes: stat.resident_pages.saturating_mul(units.page_bytes),
-        cpu_seconds: stat.cpu_ticks as f64 / units.ticks_per_second.max(1) as f64,
+        cpu_seconds,
         unit: text(&dir.join("cgroup"), FILE_BYTES_MAX).ok().and_then(|text| unit_of(&text)),
     })
 }
@@ -111,9 +95,9 @@ mod tests {
 
     #[test]
     fn this_very_process_is_listed_with_its_executable() {
-        let all = list(&FsRoot::real(), true, Units::of_this_kernel(), || true).unwrap();
+        let all = list(&FsRoot::real(), true, KernelUnits::of_this_kernel(), || true).unwrap();
         let own = all.iter().find(|process| process.pid == std::process::id()).unwrap();
         assert!(own.resident_bytes > 0 && own.exe.is_some() && !own.cmdline.is_empty(), "{own:?}");
-        assert!(list(&FsRoot::real(), false, Units::of_this_kernel(), || false).is_err());
+        assert!(list(&FsRoot::real(), false, KernelUnits::of_this_kernel(), || false).is_err());
     }
 }

@@ -9,7 +9,8 @@ use holdfast_core::model::{Change, Timestamp, UnitState};
 use holdfast_plugin_host::{MetricQuery, ProcessFacts, SeriesFacts, World, WorldError};
 
 use super::held;
-use super::processes::{self, Units};
+use super::processes;
+use crate::collect::KernelUnits;
 use crate::host::{Clock, FsRoot};
 use crate::store::{Agg, ChangeFilter, Query, SeriesFilter, StateReader, StoreError, TelemetryReader};
 use crate::telemetry::Chain;
@@ -56,7 +57,7 @@ type Kept = BTreeMap<String, Vec<u8>>;
 /// The real [`World`].
 pub(super) struct HostWorld {
     sources: Sources,
-    kernel: Units,
+    kernel: KernelUnits,
     /// Plugins' state as the calls since the start left it; what is not here is read from the store.
     kept: Mutex<BTreeMap<String, Kept>>,
 }
@@ -67,7 +68,7 @@ fn store(error: &StoreError) -> WorldError {
 
 impl HostWorld {
     pub(super) fn new(sources: Sources) -> Self {
-        Self { sources, kernel: Units::of_this_kernel(), kept: Mutex::default() }
+        Self { sources, kernel: KernelUnits::of_this_kernel(), kept: Mutex::default() }
     }
 
     /// What a call that ended well has written, for the calls after it.

@@ -1,13 +1,12 @@
 //! Which programs of which units use the most CPU, memory, disk and open files, and how many processes are in which state.
 //!
-//! `/proc/PID/stat` tells most of each process ([`stat`]), the rest is read in [`one`]. Processes of one executable in one
+//! `/proc/PID/stat` tells most of each process ([`ProcessStat`]), the rest is read in [`one`]. Processes of one executable in one
 //! unit or container count together: process ids would make a series of every short command. CPU is the share of all logical CPUs (0 to 1)
 //! since the last look, and a new process did all of it since then; I/O is the sum of what its processes were seen to do, short ones in part only.
 //! A program has samples while it is among the top; no sample means that it isn't, not that it uses nothing. What the kernel
 //! refuses to tell of any of its processes is absent. New names come slowly (see [`Names`]).
 
 mod one;
-mod stat;
 mod top;
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,11 +18,12 @@ use holdfast_core::model::SeriesKey;
 use super::cgroup::Owner;
 use super::keyed::Keyed;
 use super::names::Names;
+use super::process_stat::{KernelUnits, ProcessStat};
 use super::sink::{Cached, counter, gauge};
 use super::{CollectError, Collector, Context, Reading, uptime};
 use crate::host::HeldFile;
+pub(crate) use one::process_ids;
 use one::{Answer, Io};
-pub(crate) use stat::Stat;
 use top::{Use, top_of};
 
 /// A process may be moved to another unit during its life, which hardly any is: looked at again after so many looks.
@@ -54,29 +54,13 @@ struct Series {
     files: Cached,
 }
 
-/// What the kernel counts in.
-#[derive(Debug, Clone, Copy)]
-struct Kernel {
-    ticks_per_second: f64,
-    page_bytes: u64,
-}
-
-impl Kernel {
-    fn this() -> Self {
-        Self {
-            ticks_per_second: rustix::param::clock_ticks_per_second() as f64,
-            page_bytes: rustix::param::page_size() as u64,
-        }
-    }
-}
-
 pub(crate) struct Processes {
     every: Duration,
     top: usize,
     uptime: HeldFile,
     /// When it was looked last, in seconds since boot.
     looked_at_s: f64,
-    kernel: Kernel,
+    kernel: KernelUnits,
     looks: u32,
     known: HashMap<u32, Known>,
     /// Attributes of each program in its unit.
@@ -93,7 +77,7 @@ impl Processes {
             top,
             uptime: HeldFile::record(uptime::PATH),
             looked_at_s: 0.0,
-            kernel: Kernel::this(),
+            kernel: KernelUnits::of_this_kernel(),
             looks: 0,
             known: HashMap::new(),
             programs: Keyed::new(),
@@ -108,7 +92,7 @@ impl Processes {
         &mut self,
         context: &mut Context<'_>,
         pid: u32,
-        stat: &Stat,
+        stat: &ProcessStat,
         size_is_count: bool,
         all: &mut HashMap<Arc<str>, Use>,
         all_ticks: f64,
@@ -127,7 +111,7 @@ impl Processes {
             *self.programs.of(&program) = Some((name.to_owned(), owner));
             let before = self.known.remove(&pid).filter(|known| known.started_ticks == stat.started_ticks);
             // What a process did before it was first seen was done since the last look, except at the first one.
-            let cpu_ticks = if looks > 0 { 0 } else { stat.cpu_ticks };
+            let cpu_ticks = if looks > 0 { 0 } else { stat.cpu_ticks() };
             let (cpu_ticks, io, files) =
                 before.map_or((cpu_ticks, Answer::Unknown, Answer::Unknown), |it| (it.cpu_ticks, it.io, it.files));
             let io = if io == Answer::Unknown && looks > 0 { Answer::Known([0, 0]) } else { io };
@@ -147,7 +131,7 @@ impl Processes {
         }
         let Some(known) = self.known.get_mut(&pid) else { return };
         known.seen_at = looks;
-        let ticks = stat.cpu_ticks.saturating_sub(std::mem::replace(&mut known.cpu_ticks, stat.cpu_ticks));
+        let ticks = stat.cpu_ticks().saturating_sub(std::mem::replace(&mut known.cpu_ticks, stat.cpu_ticks()));
         let io_bytes = known.look_at_io(context, pid, new || ticks > 0 || looks.is_multiple_of(COUNT_FILES));
         known.look_at_files(context, pid, size_is_count, looks);
         let first = Use { io_bytes: Some([0, 0]), files: Some(0), ..Use::default() };
@@ -250,12 +234,13 @@ impl Collector for Processes {
         let now_s = uptime::parse(context.text).map_err(|fault| fault.of(uptime::PATH))?;
         let since_s = now_s - std::mem::replace(&mut self.looked_at_s, now_s);
         // As many as all logical CPUs together have in that time.
-        let all_ticks = since_s * self.kernel.ticks_per_second * one::cpus(context);
+        let all_ticks = since_s * self.kernel.ticks_per_second as f64 * one::cpus(context);
         self.names.pass(self.every);
         let size_is_count = one::size_is_count(context);
         let mut all: HashMap<Arc<str>, Use> = HashMap::new();
         let mut states: BTreeMap<&'static str, u64> = self.states.keys().map(|state| (*state, 0)).collect();
-        for pid in one::pids(context)? {
+        let failed = |source| CollectError::Read { path: "/proc".to_owned(), source };
+        for pid in process_ids(context.fs).map_err(failed)? {
             // What ended meanwhile is left out.
             let Some(stat) = one::stat(context, pid) else { continue };
             self.take(context, pid, &stat, size_is_count, &mut all, all_ticks);

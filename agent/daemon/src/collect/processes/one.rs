@@ -3,13 +3,13 @@
 //! The kernel tells I/O only of processes that the agent may trace, which as a service are its own; a refusal is absence, and is
 //! asked for once in a process's life. The number of open files is the size of `/proc/PID/fd` since Linux 6.2.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 
 use crate::collect::cgroup::{Owner, owner_of};
-use crate::collect::{CollectError, Context, ParseFault, number};
-
-use super::Stat;
+use crate::collect::process_stat::ProcessStat;
+use crate::collect::{Context, ParseFault, number};
+use crate::host::FsRoot;
 
 /// Bytes that reached the disk layer: read, then written.
 pub(crate) type Io = [u64; 2];
@@ -42,20 +42,19 @@ pub(crate) enum Answer<T> {
 }
 
 /// Their ids, as the kernel lists them.
-pub(crate) fn pids(context: &Context<'_>) -> Result<Vec<u32>, CollectError> {
-    let failed = |source| CollectError::Read { path: "/proc".to_owned(), source };
-    let entries = std::fs::read_dir(context.fs.path("/proc")).map_err(failed)?;
+pub(crate) fn process_ids(fs: &FsRoot) -> io::Result<Vec<u32>> {
+    let entries = std::fs::read_dir(fs.path("/proc"))?;
     Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
 }
 
 /// One of them; `None`: it is gone.
-pub(crate) fn stat(context: &mut Context<'_>, pid: u32) -> Option<Stat> {
+pub(crate) fn stat(context: &mut Context<'_>, pid: u32) -> Option<ProcessStat> {
     let path = format!("/proc/{pid}/stat");
     match context.fs.read_record(&path, context.text) {
-        Ok(()) => Stat::parse(context.text),
+        Ok(()) => ProcessStat::parse(context.text).ok(),
         // A process may give itself any bytes as a name, and is counted all the same.
         Err(error) if error.kind() == ErrorKind::InvalidData => {
-            Stat::parse(&String::from_utf8_lossy(&std::fs::read(context.fs.path(&path)).ok()?))
+            ProcessStat::parse(&String::from_utf8_lossy(&std::fs::read(context.fs.path(&path)).ok()?)).ok()
         }
         Err(_) => None,
     }
@@ -115,7 +114,6 @@ mod tests {
     use super::*;
     use crate::collect::fixtures::Numbers;
     use crate::collect::sink::Sink;
-    use crate::host::FsRoot;
     use proptest::prelude::*;
 
     #[test]

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use holdfast_core::model::Items;
 
 use super::item;
-use crate::collect::unit_of_cgroup;
+use crate::collect::{process_ids, unit_of_cgroup};
 use crate::host::{FsRoot, TcpSocket, tcp_sockets};
 
 const TABLES: [(&str, &str); 4] =
@@ -129,10 +129,9 @@ struct Process {
 /// Processes that hold these sockets; those of others are left out without the right to look.
 fn owners(fs: &FsRoot, wanted: &BTreeSet<u64>) -> HashMap<u64, Process> {
     let mut found = HashMap::new();
-    let Ok(entries) = std::fs::read_dir(fs.path("/proc")) else { return found };
-    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let Ok(pids) = process_ids(fs) else { return found };
     let mut descriptors = 0;
-    for pid in pids.take(PROCESSES_MAX) {
+    for pid in pids.into_iter().take(PROCESSES_MAX) {
         let Ok(open) = std::fs::read_dir(fs.path(format!("/proc/{pid}/fd"))) else { continue };
         for descriptor in open.flatten() {
             descriptors += 1;
