@@ -5,8 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use globset::{GlobBuilder, GlobMatcher};
-use holdfast_core::model::{Action, ByteSize, Interval};
+use globset::GlobMatcher;
+use holdfast_core::model::{Action, ByteSize, Globs, Interval};
 use serde::Deserialize;
 
 use crate::place::normal;
@@ -70,14 +70,20 @@ struct Allow {
 #[serde(deny_unknown_fields)]
 struct Units {
     #[serde(default)]
-    units: Vec<Glob>,
+    units: Vec<UnitGlob>,
+}
+
+impl Units {
+    fn lists(&self, unit: &str) -> bool {
+        unit_name(unit) && self.units.iter().any(|glob| glob.0.is_match(unit))
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Paths {
     #[serde(default)]
-    paths: Vec<Glob>,
+    paths: Vec<PathGlob>,
 }
 
 /// Limits of `reclaim_paths`.
@@ -85,26 +91,32 @@ struct Paths {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Reclaim {
     #[serde(default)]
-    roots: Vec<Glob>,
+    roots: Vec<PathGlob>,
     max_bytes: ByteSize,
     max_entries: u64,
     min_age: Interval,
 }
 
-/// `*` stays within one component; `**` does not.
 #[derive(Debug)]
-struct Glob(GlobMatcher);
+struct UnitGlob(GlobMatcher);
 
-impl<'de> Deserialize<'de> for Glob {
+impl<'de> Deserialize<'de> for UnitGlob {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        GlobBuilder::new(&text)
-            .literal_separator(true)
-            .backslash_escape(true)
-            .build()
-            .map(|g| Self(g.compile_matcher()))
-            .map_err(serde::de::Error::custom)
+        matcher(deserializer, Globs::Units).map(Self)
     }
+}
+
+#[derive(Debug)]
+struct PathGlob(GlobMatcher);
+
+impl<'de> Deserialize<'de> for PathGlob {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        matcher(deserializer, Globs::Paths).map(Self)
+    }
+}
+
+fn matcher<'de, D: serde::Deserializer<'de>>(deserializer: D, about: Globs) -> Result<GlobMatcher, D::Error> {
+    about.matcher(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
 }
 
 /// Root's word.
@@ -149,11 +161,11 @@ impl Allowlist {
 
     /// Whether root listed this action on this target.
     pub(crate) fn check(&self, action: &Action) -> Result<(), Stop> {
-        let listed = |globs: &[Glob], name: &str| globs.iter().any(|g| g.0.is_match(name));
+        let listed = |globs: &[PathGlob], path: &str| globs.iter().any(|glob| glob.0.is_match(path));
         let no = |why: String| Err(Stop::Refused(Code::NotAllowed, why));
         let allowed = match action {
-            Action::RestartUnit { unit, .. } => unit_name(unit) && listed(&self.0.restart_unit.units, unit),
-            Action::ResetFailedUnit { unit, .. } => unit_name(unit) && listed(&self.0.reset_failed_unit.units, unit),
+            Action::RestartUnit { unit, .. } => self.0.restart_unit.lists(unit),
+            Action::ResetFailedUnit { unit, .. } => self.0.reset_failed_unit.lists(unit),
             Action::RestoreFile { path, .. } => listed(&self.0.restore_file.paths, normal(path)?),
             Action::QuarantinePath { path, .. } => listed(&self.0.quarantine_path.paths, normal(path)?),
             Action::ReclaimPaths { root, entries } => {
@@ -204,6 +216,9 @@ mod tests {
         for unit in ["ssh.service", "web-1.service/../x.service", "web-*.service", "web-1.socket"] {
             assert!(list.check(&restart(unit)).is_err(), "{unit}");
         }
+        let list_of_one = Allowlist::parse("[restart_unit]\nunits = ['my\\x2dapp.service']").unwrap();
+        assert!(list_of_one.check(&restart(r"my\x2dapp.service")).is_ok(), "a unit's escaped name is that unit");
+        assert!(list_of_one.check(&restart("myx2dapp.service")).is_err());
         let reset = Action::ResetFailedUnit { unit: "web-1.service".into(), only_if_invocation: None };
         assert!(list.check(&reset).is_err(), "one verb does not open another");
     }

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use globset::{GlobSet, GlobSetBuilder};
 
-use crate::model::{Action, Evidence, Finding, PlanBody, ReclaimEntry, Step, Timestamp, Value};
+use crate::model::{Action, Evidence, Finding, Globs, PlanBody, ReclaimEntry, Step, Timestamp, Value};
 
 /// Most steps.
 pub const STEPS_MAX: usize = 16;
@@ -52,8 +52,8 @@ pub struct PlanFacts<'a> {
 /// Every problem, in sentences; empty: the plan may go to policy.
 pub fn check(body: &PlanBody, facts: &PlanFacts<'_>) -> Vec<String> {
     let mut problems = Problems::default();
-    let units = globs(facts.units, false, &mut problems);
-    let paths = globs(facts.paths, true, &mut problems);
+    let units = globs(facts.units, Globs::Units, &mut problems);
+    let paths = globs(facts.paths, Globs::Paths, &mut problems);
     about_the_whole(body, facts, &mut problems);
     let mut ids = BTreeSet::new();
     for step in body.steps.iter().take(STEPS_MAX) {
@@ -132,10 +132,10 @@ impl In<'_> {
 }
 
 /// A glob that cannot be compiled grants nothing, and is said.
-fn globs(texts: &[String], literal_separator: bool, problems: &mut Problems) -> GlobSet {
+fn globs(texts: &[String], about: Globs, problems: &mut Problems) -> GlobSet {
     let mut builder = GlobSetBuilder::new();
     for text in texts {
-        match GlobBuilder::new(text).literal_separator(literal_separator).backslash_escape(true).build() {
+        match about.read(text) {
             Ok(glob) => drop(builder.add(glob)),
             Err(error) => {
                 problems.say(format!("the grant has a glob that is not valid, `{}`: {}", shown(text), error.kind()));

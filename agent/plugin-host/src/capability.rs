@@ -4,8 +4,7 @@
 
 use std::path::{Component, Path};
 
-use globset::{GlobBuilder, GlobMatcher};
-use holdfast_core::model::Action;
+use holdfast_core::model::{Action, Globs};
 
 use crate::grant::Effective;
 
@@ -37,7 +36,7 @@ pub(crate) fn permit(effective: &Effective, ask: Ask<'_>) -> Result<(), String> 
             both(asked, given, || format!("files below `{path}`"), "wants.files", "read.files")
         }
         Ask::Unit(name) => {
-            let (asked, given) = (matches(&wants.units, name), matches(&read.units, name));
+            let (asked, given) = (matches(Globs::Units, &wants.units, name), matches(Globs::Units, &read.units, name));
             both(asked, given, || format!("unit `{name}`"), "wants.units", "read.units")
         }
         Ask::Units => {
@@ -62,8 +61,8 @@ fn propose(effective: &Effective, action: &Action) -> Result<(), String> {
     both(has(&asked.actions), has(&given.actions), || format!("`{verb}`"), "proposes.actions", "propose.actions")?;
     match action {
         Action::RestartUnit { unit, .. } | Action::ResetFailedUnit { unit, .. } => both(
-            matches(&asked.units, unit),
-            matches(&given.units, unit),
+            matches(Globs::Units, &asked.units, unit),
+            matches(Globs::Units, &given.units, unit),
             || format!("{verb} of unit `{unit}`"),
             "proposes.units",
             "propose.units",
@@ -77,8 +76,8 @@ fn propose(effective: &Effective, action: &Action) -> Result<(), String> {
 
 fn path_granted(effective: &Effective, verb: &str, path: &str) -> Result<(), String> {
     both(
-        matches(&effective.manifest.proposes.paths, path),
-        matches(&effective.grant.propose.paths, path),
+        matches(Globs::Paths, &effective.manifest.proposes.paths, path),
+        matches(Globs::Paths, &effective.grant.propose.paths, path),
         || format!("{verb} of `{path}`"),
         "proposes.paths",
         "propose.paths",
@@ -97,17 +96,9 @@ fn both(asked: bool, given: bool, what: impl Fn() -> String, wants: &str, grants
     }
 }
 
-fn matches(patterns: &[String], name: &str) -> bool {
-    patterns.iter().any(|pattern| glob(pattern).is_ok_and(|glob| glob.is_match(name)))
-}
-
-/// A glob whose `*` stays within one part of a path.
-pub(crate) fn glob(pattern: &str) -> Result<GlobMatcher, String> {
-    GlobBuilder::new(pattern)
-        .literal_separator(true)
-        .build()
-        .map(|glob| glob.compile_matcher())
-        .map_err(|error| error.kind().to_string())
+/// Whether any of the patterns matches `name`.
+pub(crate) fn matches(about: Globs, patterns: &[String], name: &str) -> bool {
+    patterns.iter().any(|pattern| about.matcher(pattern).is_ok_and(|glob| glob.is_match(name)))
 }
 
 /// Whether `path` is `root` or lies below it. Both plain and absolute.

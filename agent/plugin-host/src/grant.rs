@@ -3,10 +3,10 @@
 //! No file, no grant: the plugin is listed and never called. A grant that names more than the manifest asks for is an error, because
 //! the operator would believe in something that is not so.
 
-use holdfast_core::model::{Action, Mode};
+use holdfast_core::model::{Action, Globs, Mode};
 use serde::{Deserialize, Serialize};
 
-use crate::capability::{below, glob};
+use crate::capability::{below, matches};
 use crate::manifest::{Manifest, Settings, globs_fit, paths_fit};
 
 /// The content of `plugins.d/NAME.toml`.
@@ -169,12 +169,12 @@ impl Effective {
         {
             return Err(GrantError::OtherComponent { wanted: wanted.to_owned(), found: digest.to_owned() });
         }
-        for (key, globs) in [
-            ("read.units", &grant.read.units),
-            ("propose.units", &grant.propose.units),
-            ("propose.paths", &grant.propose.paths),
+        for (key, globs, about) in [
+            ("read.units", &grant.read.units, Globs::Units),
+            ("propose.units", &grant.propose.units, Globs::Units),
+            ("propose.paths", &grant.propose.paths, Globs::Paths),
         ] {
-            globs_fit(key, globs).map_err(|why| GrantError::Value { key, why })?;
+            globs_fit(about, key, globs).map_err(|why| GrantError::Value { key, why })?;
         }
         paths_fit(&grant.read.files).map_err(|why| GrantError::Value { key: "read.files", why })?;
         narrower(&manifest, &grant)?;
@@ -213,14 +213,13 @@ fn narrower(manifest: &Manifest, grant: &Grant) -> Result<(), GrantError> {
         }
     }
     // Two globs cannot be compared in general; both are asked at each use. Plain names can.
-    for (key, given, asked) in [
-        ("read.units", &grant.read.units, &manifest.wants.units),
-        ("propose.units", &grant.propose.units, &manifest.proposes.units),
-        ("propose.paths", &grant.propose.paths, &manifest.proposes.paths),
+    for (key, given, asked, about) in [
+        ("read.units", &grant.read.units, &manifest.wants.units, Globs::Units),
+        ("propose.units", &grant.propose.units, &manifest.proposes.units, Globs::Units),
+        ("propose.paths", &grant.propose.paths, &manifest.proposes.paths, Globs::Paths),
     ] {
-        let plain = given.iter().filter(|name| !name.contains(['*', '?', '[', '{']));
-        for name in plain {
-            if !asked.iter().any(|pattern| glob(pattern).is_ok_and(|g| g.is_match(name))) {
+        for name in given.iter().filter(|name| about.is_one(name)) {
+            if !matches(about, asked, name) {
                 return too_much(key, name);
             }
         }
@@ -289,6 +288,21 @@ mod tests {
         check("[read]\nprocesses = true\n", Some("read.processes"));
         check("[propose]\nactions = [\"reclaim_paths\"]\n", Some("does not ask for"));
         check("[propose]\npaths = [\"/srv/**\"]\n", Some("does not ask for"));
+    }
+
+    #[test]
+    fn a_unit_whose_name_systemd_escaped_can_be_asked_for_and_given_by_that_name() {
+        let units = r"['srv-my\x2ddata.mount', 'a\\99.service']";
+        let manifest = Manifest::parse(&format!(
+            "id = \"x\"\nversion = \"1.0.0\"\n[wants]\nunits = {units}\n[proposes]\nunits = {units}\npaths = ['/srv/a\\b']\n"
+        ))
+        .unwrap();
+        let everything = Grant::everything(&manifest, Mode::Auto);
+        let own = Effective::new(manifest.clone(), everything, "");
+        assert!(own.is_ok(), "{own:?}");
+        let other = Grant::parse("[read]\nunits = ['srv-myx2ddata.mount']\n").unwrap();
+        let refused = Effective::new(manifest, other, "").unwrap_err().to_string();
+        assert!(refused.contains("does not ask for"), "{refused}");
     }
 
     #[test]

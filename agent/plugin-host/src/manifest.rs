@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use holdfast_core::model::{Action, ByteSize, Interval};
+use holdfast_core::model::{Action, ByteSize, Globs, Interval};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{COMPONENT_BYTES_MAX, GLOBS_MAX, NAME_BYTES_MAX};
@@ -199,13 +199,13 @@ impl Manifest {
                 );
             }
         }
-        for (key, globs) in [
-            ("wants.units", &self.wants.units),
-            ("proposes.units", &self.proposes.units),
-            ("proposes.paths", &self.proposes.paths),
-            ("subscriptions", &self.subscriptions),
+        for (key, globs, about) in [
+            ("wants.units", &self.wants.units, Globs::Units),
+            ("proposes.units", &self.proposes.units, Globs::Units),
+            ("proposes.paths", &self.proposes.paths, Globs::Paths),
+            ("subscriptions", &self.subscriptions, Globs::Paths),
         ] {
-            globs_fit(key, globs).map_err(|why| ManifestError::Value { key: key.to_owned(), why })?;
+            globs_fit(about, key, globs).map_err(|why| ManifestError::Value { key: key.to_owned(), why })?;
         }
         paths_fit(&self.wants.files).map_err(|why| ManifestError::Value { key: "wants.files".to_owned(), why })?;
         if self.schedule.is_some_and(|every| every.0 < std::time::Duration::from_secs(1)) {
@@ -222,7 +222,7 @@ fn is_id(text: &str) -> bool {
 }
 
 /// Each is a glob that compiles; not too many, not too long.
-pub(crate) fn globs_fit(key: &str, globs: &[String]) -> Result<(), String> {
+pub(crate) fn globs_fit(about: Globs, key: &str, globs: &[String]) -> Result<(), String> {
     if globs.len() > GLOBS_MAX {
         return Err(format!("has {} entries; {GLOBS_MAX} are allowed", globs.len()));
     }
@@ -231,7 +231,7 @@ pub(crate) fn globs_fit(key: &str, globs: &[String]) -> Result<(), String> {
             return Err(format!("has an entry of {} bytes in `{key}`", glob.len()));
         }
         plain(glob)?;
-        crate::capability::glob(glob).map_err(|why| format!("has `{glob}`, which is no glob: {why}"))?;
+        about.matcher(glob).map_err(|error| format!("has `{glob}`, which is no glob: {}", error.kind()))?;
     }
     Ok(())
 }

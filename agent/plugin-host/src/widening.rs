@@ -1,6 +1,8 @@
 //! What one manifest asks for beyond another: the difference that an operator has to agree to.
 
-use crate::capability::{below, glob};
+use holdfast_core::model::Globs;
+
+use crate::capability::{below, matches};
 use crate::manifest::{Manifest, Proposes, Wants};
 
 impl Manifest {
@@ -11,13 +13,13 @@ impl Manifest {
         let mut more: Vec<String> = Vec::new();
         let roots = self.wants.files.iter().filter(|root| !wants.files.iter().any(|before| below(before, root)));
         more.extend(roots.map(|root| format!("wants.files {root}")));
-        for (key, now, before) in [
-            ("wants.units", &self.wants.units, &wants.units),
-            ("proposes.actions", &self.proposes.actions, &proposes.actions),
-            ("proposes.units", &self.proposes.units, &proposes.units),
-            ("proposes.paths", &self.proposes.paths, &proposes.paths),
+        for (key, now, before, about) in [
+            ("wants.units", &self.wants.units, &wants.units, Globs::Units),
+            ("proposes.actions", &self.proposes.actions, &proposes.actions, Globs::Units),
+            ("proposes.units", &self.proposes.units, &proposes.units, Globs::Units),
+            ("proposes.paths", &self.proposes.paths, &proposes.paths, Globs::Paths),
         ] {
-            more.extend(now.iter().filter(|pattern| !covered(pattern, before)).map(|it| format!("{key} {it}")));
+            more.extend(now.iter().filter(|pattern| !covered(about, pattern, before)).map(|it| format!("{key} {it}")));
         }
         for (key, now, before) in [
             ("wants.processes", self.wants.processes, wants.processes),
@@ -31,9 +33,8 @@ impl Manifest {
     }
 }
 
-fn covered(pattern: &str, before: &[String]) -> bool {
-    let plain = !pattern.contains(['*', '?', '[', '{', '\\']);
-    before.iter().any(|b| b == pattern || (plain && glob(b).is_ok_and(|glob| glob.is_match(pattern))))
+fn covered(about: Globs, pattern: &str, before: &[String]) -> bool {
+    before.iter().any(|it| it == pattern) || (about.is_one(pattern) && matches(about, before, pattern))
 }
 
 #[cfg(test)]

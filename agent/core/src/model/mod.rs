@@ -7,6 +7,7 @@ pub mod change;
 pub mod decision;
 pub mod evidence;
 pub mod finding;
+pub mod globs;
 pub mod id;
 pub mod incident;
 pub mod inventory;
@@ -24,6 +25,7 @@ pub use change::{Change, Deployment, DeploymentState};
 pub use decision::{Approval, Decision, Mode, Reason, Verdict};
 pub use evidence::{Evidence, RELATED_EVIDENCE, RELATED_UNITS, Value};
 pub use finding::{Class, Confidence, Detection, Finding, FindingState, Method, Presence, Severity};
+pub use globs::Globs;
 pub use id::{
     AuditId, CauseId, ChangeId, DecisionId, DeploymentId, FindingId, IdSource, IncidentId, PlanId, RemediationId,
     RunId, SeededIds,

@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use holdfast_core::detect::DetectConfig;
-use holdfast_core::model::{ByteSize, Interval};
+use holdfast_core::model::{ByteSize, Globs, Interval};
 use holdfast_core::redact::Redactor;
 
 use super::types::Config;
@@ -84,7 +84,7 @@ impl Problems {
         if !glob.starts_with('/') || glob.split('/').any(|part| part == "..") {
             let hint = "begin it with `/`, as in \"/etc/myapp/**\"".to_owned();
             self.add(key, format!("`{glob}` is not an absolute path or glob without `..`"), hint);
-        } else if let Err(error) = globset::GlobBuilder::new(glob).literal_separator(true).build() {
+        } else if let Err(error) = Globs::Paths.read(glob) {
             let hint = "put a backslash before a `[`, `{`, `*` or `?` that is part of a name".to_owned();
             self.add(key, format!("`{glob}` is not a glob: {}", error.kind()), hint);
         }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use holdfast_core::model::{Change, Timestamp, UnitState};
+use holdfast_core::model::{Change, Globs, Timestamp, UnitState};
 
 use super::Room;
 use super::room::Answer;
 use crate::bindings::types::{self, Error, Label};
 use crate::bindings::{changes, metrics, processes, units};
-use crate::capability::{Ask, glob};
+use crate::capability::Ask;
 use crate::limits::{NAME_BYTES_MAX, POINTS_MAX, ROWS_MAX};
 use crate::world::MetricQuery;
 
@@ -85,7 +85,7 @@ impl units::Host for Room {
     fn list(&mut self, pattern: String) -> Answer<Vec<units::UnitStatus>> {
         entered!(self, Ask::Units, |left| {
             name_fits(&pattern)?;
-            let glob = glob(&pattern).map_err(Error::Invalid)?;
+            let glob = Globs::Units.matcher(&pattern).map_err(|error| Error::Invalid(error.kind().to_string()))?;
             let mut rows = Vec::new();
             for unit in self.world.units(left)? {
                 let granted = crate::capability::permit(&self.effective, Ask::Unit(&unit.name)).is_ok();
@@ -105,7 +105,7 @@ impl processes::Host for Room {
     fn list(&mut self, pattern: String) -> Answer<Vec<processes::Process>> {
         entered!(self, Ask::Processes, |left| {
             name_fits(&pattern)?;
-            let glob = glob(&pattern).map_err(Error::Invalid)?;
+            let glob = Globs::Units.matcher(&pattern).map_err(|error| Error::Invalid(error.kind().to_string()))?;
             let cmdline = crate::capability::permit(&self.effective, Ask::Cmdline).is_ok();
             let found = self.world.processes(cmdline, left)?;
             let rows: Vec<processes::Process> = found

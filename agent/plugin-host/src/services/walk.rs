@@ -4,7 +4,8 @@
 
 use std::path::PathBuf;
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use globset::{GlobSet, GlobSetBuilder};
+use holdfast_core::model::Globs;
 
 use super::beneath::Place;
 use super::files::{hash, kind, metadata, wide};
@@ -48,8 +49,7 @@ fn globs(globs: &[String]) -> Result<Option<GlobSet>, Error> {
     }
     let mut set = GlobSetBuilder::new();
     for glob in globs {
-        let glob = GlobBuilder::new(glob).literal_separator(true).build();
-        set.add(glob.map_err(|error| Error::Invalid(error.to_string()))?);
+        set.add(Globs::Paths.read(glob).map_err(|error| Error::Invalid(error.to_string()))?);
     }
     set.build().map(Some).map_err(|error| Error::Invalid(error.to_string()))
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use holdfast_core::model::Globs;
 
 use crate::config::WatchConfig;
 
@@ -39,10 +40,7 @@ pub(super) struct Wanted {
 }
 
 fn glob(pattern: &str) -> Result<Glob, PatternError> {
-    GlobBuilder::new(pattern)
-        .literal_separator(true)
-        .build()
-        .map_err(|source| PatternError { pattern: pattern.to_owned(), source })
+    Globs::Paths.read(pattern).map_err(|source| PatternError { pattern: pattern.to_owned(), source })
 }
 
 fn set(patterns: Vec<Glob>) -> Result<GlobSet, PatternError> {
