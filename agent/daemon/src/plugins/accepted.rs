@@ -2,7 +2,9 @@
 //!
 //! A grant that names a pattern (`*.service`) would give more to a component that asks for more without a word of the operator's. So what
 //! was asked for is remembered beside the digest of the grant's text, and more of it is refused until that text changes. The switch
-//! `enabled` is no part of that text: turning a plugin off and on again says yes to nothing.
+//! `enabled` is no part of that text: turning a plugin off and on again says yes to nothing. In the same way what was vouched for when it was
+//! granted is not handed to what nobody vouches for: a component of the same id beside it, where unsigned ones are let in, would otherwise
+//! take its grant when it is refused.
 
 use std::collections::BTreeMap;
 
@@ -24,12 +26,20 @@ pub(super) struct Accepted {
     pub(super) proposes: Proposes,
     /// [`consent`] of the grant.
     pub(super) grant: String,
+    /// Somebody whom this host trusts vouched for it.
+    #[serde(default)]
+    pub(super) vouched: bool,
 }
 
 impl Accepted {
     /// What this manifest asks for beyond; nothing when the grant was altered since.
     pub(super) fn widened_by(&self, manifest: &Manifest, grant: &str) -> Vec<String> {
         if consent(grant) == self.grant { manifest.beyond(&self.wants, &self.proposes) } else { Vec::new() }
+    }
+
+    /// Whether this grant was given to what somebody vouched for, and was not altered since.
+    pub(super) fn is_for_vouched(&self, grant: &str) -> bool {
+        self.vouched && consent(grant) == self.grant
     }
 }
 

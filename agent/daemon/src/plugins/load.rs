@@ -159,7 +159,8 @@ impl Plugins {
     fn accept(&self, entries: &Entries) {
         let mut accepted = held(&self.accepted);
         for entry in entries.values() {
-            let Some(now) = acceptance(entry).filter(|now| accepted.get(&entry.id) != Some(now)) else { continue };
+            let before = accepted.get(&entry.id);
+            let Some(now) = acceptance(entry, before).filter(|now| before != Some(now)) else { continue };
             let value = serde_json::to_vec(&now).ok();
             held(&self.unwritten).push(PluginStateWrite {
                 plugin: accepted::OWNER.to_owned(),

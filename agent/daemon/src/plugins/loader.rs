@@ -88,7 +88,13 @@ impl Loader {
         let verdict = self.judge(file, running, accepted, &mut found);
         let from_here = running.values().find(|entry| entry.file == file);
         match (verdict, from_here) {
-            (Ok(Verdict::Known), Some(old)) => Loaded { entry: Arc::clone(old), problem: None },
+            (Ok(Verdict::Known), Some(old)) if old.vouched == found.vouched || old.disabled => {
+                Loaded { entry: Arc::clone(old), problem: None }
+            }
+            // Signed since the last look, or not any more.
+            (Ok(Verdict::Known), Some(old)) => {
+                Loaded { entry: Arc::new(Entry { vouched: found.vouched, ..Entry::clone(old) }), problem: None }
+            }
             (Err(why), Some(old)) if old.ready().is_some() && !self.is_disabled(&old.id) => {
                 let problem = format!("{why}; {} {} goes on", old.id, old.version);
                 let mut entry = Entry { refused: Some(why), ..Entry::clone(old) };
@@ -165,16 +171,19 @@ impl Loader {
         let text = grant_text(&self.options.grants, &manifest.id)?;
         found.grant = text.as_ref().map(|text| hex(&Sha256::digest(text.as_bytes())));
         found.consent = text.as_deref().map(consent);
+        let off = text.as_deref().is_some_and(switched_off);
+        if !off {
+            found.vouched = self.options.admission.admit(file, &bytes)?;
+        }
         let old = running.get(&manifest.id).filter(|old| old.digest == found.digest && old.file == file);
         let settled = |old: &Arc<Entry>| (old.plugin.is_ok() || old.disabled) && old.refused.is_none();
         if old.is_some_and(|old| old.grant == found.grant && settled(old)) {
             return Ok(Verdict::Known);
         }
-        if text.as_deref().is_some_and(switched_off) {
+        if off {
             return Ok(Verdict::Disabled(self.host.artifact(digest, &self.key).name));
         }
-        found.vouched = self.options.admission.admit(file, &bytes)?;
-        let grant = text.map(|text| self.grant(&manifest, &text, accepted)).transpose()?;
+        let grant = text.map(|text| self.grant(&manifest, &text, found.vouched, accepted)).transpose()?;
         let artifact = self.host.artifact(digest, &self.key);
         let plugin = match old.and_then(|old| old.plugin.as_ref().ok()) {
             Some(same) => same.granted(grant).map_err(|error| Chain(&error).to_string())?,
@@ -183,9 +192,19 @@ impl Loader {
         Ok(Verdict::Use(plugin, artifact.name))
     }
 
-    fn grant(&self, manifest: &Manifest, text: &str, accepted: &AcceptedAll) -> Result<Grant, String> {
+    fn grant(&self, manifest: &Manifest, text: &str, vouched: bool, accepted: &AcceptedAll) -> Result<Grant, String> {
         let file = self.options.grants.join(format!("{}.toml", manifest.id));
-        let wider = accepted.get(&manifest.id).map_or_else(Vec::new, |before| before.widened_by(manifest, text));
+        let before = accepted.get(&manifest.id);
+        let grant = || Grant::parse(text).map_err(|error| format!("{}: {error}", file.display()));
+        // A grant that names one component is for that one, whoever vouches for it.
+        if !vouched && before.is_some_and(|before| before.is_for_vouched(text)) && grant()?.digest.is_none() {
+            return Err(format!(
+                "nobody vouches for it, and what its grant was given to was signed or came with the agent; review it, and write its \
+                 `digest` into {} to say yes",
+                file.display()
+            ));
+        }
+        let wider = before.map_or_else(Vec::new, |before| before.widened_by(manifest, text));
         if !wider.is_empty() {
             return Err(format!(
                 "version {} asks for more than was granted before ({}); review it, and alter {} to say yes: a changed `digest` or a \
@@ -195,7 +214,7 @@ impl Loader {
                 file.display()
             ));
         }
-        Grant::parse(text).map_err(|error| format!("{}: {error}", file.display()))
+        grant()
     }
 
     /// From the cache, or compiled now and put there. What is in the cache may be let go from memory while nobody calls it.
@@ -283,10 +302,12 @@ fn keep(cache: &Cache, file: &Path, artifact: &Artifact, sealed: &[u8]) -> bool 
     kept.is_ok()
 }
 
-/// What is remembered of what a granted plugin asks for.
-pub(super) fn acceptance(entry: &Entry) -> Option<Accepted> {
+/// What is remembered of what a granted plugin asks for, and who vouched for it: a signature that goes while it runs takes nothing back.
+pub(super) fn acceptance(entry: &Entry, before: Option<&Accepted>) -> Option<Accepted> {
     let manifest = entry.ready()?.manifest();
-    Some(Accepted { wants: manifest.wants.clone(), proposes: manifest.proposes.clone(), grant: entry.consent.clone()? })
+    let consent = entry.consent.clone()?;
+    let vouched = entry.vouched || before.is_some_and(|before| before.vouched && before.grant == consent);
+    Some(Accepted { wants: manifest.wants.clone(), proposes: manifest.proposes.clone(), grant: consent, vouched })
 }
 
 pub(super) fn random() -> [u8; SEAL_BYTES] {

@@ -10,7 +10,7 @@ use holdfast_plugin_host::{MetricQuery, WorldError};
 
 use super::*;
 use crate::host::{FakeClock, FsRoot};
-use crate::store::{StateDb, TelemetryDb, TelemetryOptions, load_or_create_audit_key};
+use crate::store::{StateDb, TelemetryDb, TelemetryOptions, Writes, load_or_create_audit_key};
 
 mod replaced;
 mod twice;
@@ -102,6 +102,11 @@ impl Host {
                 Arc::new(Trust::new(&[], &[], true).unwrap()),
             )
         }
+    }
+
+    /// What plugins want kept becomes durable, as the engine does it.
+    fn keep(&mut self, plugins: &Plugins) {
+        self.state.commit(Writes { plugin_state: plugins.take_state(), ..Writes::default() }).unwrap();
     }
 }
 

@@ -1,7 +1,6 @@
 //! Components and grants that change while the agent runs, and what is remembered of a plugin.
 
 use super::*;
-use crate::store::Writes;
 
 fn hostile() -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/guests/hostile.wasm")).unwrap()
@@ -26,11 +25,6 @@ impl Host {
 
     fn grant(&self, text: &str) {
         std::fs::write(self.path("plugins.d/hostile.toml"), text).unwrap();
-    }
-
-    /// What plugins want kept becomes durable, as the engine does it.
-    fn keep(&mut self, plugins: &Plugins) {
-        self.state.commit(Writes { plugin_state: plugins.take_state(), ..Writes::default() }).unwrap();
     }
 }
 

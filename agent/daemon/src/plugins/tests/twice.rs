@@ -133,7 +133,9 @@ fn a_refused_update_hands_nothing_to_what_nobody_vouches_for() {
 fn what_is_left_out_is_compiled_once() {
     let host = Host::new();
     let cache = Some((host.path("cache"), holdfast_plugin_host::CacheKey::new([1; 32])));
-    let options = PluginsOptions { cache, ..host.three() };
+    // Nobody vouches for either.
+    let admission = Arc::new(Trust::new(&[], &[], true).unwrap());
+    let options = PluginsOptions { cache, admission, ..host.three() };
     host.lies("also", &other());
     host.lies("good", &hostile());
     let compiled = || {
@@ -148,7 +150,63 @@ fn what_is_left_out_is_compiled_once() {
     assert_eq!(first.len(), 2);
     plugins.look();
     assert_eq!(compiled(), first);
-    std::fs::remove_file(host.path("also/hostile.wasm")).unwrap();
+    std::fs::remove_file(host.path("good/hostile.wasm")).unwrap();
     plugins.look();
     assert_eq!(compiled().len(), 1);
+}
+
+#[test]
+fn after_a_restart_too_a_refused_update_hands_nothing_to_what_nobody_vouches_for() {
+    let mut host = Host::new();
+    let options = host.three();
+    host.lies("good", &hostile());
+    let (plugins, _) = Plugins::load(&options, host.sources()).unwrap();
+    host.keep(&plugins);
+    drop(plugins);
+    let whole = hostile();
+    host.lies("good", &whole[..whole.len() / 2]);
+    host.lies("also", &other());
+    let (plugins, found) = Plugins::load(&options, host.sources()).unwrap();
+    assert_eq!(plugins.list().remove(0).state, "refused", "{found:?}");
+    assert!(found.iter().any(|it| it.message.contains("nobody vouches for it")), "{found:?}");
+    // Who names that very component says yes to it.
+    let grant = std::fs::read_to_string(host.path("plugins.d/hostile.toml")).unwrap();
+    let digest = holdfast_core::model::plan::hex(&<sha2::Sha256 as sha2::Digest>::digest(other()));
+    std::fs::write(host.path("plugins.d/hostile.toml"), format!("digest = \"{digest}\"\n{grant}")).unwrap();
+    plugins.look();
+    assert_eq!((whose(&plugins).0.as_str(), whose(&plugins).1), ("ready", "also".into()));
+}
+
+/// Vouches for what has a signature beside it.
+#[derive(Debug)]
+struct BySignature;
+
+impl Admission for BySignature {
+    fn admit(&self, file: &Path, _: &[u8]) -> Result<bool, String> {
+        Ok(signature_file(file).exists())
+    }
+}
+
+#[test]
+fn what_is_signed_while_it_runs_is_vouched_for_from_then_on() {
+    let host = Host::new();
+    let options = PluginsOptions { admission: Arc::new(BySignature), ..host.three() };
+    host.lies("good", &hostile());
+    let (plugins, _) = Plugins::load(&options, host.sources()).unwrap();
+    let vouched = || plugins.entries()["hostile"].vouched;
+    assert!(!vouched());
+    let before = plugins.files();
+    std::fs::write(host.path("good/hostile.wasm.minisig"), "signed").unwrap();
+    assert_ne!(plugins.files(), before, "a look follows");
+    plugins.look();
+    assert!(vouched());
+    assert_eq!(whose(&plugins), ("ready".to_owned(), "good".into(), None));
+    std::fs::remove_file(host.path("good/hostile.wasm.minisig")).unwrap();
+    plugins.look();
+    assert!(!vouched());
+    host.lies("good", &other());
+    plugins.look();
+    let (state, _, refused) = whose(&plugins);
+    assert_eq!(state, "ready");
+    assert!(refused.unwrap().contains("nobody vouches for it"));
 }
