@@ -19,3 +19,4 @@ mod outage;
 mod pipeline;
 mod quiet;
 mod readme;
+mod rpm;

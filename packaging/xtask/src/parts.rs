@@ -8,13 +8,14 @@ use anyhow::{Result, bail};
 pub(crate) struct Part(pub(crate) &'static str, pub(crate) &'static str);
 
 /// What `cargo xtask e2e` needs.
-pub(crate) const E2E: [Part; 6] = [
+pub(crate) const E2E: [Part; 7] = [
     Part("mmdebstrap", "mmdebstrap"),
     Part("systemd-nspawn", "systemd-container"),
     Part("nsenter", "util-linux"),
     Part("ip", "iproute2"),
     Part("python3", "python3-venv"),
     Part("dpkg-deb", "dpkg"),
+    Part("rpmbuild", "rpm"),
 ];
 
 /// What `cargo xtask authors` needs, beside the Rust toolchain.

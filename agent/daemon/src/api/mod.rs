@@ -1,4 +1,4 @@
-//! The local API: HTTP/1.1 and JSON over a Unix socket.
+//! The local API: HTTP/1.1 and JSON over a Unix socket; and `/metrics` alone over TCP, where that is configured.
 //!
 //! The kernel says who asks (`SO_PEERCRED`); `[access]` says what they may. Reads go to the stores' readers on blocking
 //! threads, everything that alters anything goes through the [`Door`], and roles are enforced here, in one place
@@ -19,6 +19,7 @@ mod params;
 mod prometheus;
 mod read;
 mod routes;
+mod scraped;
 mod serve;
 mod versions;
 pub mod wire;
@@ -43,6 +44,7 @@ use crate::store::{Blobs, StateReader, TelemetryReader};
 pub use access::{Access, Directory, Peer};
 pub use client::{Client, ClientError};
 pub use params::moment;
+pub use scraped::serve_metrics;
 pub use serve::{BindError, bind, serve};
 
 /// Reads a watched file as it is now: its state, and its content up to that many bytes.

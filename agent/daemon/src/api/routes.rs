@@ -121,9 +121,13 @@ pub(super) fn router(context: ApiContext) -> Router {
         .route("/baseline/versions/diff", get(versions::diff))
         .route("/steps/{*name}", get(read::steps))
         .route("/requests", post(ask));
-    Router::new()
-        .nest("/api/v1", v1)
-        .route("/metrics", get(prometheus::metrics))
+    let all = Router::new().nest("/api/v1", v1).route("/metrics", get(prometheus::metrics));
+    bounded(all, context)
+}
+
+/// These routes, with the bounds and the errors that all have.
+pub(super) fn bounded(routes: Router<ApiContext>, context: ApiContext) -> Router {
+    routes
         .fallback(nothing_here)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(shaped))

@@ -121,10 +121,13 @@ fn units(systemd: Systemd, events: Events, states: ActiveStates, mut stopping: w
 fn packages(fs: FsRoot, clock: &Arc<dyn Clock>, events: Events, stopping: watch::Receiver<bool>) {
     let (sender, receiver) = mpsc::channel(QUEUE_MAX);
     let now = clock.wall();
-    let tail = ingest::dpkg::tail(fs, now, now.minus(PACKAGES_BACK), sender);
+    let since = now.minus(PACKAGES_BACK);
+    let dpkg = ingest::dpkg::tail(fs.clone(), now, since, sender.clone());
+    let rpm = ingest::rpm::follow(fs, Arc::clone(clock), since, sender);
     tokio::spawn(async move {
         forward(receiver, events, stopping).await;
-        tail.abort();
+        dpkg.abort();
+        rpm.abort();
     });
 }
 

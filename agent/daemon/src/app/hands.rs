@@ -189,13 +189,15 @@ impl RealHands {
             (self.fs.clone(), self.events.clone(), Arc::clone(&self.clock), self.content_bytes_max);
         self.runtime.spawn(async move {
             tokio::time::sleep(Duration::from_millis(after_ms)).await;
+            let judges = matches!(purpose, ReadFor::Look);
             let found = tokio::task::spawn_blocking(move || {
                 let mut found = read_all(&fs, paths.clone(), limit, clock.as_ref());
-                // While packages are being changed their digests are not written yet: waited for, within bounds.
+                // While packages are being changed it is not written yet whose a file is and how it reads: waited for, within bounds.
                 for _ in 0..PACKAGE_WAITS_MAX {
-                    let unsettled = |it: &FileFound| it.package.as_ref().is_some_and(|package| !package.digest_matches);
+                    let unsettled =
+                        |it: &FileFound| it.package.as_ref().map_or(judges, |package| !package.digest_matches);
                     let waits =
-                        found.as_ref().is_ok_and(|it| it.iter().any(unsettled)) && ingest::dpkg::in_progress(&fs);
+                        found.as_ref().is_ok_and(|it| it.iter().any(unsettled)) && ingest::packages::in_progress(&fs);
                     if !waits {
                         break;
                     }
@@ -282,7 +284,7 @@ fn read_all(fs: &FsRoot, paths: Vec<String>, limit: u64, clock: &dyn Clock) -> R
             let (state, content) = ingest::files::read_state(fs, &path, limit.min(room))
                 .map_err(|error| format!("cannot read {path}: {error}"))?;
             room = room.saturating_sub(content.as_ref().map_or(0, |it| it.len() as u64));
-            let package = ingest::dpkg::package_fact(fs, &path, content.as_deref());
+            let package = ingest::packages::package_fact(fs, &path, content.as_deref());
             found.push(FileFound { state, content, package, at: clock.wall(), first: false });
         }
     }

@@ -174,6 +174,9 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
         data_dir: data_dir.clone(),
         audit_key: key,
     };
+    if let Some(address) = config.telemetry.prometheus {
+        tokio::spawn(api::serve_metrics(context.clone(), address, stopping.clone()));
+    }
     let api = tokio::spawn(api::serve(context, listener, stopping.clone()));
 
     let mut collectors =
@@ -192,9 +195,10 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
         exports: Arc::clone(&exports),
         ingest: intake.clone(),
     };
+    let measured = intake.clone();
     let feeds = feeds::start(&config, &fs, &clock, &events, (collectors, intake), systemd, &stopping)
         .map_err(AppError::Runtime)?;
-    plugins::start(&plugins, &clock, events.clone(), &stopping);
+    plugins::start(&plugins, &clock, (events.clone(), measured), &stopping);
     let mut hands = hands::RealHands {
         runtime: tokio::runtime::Handle::current(),
         events: events.clone(),

@@ -1,6 +1,7 @@
 //! The sections of the configuration, each key with its unit and default.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use holdfast_core::detect::DetectConfig;
@@ -314,4 +315,8 @@ pub struct OwnTelemetry {
     /// Where the agent's own traces and counters go over OTLP/HTTP: `http://host:4318`. Default: nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub otlp: Option<String>,
+    /// Where Prometheus may scrape `/metrics`, how the agent itself is doing: "127.0.0.1:9464". Whoever reaches it may read it; nothing else is
+    /// there. Default: only over the API's socket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prometheus: Option<SocketAddr>,
 }

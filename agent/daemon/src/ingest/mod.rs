@@ -13,8 +13,10 @@ mod intake;
 pub mod inventory;
 mod journal;
 mod otlp;
+pub mod packages;
 mod privacy;
 mod rate;
+pub mod rpm;
 mod scrape;
 mod server;
 mod slot;
@@ -27,13 +29,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use holdfast_core::model::{Change, SampleBatch};
 use holdfast_core::redact::Redactor;
+use holdfast_plugin_host::{CollectedSample, Collects};
 use tokio::sync::{mpsc, watch};
 
 use crate::host::Clock;
 use crate::request::Door;
 use crate::status::ReceiverStatus;
 use body::Room;
-use intake::Intake;
+use intake::{Intake, Point, Said};
 use rate::Rate;
 use slot::Slot;
 use tally::Tally;
@@ -56,6 +59,8 @@ pub struct Ingest {
     targets: scrape::Standing,
     /// What was derived and found no room.
     derived: Tally,
+    /// What plugins measured.
+    plugins: Tally,
     running: Arc<Mutex<Running>>,
 }
 
@@ -99,6 +104,7 @@ impl Ingest {
             journal: Tally::new("journal", journal::PROGRAM.to_owned()),
             targets: scrape::Standing::default(),
             derived: tally("derived"),
+            plugins: tally("plugins"),
             running: Arc::default(),
             clock,
         }
@@ -223,6 +229,29 @@ impl Ingest {
         }
     }
 
+    /// Takes what a plugin measured, until the next tick; each plugin is a source of its own, with the bounds that all have.
+    pub fn collected(&self, plugin: &str, samples: Vec<CollectedSample>) {
+        let (source, redactor) = (format!("plugin:{plugin}"), self.intake.redactor());
+        let mut accepted = 0;
+        for CollectedSample { mut key, collects, value, at } in samples {
+            for (name, value) in &mut key.attributes {
+                *value = privacy::kept(redactor, name, std::mem::take(value));
+            }
+            let said = match collects {
+                Collects::Value => Said::Value(value),
+                Collects::Delta => Said::Delta(value),
+            };
+            match self.intake.point(&source, Point { key, at, start: None, said }) {
+                Ok(()) => accepted += 1,
+                Err(reason) => {
+                    self.plugins.reject(reason.word(), 1);
+                    self.plugins.error(&format!("a sample of plugin {plugin} is {}", reason.text()));
+                }
+            }
+        }
+        self.plugins.request(accepted);
+    }
+
     /// How each receiver that is on stands.
     pub fn statuses(&self) -> Vec<ReceiverStatus> {
         let config = self.lock().config.clone();
@@ -234,6 +263,10 @@ impl Ingest {
         ];
         let mut all: Vec<ReceiverStatus> = on.iter().filter(|(on, _)| *on).map(|(_, it)| it.status()).collect();
         all.extend(self.targets.statuses());
+        let plugins = self.plugins.status();
+        if plugins.requests > 0 {
+            all.push(plugins);
+        }
         let derived = self.derived.status();
         if !derived.rejected.is_empty() {
             all.push(ReceiverStatus {

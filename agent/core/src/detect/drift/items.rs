@@ -16,6 +16,9 @@ use crate::model::{
 
 const METHOD: &str = "item_drift";
 const VERSION: u32 = 1;
+/// Where package managers keep what is installed.
+const PACKAGE_DATABASES: [&str; 3] =
+    ["/var/lib/dpkg/status", "/var/lib/rpm/rpmdb.sqlite", "/usr/lib/sysimage/rpm/rpmdb.sqlite"];
 /// A look comes once a minute or so, and services take a while until they listen.
 const DEPLOYMENT_GRACE: Duration = Duration::from_mins(10);
 /// Scripts of packages make accounts within this time of the line in the log, before or after.
@@ -91,7 +94,7 @@ fn deployed(deployment: &Deployment, facts: &ItemFacts<'_>) -> bool {
         return false;
     }
     match facts.name.kind {
-        ItemKind::Package => deployment.declares_path("/var/lib/dpkg/status"),
+        ItemKind::Package => PACKAGE_DATABASES.iter().any(|path| deployment.declares_path(path)),
         ItemKind::User => deployment.declares_path("/etc/passwd"),
         ItemKind::Group => deployment.declares_path("/etc/group"),
         ItemKind::Sysctl => deployment.declares_path(&format!("/proc/sys/{}", facts.name.name.replace('.', "/"))),

@@ -5,15 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 
 use holdfast_core::model::Timestamp;
-use holdfast_core::model::plan::hex;
-use md5::{Digest, Md5};
-use rustix::fs::OFlags;
+use md5::Md5;
 
-use super::PackageFact;
+use super::super::packages::{PackageFact, aliases, digest};
 use crate::host::FsRoot;
 
 const INFO: &str = "/var/lib/dpkg/info";
@@ -24,16 +22,17 @@ const NO_DIGEST: [&str; 2] = ["newconffile", "obsolete"];
 /// What the package database says about a path; `None` when no installed package owns it, or there is no dpkg.
 ///
 /// `content` is what lies there now; when it is too long to be held, the file is read. An absent file matches nothing.
-pub fn package_fact(fs: &FsRoot, path: &str, content: Option<&[u8]>) -> Option<PackageFact> {
+pub(in super::super) fn package_fact(fs: &FsRoot, path: &str, content: Option<&[u8]>) -> Option<PackageFact> {
     let names = aliases(path);
     let owned = conffile(fs, &names).or_else(|| listed(fs, &names))?;
-    let digest_matches = owned.md5.is_some_and(|shipped| digest(fs, path, content).is_ok_and(|is| is == shipped));
+    let digest_matches =
+        owned.md5.is_some_and(|shipped| digest::<Md5>(fs, path, content).is_ok_and(|is| is == shipped));
     Some(PackageFact { package: owned.package, version: owned.version, changed_at: owned.changed_at, digest_matches })
 }
 
 /// Version by name of all packages that are unpacked and configured; a name that several architectures have is `NAME:ARCH`.
 /// `None`: there is no dpkg. What is half done counts as what it was before only at the next look, so ask when dpkg rests.
-pub fn installed(fs: &FsRoot) -> Option<BTreeMap<String, String>> {
+pub(in super::super) fn installed(fs: &FsRoot) -> Option<BTreeMap<String, String>> {
     std::fs::metadata(fs.path(STATUS)).ok()?;
     let (mut first, mut all) = (BTreeMap::new(), BTreeMap::new());
     paragraphs(fs, &[], |it| {
@@ -55,7 +54,7 @@ pub fn installed(fs: &FsRoot) -> Option<BTreeMap<String, String>> {
 
 /// Whether dpkg is at work: its lock is held, or a part of its database is not merged yet. What it says about a file may be
 /// behind what it wrote; ask again when it is done.
-pub fn in_progress(fs: &FsRoot) -> bool {
+pub(in super::super) fn in_progress(fs: &FsRoot) -> bool {
     let updates = std::fs::read_dir(fs.path("/var/lib/dpkg/updates"));
     if updates.is_ok_and(|mut entries| entries.next().is_some()) {
         return true;
@@ -73,39 +72,6 @@ struct Owned {
     version: String,
     changed_at: Option<Timestamp>,
     md5: Option<String>,
-}
-
-/// The path, and as it was called before `/bin`, `/sbin` and `/lib` became links into `/usr`, or since.
-fn aliases(path: &str) -> Vec<String> {
-    let mut names = vec![path.to_owned()];
-    let merged = |path: &str| ["/bin/", "/sbin/", "/lib"].iter().any(|dir| path.starts_with(dir));
-    match path.strip_prefix("/usr") {
-        Some(rest) if merged(rest) => names.push(rest.to_owned()),
-        None if merged(path) => names.push(format!("/usr{path}")),
-        _ => {}
-    }
-    names
-}
-
-fn digest(fs: &FsRoot, path: &str, content: Option<&[u8]>) -> io::Result<String> {
-    let mut hasher = Md5::new();
-    if let Some(content) = content {
-        hasher.update(content);
-    } else {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let mut file = File::from(rustix::fs::open(fs.path(path), flags, rustix::fs::Mode::empty())?);
-        if !file.metadata()?.is_file() {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        let mut chunk = vec![0; 64 * 1024];
-        loop {
-            match file.read(&mut chunk)? {
-                0 => break,
-                read => hasher.update(&chunk[..read]),
-            }
-        }
-    }
-    Ok(hex(&hasher.finalize()))
 }
 
 /// When the package's list of files was written: at its last unpacking.

@@ -11,7 +11,6 @@ mod tail;
 mod tests;
 
 pub(super) use fact::STATUS;
-pub use fact::{in_progress, installed, package_fact};
-pub use holdfast_core::detect::drift::PackageFact;
+pub(super) use fact::{in_progress, installed, package_fact};
 pub use log::{Entry, Verb, change, parse_line, parse_time};
 pub use tail::{local_zone, logged, tail};

@@ -1,7 +1,7 @@
 //! What the host is made of besides files, looked at again and again: packages, accounts, kernel settings and modules, ports, and which
 //! units start by themselves.
 //!
-//! Each kind is one file of `/proc`, `/etc` or dpkg's database, read whole; no process is started and no right is needed. A kind
+//! Each kind is one file of `/proc`, `/etc` or the package managers' databases, read whole; no process is started and no right is needed. A kind
 //! that cannot be read is missing from the answer: nothing is known of it. Nothing here judges.
 
 mod accounts;
@@ -19,7 +19,7 @@ use std::os::unix::fs::MetadataExt;
 use holdfast_core::model::{Attributes, Interval, Inventory, Item, ItemKind, Items};
 use serde::{Deserialize, Serialize};
 
-use super::dpkg;
+use super::{dpkg, packages, rpm};
 use crate::host::FsRoot;
 
 /// Items of one kind that are looked at; a host with more is beyond what this was made for, and the rest is left out.
@@ -54,7 +54,8 @@ pub struct Reader {
     kinds: BTreeSet<ItemKind>,
     sysctls: Vec<String>,
     /// dpkg's database is megabytes long and seldom written.
-    packages: Option<(Stamp, Items)>,
+    dpkg: Option<(Stamp, Items)>,
+    rpm: rpm::Installed,
     /// Who listens on what was seen before; looking through all processes is for what is new.
     listeners: Items,
     /// Ports that were open at the last look.
@@ -66,7 +67,15 @@ impl Reader {
     pub fn new(fs: FsRoot, config: &InventoryConfig) -> Self {
         let kinds = config.kinds.iter().copied().collect();
         let sysctls = config.sysctls.clone();
-        Self { fs, kinds, sysctls, packages: None, listeners: Items::new(), open: None }
+        Self {
+            rpm: rpm::Installed::new(fs.clone()),
+            fs,
+            kinds,
+            sysctls,
+            dpkg: None,
+            listeners: Items::new(),
+            open: None,
+        }
     }
 
     /// What there is now. A port counts when it was open at the look before, too, or at the first: what a test or a client opens
@@ -95,12 +104,28 @@ impl Reader {
 
     fn packages(&mut self) -> Option<Items> {
         // What it says in the middle of a run is neither the state before nor the one after.
-        if dpkg::in_progress(&self.fs) {
+        if packages::in_progress(&self.fs) {
             return None;
         }
+        let of_rpm = self.rpm.look()?;
+        let has_dpkg = std::fs::metadata(self.fs.path(dpkg::STATUS)).is_ok();
+        if of_rpm.is_empty() && !has_dpkg {
+            return None;
+        }
+        let mut items = if has_dpkg { self.of_dpkg()? } else { Items::new() };
+        for (name, (version, since)) in of_rpm {
+            let stated_by = since.map(|at| format!("rpm's database tells that it was installed at {at}"));
+            // A host may have both, and one package by both.
+            let name = if items.contains_key(&name) { format!("{name}:rpm") } else { name };
+            items.insert(name, Item { stated_by, ..item(version) });
+        }
+        Some(items)
+    }
+
+    fn of_dpkg(&mut self) -> Option<Items> {
         let meta = std::fs::metadata(self.fs.path(dpkg::STATUS)).ok()?;
         let stamp = (meta.ino(), meta.mtime(), meta.mtime_nsec(), meta.size());
-        if self.packages.as_ref().is_none_or(|(seen, _)| *seen != stamp) {
+        if self.dpkg.as_ref().is_none_or(|(seen, _)| *seen != stamp) {
             let logged = dpkg::logged(&self.fs);
             let one = |(name, version): (String, String)| {
                 let log = logged.get(name.split(':').next().unwrap_or_default());
@@ -109,9 +134,9 @@ impl Reader {
                     stated.map(|(_, at)| format!("dpkg's log tells that it was brought to {version} at {at}"));
                 (name, Item { stated_by, ..item(version) })
             };
-            self.packages = Some((stamp, dpkg::installed(&self.fs)?.into_iter().map(one).collect()));
+            self.dpkg = Some((stamp, dpkg::installed(&self.fs)?.into_iter().map(one).collect()));
         }
-        self.packages.as_ref().map(|(_, items)| items.clone())
+        self.dpkg.as_ref().map(|(_, items)| items.clone())
     }
 
     fn listeners(&mut self) -> Option<Items> {
