@@ -30,8 +30,19 @@ pub use imports::holdfast::plugin as host;
 /// that is generated for the interface; the builder reads from the exports which world the component is of.
 pub mod exports {
     wit_bindgen::generate!({
+        inline: "
+            package holdfast:author;
+            world every-role {
+                include holdfast:plugin/host-imports@0.1.0;
+                export holdfast:plugin/lifecycle@0.1.0;
+                export holdfast:plugin/collector@0.1.0;
+                export holdfast:plugin/check@0.1.0;
+                export holdfast:plugin/detector@0.1.0;
+                export holdfast:plugin/remediator@0.1.0;
+            }
+        ",
         path: "../wit",
-        world: "healer-plugin",
+        world: "holdfast:author/every-role",
         with: {
             "holdfast:plugin/types@0.1.0": crate::bindings::host::types,
             "holdfast:plugin/log@0.1.0": crate::bindings::host::log,
@@ -51,4 +62,4 @@ pub mod exports {
     });
 }
 
-pub use exports::exports::holdfast::plugin::{check, lifecycle, remediator};
+pub use exports::exports::holdfast::plugin::{check, collector, detector, lifecycle, remediator};

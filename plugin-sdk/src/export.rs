@@ -3,11 +3,16 @@
 use std::any::Any;
 use std::cell::RefCell;
 
-use crate::bindings::{check as wire_check, lifecycle, remediator as wire_remediator};
-use crate::roles::{
-    Check, Context, Outcome, OutcomeState, Plugin, ProposedPlan, ProposedStep, Remediator, Verdict, settings,
+use crate::bindings::host::metrics::Series;
+use crate::bindings::{
+    check as wire_check, collector as wire_collector, detector as wire_detector, lifecycle,
+    remediator as wire_remediator,
 };
-use crate::{Error, Finding, Report, host};
+use crate::roles::{
+    Check, Collector, Context, Detector, Outcome, OutcomeState, Plugin, ProposedPlan, ProposedStep, Remediator,
+    Verdict, settings,
+};
+use crate::{Error, Finding, Report, Samples, host};
 
 thread_local! {
     /// The instance of this call: a component has one thread and lives for one call.
@@ -16,8 +21,8 @@ thread_local! {
 
 /// Makes a type the plugin of this crate.
 ///
-/// `export!(MyCheck: Check)`, `export!(MyMedic: Remediator)` or `export!(MyGuard: Check + Remediator)`: one of them, once a crate. In a
-/// native build it makes nothing, so logic is tested without a host.
+/// `export!(MyCheck: Check)`, `export!(MyMedic: Remediator)`, `export!(MyGuard: Check + Remediator)`, `export!(MyMeter: Collector)` or
+/// `export!(MyJudge: Detector)`: one of them, once a crate. In a native build it makes nothing, so logic is tested without a host.
 ///
 /// ```
 /// use holdfast_plugin_sdk::{Check, Context, Error, Plugin, Report, export};
@@ -47,6 +52,12 @@ thread_local! {
 macro_rules! export {
     ($plugin:ident : Check) => {
         $crate::__export!($plugin, check);
+    };
+    ($plugin:ident : Collector) => {
+        $crate::__export!($plugin, collector);
+    };
+    ($plugin:ident : Detector) => {
+        $crate::__export!($plugin, detector);
     };
     ($plugin:ident : Remediator) => {
         $crate::__export!($plugin, remediator);
@@ -81,6 +92,30 @@ macro_rules! __role {
         #[cfg(target_arch = "wasm32")]
         $crate::bindings::lifecycle::__export_holdfast_plugin_lifecycle_0_1_0_cabi!(
             Exported with_types_in $crate::bindings::lifecycle
+        );
+    };
+    ($plugin:ident, collector) => {
+        impl $crate::bindings::collector::Guest for Exported {
+            fn collect() -> Result<Vec<$crate::bindings::collector::Sample>, $crate::Error> {
+                $crate::export::collect::<$plugin>()
+            }
+        }
+        #[cfg(target_arch = "wasm32")]
+        $crate::bindings::collector::__export_holdfast_plugin_collector_0_1_0_cabi!(
+            Exported with_types_in $crate::bindings::collector
+        );
+    };
+    ($plugin:ident, detector) => {
+        impl $crate::bindings::detector::Guest for Exported {
+            fn detect(
+                window: Vec<$crate::host::metrics::Series>,
+            ) -> Result<Vec<$crate::bindings::detector::Anomaly>, $crate::Error> {
+                $crate::export::detect::<$plugin>(&window)
+            }
+        }
+        #[cfg(target_arch = "wasm32")]
+        $crate::bindings::detector::__export_holdfast_plugin_detector_0_1_0_cabi!(
+            Exported with_types_in $crate::bindings::detector
         );
     };
     ($plugin:ident, check) => {
@@ -128,6 +163,20 @@ fn with<P: Plugin, T>(call: impl FnOnce(&P) -> Result<T, Error>) -> Result<T, Er
         Some(plugin) => call(plugin),
         None => Err(Error::Invalid("the host called before `configure` went well".to_owned())),
     })
+}
+
+/// The collector role.
+pub fn collect<P: Collector>() -> Result<Vec<wire_collector::Sample>, Error> {
+    let mut samples = Samples::default();
+    with::<P, ()>(|plugin| plugin.collect(&mut samples))?;
+    Ok(samples.into_wire())
+}
+
+/// The detector role.
+pub fn detect<P: Detector>(window: &[Series]) -> Result<Vec<wire_detector::Anomaly>, Error> {
+    let found = with::<P, _>(|plugin| plugin.detect(window))?;
+    let now = host::clock::now_ns();
+    Ok(found.into_iter().map(|anomaly| anomaly.into_wire(now)).collect())
 }
 
 /// The check role.

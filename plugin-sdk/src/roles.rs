@@ -5,7 +5,8 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::{Error, Evidence, Finding, Plan, Report, Subject};
+use crate::host::metrics::Series;
+use crate::{Anomaly, Error, Evidence, Finding, Plan, Report, Samples, Subject};
 
 pub use crate::bindings::remediator::Verdict;
 
@@ -94,6 +95,74 @@ pub trait Plugin: Sized + 'static {
 pub trait Check: Plugin {
     /// Fills the report. An error means that nothing at all could be said: no finding opens or closes.
     fn run(&self, report: &mut Report) -> Result<(), Error>;
+}
+
+/// Measures something, each time its `schedule` says: once in seconds or minutes.
+///
+/// The agent keeps its samples as it keeps its own: they can be queried, exported and judged. Each series names the plugin.
+///
+/// ```
+/// use holdfast_plugin_sdk::{Collector, Context, Error, Plugin, Samples};
+///
+/// struct Queue(Vec<u32>);
+///
+/// impl Plugin for Queue {
+///     type Settings = Vec<u32>;
+///     fn configure(_: Context, settings: Vec<u32>) -> Result<Self, Error> {
+///         Ok(Self(settings))
+///     }
+/// }
+///
+/// impl Collector for Queue {
+///     fn collect(&self, samples: &mut Samples) -> Result<(), Error> {
+///         samples.gauge("mail.queue.length", "{message}", self.0.len() as f64);
+///         Ok(())
+///     }
+/// }
+///
+/// let mut samples = Samples::default();
+/// Queue(vec![1, 2, 3]).collect(&mut samples)?;
+/// assert_eq!(samples.all()[0].value(), 3.0);
+/// # Ok::<(), Error>(())
+/// ```
+pub trait Collector: Plugin {
+    /// Measures. An error means that nothing could be measured; what cannot be measured is left out, never zero.
+    fn collect(&self, samples: &mut Samples) -> Result<(), Error>;
+}
+
+/// Judges series: those of the metrics that `[detects]` in `plugin.toml` names, as far as its `window` goes back, each time its `schedule`
+/// says.
+///
+/// ```
+/// use holdfast_plugin_sdk::host::metrics::{self, Point, Series};
+/// use holdfast_plugin_sdk::{Anomaly, Context, Detector, Error, Plugin, subject};
+///
+/// struct Backlog {
+///     most: f64,
+/// }
+///
+/// impl Plugin for Backlog {
+///     type Settings = f64;
+///     fn configure(_: Context, most: f64) -> Result<Self, Error> {
+///         Ok(Self { most })
+///     }
+/// }
+///
+/// impl Detector for Backlog {
+///     fn detect(&self, window: &[Series]) -> Result<Vec<Anomaly>, Error> {
+///         let long = window.iter().filter(|it| metrics::newest(it).is_some_and(|length| length > self.most));
+///         Ok(long.map(|_| Anomaly::new("backlog", subject("service", "mail"), "mail waits").expected(0.0, self.most)).collect())
+///     }
+/// }
+///
+/// let points = vec![Point { at: 1, value: 900.0 }];
+/// let series = Series { name: "mail.queue.length".into(), labels: vec![], points, truncated: false };
+/// assert_eq!(Backlog { most: 100.0 }.detect(&[series])?.len(), 1);
+/// # Ok::<(), Error>(())
+/// ```
+pub trait Detector: Plugin {
+    /// What is unusual now. What an earlier call named and this one does not is over. An error means that nothing could be said.
+    fn detect(&self, window: &[Series]) -> Result<Vec<Anomaly>, Error>;
 }
 
 /// Proposes plans. It never acts: the agent decides, acts, verifies and undoes.

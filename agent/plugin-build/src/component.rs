@@ -73,7 +73,7 @@ pub fn from_component(mut wasm: Vec<u8>, manifest: Option<&str>) -> Result<Made,
 ///
 /// The SDK's bindings are generated once, with every role, and a plugin exports the functions of its own roles.
 fn world(core: &[u8]) -> Result<Option<&'static str>, BuildError> {
-    let (mut check, mut remediator) = (false, false);
+    let (mut collector, mut check, mut detector, mut remediator) = (false, false, false, false);
     let damaged = |error| component("the module cannot be read", &error);
     for payload in Parser::new(0).parse_all(core) {
         match payload.map_err(damaged)? {
@@ -85,18 +85,22 @@ fn world(core: &[u8]) -> Result<Option<&'static str>, BuildError> {
             Payload::ExportSection(section) => {
                 for export in section {
                     let name = export.map_err(damaged)?.name;
+                    collector |= name == "holdfast:plugin/collector@0.1.0#collect";
                     check |= name == "holdfast:plugin/check@0.1.0#run";
+                    detector |= name == "holdfast:plugin/detector@0.1.0#detect";
                     remediator |= name == "holdfast:plugin/remediator@0.1.0#propose";
                 }
             }
             _ => {}
         }
     }
-    Ok(match (check, remediator) {
-        (true, true) => Some("healer-plugin"),
-        (true, false) => Some("check-plugin"),
-        (false, true) => Some("remediator-plugin"),
-        (false, false) => None,
+    Ok(match (collector, check, detector, remediator) {
+        (false, true, false, true) => Some("healer-plugin"),
+        (true, false, false, false) => Some("collector-plugin"),
+        (false, true, false, false) => Some("check-plugin"),
+        (false, false, true, false) => Some("detector-plugin"),
+        (false, false, false, true) => Some("remediator-plugin"),
+        _ => None,
     })
 }
 

@@ -20,12 +20,16 @@ pub(crate) fn world(folder: &Folder) -> Result<&'static str, BuildError> {
         .collect();
     roles.sort_unstable();
     match roles.as_slice() {
+        ["collector"] => Ok("collector-plugin"),
         ["check"] => Ok("check-plugin"),
+        ["detector"] => Ok("detector-plugin"),
         ["remediator"] => Ok("remediator-plugin"),
         ["check", "remediator"] => Ok("healer-plugin"),
         other => Err(BuildError::Folder {
             path: folder.dir.join("plugin.toml"),
-            why: format!("`roles` is {other:?}; write [\"check\"], [\"remediator\"] or both"),
+            why: format!(
+                "`roles` is {other:?}; write [\"check\"], [\"remediator\"], both of them, [\"collector\"] or [\"detector\"]"
+            ),
         }),
     }
 }

@@ -10,7 +10,7 @@ use holdfast_plugin_artifact::SealKey;
 use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre, Linker};
 
-use crate::bindings::{check, lifecycle, remediator};
+use crate::bindings::{check, collector, detector, lifecycle, remediator};
 use crate::engine::{Artifact, LoadError};
 use crate::plugin::Role;
 use crate::services::Room;
@@ -31,7 +31,9 @@ pub type Again = Box<dyn Fn(Option<&str>) -> Result<Sealed, String> + Send + Syn
 /// Where a component's exports lie.
 pub(crate) struct Exports {
     pub(crate) lifecycle: lifecycle::GuestIndices,
+    pub(crate) collector: Option<collector::GuestIndices>,
     pub(crate) check: Option<check::GuestIndices>,
+    pub(crate) detector: Option<detector::GuestIndices>,
     pub(crate) remediator: Option<remediator::GuestIndices>,
 }
 
@@ -47,7 +49,9 @@ impl Linked {
         let has = |role| roles.contains(&role);
         let exports = Exports {
             lifecycle: lifecycle::GuestIndices::new(&pre)?,
+            collector: has(Role::Collector).then(|| collector::GuestIndices::new(&pre)).transpose()?,
             check: has(Role::Check).then(|| check::GuestIndices::new(&pre)).transpose()?,
+            detector: has(Role::Detector).then(|| detector::GuestIndices::new(&pre)).transpose()?,
             remediator: has(Role::Remediator).then(|| remediator::GuestIndices::new(&pre)).transpose()?,
         };
         Ok(Self { pre, exports })

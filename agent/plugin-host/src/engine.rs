@@ -11,7 +11,7 @@ use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasSelf, Linker};
 
-use crate::bindings::HealerPlugin;
+use crate::bindings::EveryRole;
 use crate::code::{Code, Linked};
 use crate::grant::{Effective, Grant, GrantError};
 use crate::guest::one_line;
@@ -107,7 +107,7 @@ impl PluginHost {
     pub fn new(options: HostOptions) -> Result<Self, HostError> {
         let engine = pool::engine()?;
         let mut linker = Linker::new(&engine);
-        HealerPlugin::add_to_linker::<_, HasSelf<Room>>(&mut linker, |room| room)
+        EveryRole::add_to_linker::<_, HasSelf<Room>>(&mut linker, |room| room)
             .map_err(|error| HostError::Engine(error.to_string()))?;
         let ticks = Arc::new(Ticks::default());
         crate::ticker::start(&engine, &ticks).map_err(HostError::Ticker)?;
@@ -245,11 +245,10 @@ fn roles(engine: &Engine, component: &Component) -> Result<Vec<Role>, LoadError>
         );
         return Err(LoadError::Roles(text));
     }
-    let roles: Vec<Role> = [Role::Check, Role::Remediator].into_iter().filter(|role| has(role.as_str())).collect();
+    let roles: Vec<Role> = Role::ALL.into_iter().filter(|role| has(role.as_str())).collect();
     if roles.is_empty() {
-        return Err(LoadError::Roles(
-            "the component exports no role; this agent knows check and remediator".to_owned(),
-        ));
+        let known = Role::ALL.map(Role::as_str).join(", ");
+        return Err(LoadError::Roles(format!("the component exports no role; this agent knows {known}")));
     }
     Ok(roles)
 }

@@ -8,6 +8,7 @@
 //! This crate starts no process, opens no socket, writes nothing, and reads files only below granted roots.
 
 mod action;
+mod anomaly;
 mod bindings;
 mod call;
 mod capability;
@@ -22,6 +23,7 @@ mod plan;
 mod plugin;
 mod pool;
 mod report;
+mod sample;
 mod services;
 mod ticker;
 mod widening;
@@ -33,8 +35,9 @@ pub use engine::{Artifact, HostError, HostOptions, LoadError, PluginHost, compil
 pub use grant::{Effective, Grant, GrantError, ProposeGrant, ReadGrant};
 pub use holdfast_plugin_artifact::{CacheKey, ComponentDigest, OpenError, SEAL_BYTES, SealKey};
 pub use limits::{CALLS_MAX, COMPONENT_BYTES_MAX, Limits};
-pub use manifest::{Manifest, ManifestError, PluginLimits, Proposes, SECTION, Settings, Wants, manifest_of};
+pub use manifest::{Detects, Manifest, ManifestError, PluginLimits, Proposes, SECTION, Settings, Wants, manifest_of};
 pub use plan::Proposal;
 pub use plugin::{Plugin, Role, Run};
 pub use report::CheckReport;
+pub use sample::{CollectedSample, Collects};
 pub use world::{MetricQuery, ProcessFacts, SeriesFacts, World, WorldError, WorldErrorKind};

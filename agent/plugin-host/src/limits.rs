@@ -51,6 +51,8 @@ pub(crate) const STATE_KEYS_MAX: usize = 1_000;
 pub(crate) const STATE_KEY_BYTES_MAX: usize = 256;
 pub(crate) const STATE_BYTES_MAX: usize = 1024 * 1024;
 
+/// What a collector measures in one call.
+pub(crate) const SAMPLES_MAX: usize = 1_000;
 /// A check's findings, and the rules that it names.
 pub(crate) const FINDINGS_MAX: usize = 1_000;
 pub(crate) const RULES_MAX: usize = 1_000;

@@ -12,6 +12,8 @@ use crate::limits::{COMPONENT_BYTES_MAX, GLOBS_MAX, NAME_BYTES_MAX};
 
 /// Name of the component's custom section that holds `plugin.toml`.
 pub const SECTION: &str = "holdfast-manifest";
+/// Metrics that one detector judges.
+const DETECTED_METRICS_MAX: usize = 16;
 /// A manifest is a page or two.
 const MANIFEST_BYTES_MAX: usize = 64 * 1024;
 
@@ -29,13 +31,13 @@ pub struct Manifest {
     /// One line for people.
     #[serde(default)]
     pub description: String,
-    /// `check`, `remediator`; must be what the component exports.
+    /// `collector`, `check`, `detector`, `remediator`; must be what the component exports.
     #[serde(default)]
     pub roles: Vec<String>,
     /// Finding kinds that it wants to be asked about; a `*` at the end stands for any rest.
     #[serde(default)]
     pub subscriptions: Vec<String>,
-    /// How often its check wants to run.
+    /// How often it wants to collect, check or judge.
     #[serde(default)]
     pub schedule: Option<Interval>,
     /// What it wants to read.
@@ -44,6 +46,9 @@ pub struct Manifest {
     /// What it may propose.
     #[serde(default)]
     pub proposes: Proposes,
+    /// What a detector judges.
+    #[serde(default, skip_serializing_if = "Detects::is_nothing")]
+    pub detects: Detects,
     /// Its settings and their default values.
     #[serde(default)]
     pub settings: Settings,
@@ -82,6 +87,54 @@ pub struct Proposes {
     pub units: Vec<String>,
     /// Globs of absolute paths.
     pub paths: Vec<String>,
+}
+
+/// What a detector judges.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Detects {
+    /// Names of metrics; it is handed all series of each.
+    pub metrics: Vec<String>,
+    /// How far back it is handed them: "1m" to "1d". Default: "15m".
+    pub window: Interval,
+}
+
+impl Default for Detects {
+    fn default() -> Self {
+        Self { metrics: Vec::new(), window: Interval::secs(15 * 60) }
+    }
+}
+
+impl Detects {
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn check(&self, manifest: &Manifest) -> Result<(), (&'static str, String)> {
+        let is_detector = manifest.roles.iter().any(|role| role == "detector");
+        if !is_detector {
+            let unused =
+                (!self.is_nothing()).then_some(("detects", "is for plugins with the role `detector`".to_owned()));
+            return unused.map_or(Ok(()), Err);
+        }
+        if !(1..=DETECTED_METRICS_MAX).contains(&self.metrics.len()) {
+            let why = format!("has {} names; 1 to {DETECTED_METRICS_MAX} are allowed", self.metrics.len());
+            return Err(("detects.metrics", why));
+        }
+        let is_name = |name: &&String| (1..=128).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic());
+        if let Some(name) = self.metrics.iter().find(|name| !is_name(name)) {
+            let why = format!("has `{}`; write names as `holdfast metrics list` shows them", name.escape_debug());
+            return Err(("detects.metrics", why));
+        }
+        if !manifest.wants.metrics {
+            return Err(("wants.metrics", "is not `true`; a detector is handed the host's own telemetry".to_owned()));
+        }
+        let (least, most) = (std::time::Duration::from_mins(1), std::time::Duration::from_hours(24));
+        if !(least..=most).contains(&self.window.0) {
+            return Err(("detects.window", "is not from \"1m\" to \"1d\"".to_owned()));
+        }
+        Ok(())
+    }
 }
 
 /// Limits that a plugin sets itself.
@@ -211,6 +264,11 @@ impl Manifest {
         if self.schedule.is_some_and(|every| every.0 < std::time::Duration::from_secs(1)) {
             return value("schedule", "is shorter than \"1s\"".to_owned());
         }
+        let runs_by_schedule = |role: &&String| matches!(role.as_str(), "collector" | "detector");
+        if let Some(role) = self.roles.iter().find(runs_by_schedule).filter(|_| self.schedule.is_none()) {
+            return value("schedule", format!("is missing; a {role} runs by nothing else: write \"1m\", for example"));
+        }
+        self.detects.check(self).map_err(|(key, why)| ManifestError::Value { key: key.to_owned(), why })?;
         Ok(())
     }
 }
@@ -280,6 +338,21 @@ mod tests {
     fn an_unknown_key_is_refused_with_its_line() {
         check("wnats = {}\n", "line 3");
         check("[wants]\nnetwork = true\n", "unknown field `network`");
+    }
+
+    #[test]
+    fn a_detector_says_what_it_judges_and_who_runs_by_the_clock_says_how_often() {
+        let detector = "roles = [\"detector\"]\nschedule = \"1m\"\n[wants]\nmetrics = true\n";
+        let judges = "[detects]\nmetrics = [\"app.queue\"]\n";
+        let manifest = Manifest::parse(&format!("{GOOD}{detector}{judges}")).unwrap();
+        assert_eq!(manifest.detects.window, Interval::secs(900));
+        check("roles = [\"collector\"]\n", "`schedule` is missing; a collector runs by nothing else");
+        check(&detector.replace("schedule = \"1m\"\n", ""), "`schedule` is missing; a detector");
+        check(detector, "`detects.metrics` has 0 names");
+        check(&format!("{}{judges}", detector.replace("true", "false")), "`wants.metrics` is not `true`");
+        check(&format!("{detector}{judges}window = \"2d\"\n"), "`detects.window` is not from");
+        check(&format!("{detector}[detects]\nmetrics = [\"a b\"]\n"), "`detects.metrics` has `a b`");
+        check(judges, "`detects` is for plugins with the role `detector`");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::limits::{HANDED_OVER_BYTES_MAX, Limits};
 use crate::manifest::Manifest;
 use crate::plan::Proposal;
 use crate::report::CheckReport;
+use crate::sample::CollectedSample;
 use crate::services::Room;
 use crate::ticker::Ticks;
 use crate::world::World;
@@ -24,17 +25,26 @@ use crate::world::World;
 /// What a plugin can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
+    /// Measures something.
+    Collector,
     /// Looks for problems.
     Check,
+    /// Judges series.
+    Detector,
     /// Proposes plans and judges them.
     Remediator,
 }
 
 impl Role {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Collector, Self::Check, Self::Detector, Self::Remediator];
+
     /// The word in the manifest.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Collector => "collector",
             Self::Check => "check",
+            Self::Detector => "detector",
             Self::Remediator => "remediator",
         }
     }
@@ -153,6 +163,35 @@ impl Plugin {
         });
         call.map(|report| {
             crate::report::report(&self.0.effective, run, &report).map_err(|what| CallError::Refused { what })
+        })
+    }
+
+    /// Asks it for what it measures.
+    pub fn collect(&self, run: &Run, world: &Arc<dyn World>) -> Call<Vec<CollectedSample>> {
+        let call = self.call(run, world, |store, instance, exports| {
+            let Some(indices) = &exports.collector else { return Ok(Err(Role::Collector)) };
+            let guest = indices.load(&mut *store, instance)?;
+            guest.call_collect(store).map(Ok)
+        });
+        call.map(|samples| {
+            crate::sample::samples(&self.0.effective, run, &samples).map_err(|what| CallError::Refused { what })
+        })
+    }
+
+    /// Hands it the series that its manifest names, as far as its window goes back, and asks what is unusual about them. The report has
+    /// one rule, `anomaly.ID`, that was evaluated.
+    pub fn detect(&self, run: &Run, world: &Arc<dyn World>) -> Call<CheckReport> {
+        let call = self.call(run, world, |store, instance, exports| {
+            let Some(indices) = &exports.detector else { return Ok(Err(Role::Detector)) };
+            let window = match store.data_mut().window(run.at)? {
+                Ok(window) => window,
+                Err(error) => return Ok(Ok(Err(error))),
+            };
+            let guest = indices.load(&mut *store, instance)?;
+            guest.call_detect(store, &window).map(Ok)
+        });
+        call.map(|anomalies| {
+            crate::anomaly::report(&self.0.effective, run, &anomalies).map_err(|what| CallError::Refused { what })
         })
     }
 

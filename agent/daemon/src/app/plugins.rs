@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use holdfast_core::model::IdSource;
+use holdfast_core::model::{IdSource, RunId, Timestamp};
 use tokio::sync::watch;
 use tokio::time::Interval;
 
 use crate::event_loop::{Event, Events};
 use crate::host::{Clock, OsRandom, beats};
+use crate::ingest::Ingest;
 use crate::plugins::{PluginProblem, Plugins, Schedule};
+use crate::telemetry::Chain;
 
 /// How exactly a schedule is kept: about a second, in beats.
 const TICK: u32 = 2;
@@ -28,15 +30,26 @@ pub(super) fn complain(problems: &[PluginProblem]) {
 }
 
 /// Starts both, as one task: what is due at the same beat is done by one thread. They end with the agent.
-pub(super) fn start(plugins: &Arc<Plugins>, clock: &Arc<dyn Clock>, events: Events, stopping: &watch::Receiver<bool>) {
-    let checks = checks(Arc::clone(plugins), Arc::clone(clock), events, stopping.clone());
+pub(super) fn start(
+    plugins: &Arc<Plugins>,
+    clock: &Arc<dyn Clock>,
+    (events, ingest): (Events, Ingest),
+    stopping: &watch::Receiver<bool>,
+) {
+    let checks = checks(Arc::clone(plugins), Arc::clone(clock), (events, ingest), stopping.clone());
     let changes = changes(Arc::clone(plugins), stopping.clone());
     tokio::spawn(async { tokio::join!(checks, changes) });
 }
 
-/// Checks when they are due; a busy loop skips one.
-async fn checks(plugins: Arc<Plugins>, clock: Arc<dyn Clock>, events: Events, mut stopping: watch::Receiver<bool>) {
-    let (mut schedule, mut random) = (Schedule::default(), OsRandom::default());
+/// Checks, detectors and collectors when they are due; a busy loop skips one.
+async fn checks(
+    plugins: Arc<Plugins>,
+    clock: Arc<dyn Clock>,
+    (events, ingest): (Events, Ingest),
+    mut stopping: watch::Receiver<bool>,
+) {
+    let (mut schedule, mut collecting) = (Schedule::default(), Schedule::default());
+    let (mut random, mut ids) = (OsRandom::default(), OsRandom::default());
     let mut share = move || {
         let [a, b, ..] = random.random();
         f64::from(u16::from_be_bytes([a, b])) / f64::from(u16::MAX)
@@ -52,6 +65,18 @@ async fn checks(plugins: Arc<Plugins>, clock: Arc<dyn Clock>, events: Events, mu
         for plugin in schedule.due(now, &plugins.scheduled(), &mut share) {
             events.offer(Event::CheckDue(plugin));
         }
+        for plugin in collecting.due(now, &plugins.collectors(), &mut share) {
+            let run = RunId::new(clock.wall(), &mut ids);
+            tokio::spawn(collect(Arc::clone(&plugins), ingest.clone(), plugin, (run, clock.wall())));
+        }
+    }
+}
+
+/// Hands what a plugin measured to where applications hand theirs. A plugin that fails is benched by its books, as every other.
+async fn collect(plugins: Arc<Plugins>, ingest: Ingest, plugin: String, (run, at): (RunId, Timestamp)) {
+    match plugins.collect(&plugin, run, at).await {
+        Ok(samples) => ingest.collected(&plugin, samples),
+        Err(error) => tracing::debug!(plugin, error = %Chain(&error), "A plugin measured nothing."),
     }
 }
 

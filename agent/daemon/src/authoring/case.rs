@@ -41,8 +41,12 @@ fn now() -> Timestamp {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum What {
+    /// Measure.
+    Collect,
     /// Run the check.
     Check,
+    /// Judge series.
+    Detect,
     /// A plan for a finding.
     Propose,
     /// Did the plan of the question before help?
@@ -52,7 +56,9 @@ pub(super) enum What {
 impl What {
     pub(super) fn as_str(self) -> &'static str {
         match self {
+            Self::Collect => "collect",
             Self::Check => "check",
+            Self::Detect => "detect",
             Self::Propose => "propose",
             Self::Verify => "verify",
         }
@@ -251,12 +257,13 @@ impl Case {
         let case: Self = toml::from_str(&text).map_err(|error| format!("{show}: {}", error.to_string().trim_end()))?;
         if case.ask.is_empty() {
             return Err(format!(
-                "{show}: it asks nothing; write [[ask]] with what = \"check\", \"propose\" or \"verify\""
+                "{show}: it asks nothing; write [[ask]] with what = \"check\", \"propose\", \"verify\", \"collect\" or \"detect\""
             ));
         }
         for ask in &case.ask {
             let known: &[&str] = match ask.what {
-                What::Check => &["clean", "found", "unable", "refused"],
+                What::Collect => &["measured", "nothing", "unable", "refused"],
+                What::Check | What::Detect => &["clean", "found", "unable", "refused"],
                 What::Propose => &["plan", "nothing", "unable", "refused"],
                 What::Verify => &["healed", "not-healed", "unsure", "unable", "refused"],
             };

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use holdfast_core::model::plan::hex;
 use holdfast_core::model::{
-    Class, Confidence, Detection, Evidence, Finding, Method, Mode, PlanBody, PlanId, Presence, RunId, SeededIds,
-    Severity, StepRecord, StepState, Timestamp, VerificationVerdict,
+    Class, Confidence, Detection, Evidence, Finding, Method, MetricKind, Mode, PlanBody, PlanId, Presence, RunId,
+    SeededIds, Severity, StepRecord, StepState, Timestamp, VerificationVerdict,
 };
 use holdfast_core::plan_check::{self, PlanFacts};
-use holdfast_plugin_host::{Call, CallError, Grant, Plugin, Proposal, Run, World};
+use holdfast_plugin_host::{Call, CallError, CollectedSample, Collects, Grant, Plugin, Proposal, Run, World};
 use serde_json::{Map, Value, json};
 
 use super::AskReport;
@@ -102,8 +102,13 @@ fn put(
 ) -> Result<(AskReport, Value), String> {
     let world = Arc::clone(fixture) as Arc<dyn World>;
     match ask.what {
-        What::Check => {
-            let call = plugin.check(run, &world);
+        What::Collect => Ok(finish(fixture, ask.what, plugin.collect(run, &world), |samples| {
+            let answer = if samples.is_empty() { "nothing" } else { "measured" };
+            let told: Vec<Value> = samples.iter().map(measured).collect();
+            (answer, json!({ "samples": told }))
+        })),
+        What::Check | What::Detect => {
+            let call = if ask.what == What::Check { plugin.check(run, &world) } else { plugin.detect(run, &world) };
             Ok(finish(fixture, ask.what, call, |report| {
                 memory.found.clone_from(&report.detections);
                 let answer = if report.detections.is_empty() { "clean" } else { "found" };
@@ -233,6 +238,18 @@ fn own(document: &mut Value) {
         }
         _ => {}
     }
+}
+
+/// A sample as a reviewer wants to see it.
+fn measured(sample: &CollectedSample) -> Value {
+    let CollectedSample { key, collects, value, at } = sample;
+    let instrument = match (collects, key.kind) {
+        (Collects::Delta, _) => "delta",
+        (Collects::Value, MetricKind::Counter) => "counter",
+        (Collects::Value, MetricKind::Gauge) => "gauge",
+    };
+    let (metric, unit, attributes) = (&key.metric, &key.unit, &key.attributes);
+    json!({ "metric": metric, "unit": unit, "instrument": instrument, "attributes": attributes, "value": value, "at": at })
 }
 
 /// What of a plan a reviewer wants to see: neither ids nor the component's digest, which change with every build.

@@ -29,9 +29,9 @@ const PYTHON: Files = embedded!("templates/python/":
 
 /// The SDK's sources.
 pub(super) const SDK: Files = embedded!("":
-    "README.md", "src/bindings.rs", "src/export.rs", "src/facts.rs", "src/glob.rs", "src/host/changes.rs", "src/host/clock.rs",
+    "README.md", "src/anomaly.rs", "src/bindings.rs", "src/export.rs", "src/facts.rs", "src/glob.rs", "src/host/changes.rs", "src/host/clock.rs",
     "src/host/files.rs", "src/host/log.rs", "src/host/metrics.rs", "src/host/mod.rs", "src/host/processes.rs", "src/host/state.rs",
-    "src/host/units.rs", "src/lib.rs", "src/measure.rs", "src/path.rs", "src/plan.rs", "src/report.rs", "src/roles.rs", "src/step.rs",
+    "src/host/units.rs", "src/lib.rs", "src/measure.rs", "src/path.rs", "src/plan.rs", "src/report.rs", "src/roles.rs", "src/sample.rs", "src/step.rs",
     "src/text.rs",
 );
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use holdfast_core::model::{Finding, PlanBody, RunId, StepRecord, Timestamp};
 use holdfast_plugin_host::{
-    Call, CallError, CheckReport, LogLevel, LogLine, Plugin, PluginVerdict, Proposal, Run, World,
+    Call, CallError, CheckReport, CollectedSample, LogLevel, LogLine, Plugin, PluginVerdict, Proposal, Role, Run, World,
 };
 use tokio::time::timeout;
 
@@ -91,9 +91,17 @@ pub enum PluginError {
 }
 
 impl Plugins {
-    /// Runs a plugin's check.
+    /// Runs a plugin's check, or has a detector judge.
     pub async fn check(&self, plugin: &str, run: RunId, at: Timestamp) -> Result<CheckReport, PluginError> {
-        self.call(plugin, run, at, holdfast_plugin_host::Plugin::check).await.map(|(report, _)| report)
+        let ask = |plugin: &Plugin, run: &Run, world: &Arc<dyn World>| {
+            if plugin.roles().contains(&Role::Detector) { plugin.detect(run, world) } else { plugin.check(run, world) }
+        };
+        self.call(plugin, run, at, ask).await.map(|(report, _)| report)
+    }
+
+    /// Asks a plugin for what it measures.
+    pub async fn collect(&self, plugin: &str, run: RunId, at: Timestamp) -> Result<Vec<CollectedSample>, PluginError> {
+        self.call(plugin, run, at, Plugin::collect).await.map(|(samples, _)| samples)
     }
 
     /// Asks a plugin for a plan; `None`: it has nothing to propose.

@@ -178,10 +178,19 @@ impl Plugins {
         self.entries().values().map(|entry| entry.status(now)).collect()
     }
 
-    /// Checks that run by themselves, and how often.
+    /// Checks and detectors that run by themselves, and how often.
     pub fn scheduled(&self) -> Vec<(String, Duration)> {
+        self.with_schedule(&[Role::Check, Role::Detector])
+    }
+
+    /// Collectors, and how often they measure.
+    pub fn collectors(&self) -> Vec<(String, Duration)> {
+        self.with_schedule(&[Role::Collector])
+    }
+
+    fn with_schedule(&self, roles: &[Role]) -> Vec<(String, Duration)> {
         let due = |entry: &Arc<Entry>| {
-            let plugin = entry.ready().filter(|plugin| plugin.roles().contains(&Role::Check))?;
+            let plugin = entry.ready().filter(|plugin| plugin.roles().iter().any(|role| roles.contains(role)))?;
             Some((entry.id.clone(), plugin.manifest().schedule?.0))
         };
         self.entries().values().filter_map(due).collect()

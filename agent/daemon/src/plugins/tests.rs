@@ -13,6 +13,7 @@ use crate::host::{FakeClock, FsRoot};
 use crate::store::{StateDb, TelemetryDb, TelemetryOptions, Writes, load_or_create_audit_key};
 
 mod replaced;
+mod roles;
 mod twice;
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);

@@ -11,4 +11,4 @@ mod room;
 mod state;
 pub(crate) mod walk;
 
-pub(crate) use room::{Ended, Room};
+pub(crate) use room::{Answer, Ended, Room};

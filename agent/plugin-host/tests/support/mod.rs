@@ -40,6 +40,9 @@ pub struct TestWorld {
     pub door: RwLock<()>,
     /// Files are those of this machine.
     pub real_root: bool,
+    /// The telemetry, whatever is asked for among it; and what was asked.
+    pub series: Vec<SeriesFacts>,
+    pub queries: Mutex<Vec<MetricQuery>>,
 }
 
 impl TestWorld {
@@ -55,6 +58,8 @@ impl TestWorld {
             asked: AtomicUsize::new(0),
             door: RwLock::default(),
             real_root: false,
+            series: Vec::new(),
+            queries: Mutex::default(),
         }
     }
 
@@ -98,8 +103,9 @@ impl World for TestWorld {
     fn processes(&self, _: bool, _: Duration) -> Result<Vec<ProcessFacts>, WorldError> {
         Ok(Vec::new())
     }
-    fn metrics(&self, _: &MetricQuery, _: Duration) -> Result<Vec<SeriesFacts>, WorldError> {
-        Ok(Vec::new())
+    fn metrics(&self, query: &MetricQuery, _: Duration) -> Result<Vec<SeriesFacts>, WorldError> {
+        self.queries.lock().unwrap().push(query.clone());
+        Ok(self.series.iter().filter(|it| it.metric == query.metric).cloned().collect())
     }
     fn changes(
         &self,
