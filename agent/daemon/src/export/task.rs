@@ -126,7 +126,8 @@ impl Task {
             }
         };
         match delivery {
-            Delivery::Retry { after, why } => self.failed(after, why).await,
+            Delivery::Retry { after, why } => self.failed(after, why, delivery::BACKOFF_MAX).await,
+            Delivery::Held { why } => self.failed(None, why, delivery::HELD_MAX).await,
             Delivery::TooLarge { why } if parcel.parts > 1 => {
                 // Not the same request again but smaller ones, down to what cannot be parted.
                 let held = usize::try_from(parcel.items).unwrap_or(usize::MAX);
@@ -140,7 +141,7 @@ impl Task {
                 self.done(parcel, rejected, why).await
             }
             Delivery::Refused { why } | Delivery::TooLarge { why } => {
-                // A refusal may be about a token or a certificate that has been renewed meanwhile.
+                // Not every receiver says so in the status: it may be about a token that has been renewed meanwhile.
                 self.renew().await;
                 let items = parcel.items;
                 self.done(parcel, items, Some(why)).await
@@ -187,7 +188,7 @@ impl Task {
         Turn::Sent
     }
 
-    async fn failed(&mut self, asked: Option<Duration>, why: String) -> Turn {
+    async fn failed(&mut self, asked: Option<Duration>, why: String, most: Duration) -> Turn {
         self.failures = self.failures.saturating_add(1);
         let (in_a_row, stream) = (self.failures, self.stream.as_str());
         let config = &self.destination.config;
@@ -201,7 +202,7 @@ impl Task {
         ExportFailed { endpoint: &config.name, in_a_row: in_a_row + u32::from(known), error: &why }.emit();
         self.renew().await;
         let luck = getrandom::u32().map_or(1.0, |n| f64::from(n) / f64::from(u32::MAX));
-        Turn::Wait(delivery::pause(config.backoff, in_a_row, asked, luck))
+        Turn::Wait(delivery::pause(config.backoff, in_a_row, asked, most, luck))
     }
 
     async fn renew(&self) {

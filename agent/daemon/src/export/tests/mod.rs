@@ -252,6 +252,27 @@ async fn busy_receivers_are_asked_again_and_refusals_are_not() {
 }
 
 #[tokio::test]
+async fn a_wrong_token_or_address_holds_a_destination_and_costs_nothing() {
+    let (host, receiver) = (Host::new(), Receiver::start().await);
+    for status in [401, 403, 404, 308, 401, 407] {
+        receiver.will("/v1/metrics", status, None, b"who are you".to_vec());
+    }
+    (0..100).for_each(|_| receiver.will("/v1/logs", 404, None, vec![]));
+    host.ticks(0..14);
+    let handle = host.export(&receiver.endpoint);
+    until("held", || handle.status().streams["metrics"].failures >= 2).await;
+    let status = handle.status();
+    assert!(status.last_error.as_ref().is_some_and(|it| it.contains("nothing is dropped")), "{status:?}");
+    until("all sent", || handle.status().streams["metrics"].sent == 28).await;
+    let counts = handle.status().streams["metrics"].clone();
+    assert_eq!((counts.rejected, counts.failures), (0, 0));
+    let bodies = receiver.bodies("/v1/metrics");
+    assert!(bodies[..7].iter().all(|body| *body == bodies[0]), "held where it was");
+    assert_eq!(points_of(bodies[6..].to_vec(), "test.level"), numbered(0..14));
+    assert_eq!(host.gaps(), []);
+}
+
+#[tokio::test]
 async fn a_partial_success_is_counted_and_never_sent_again() {
     let (host, receiver) = (Host::new(), Receiver::start().await);
     let partial = ExportMetricsPartialSuccess { rejected_data_points: 3, error_message: "too old".into() };
