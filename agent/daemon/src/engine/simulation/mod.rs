@@ -197,6 +197,7 @@ impl Sim {
             content_bytes_max: 1 << 20,
             cpus: 2,
             retention: Duration::from_secs(1),
+            records: Duration::from_hours(400 * 24),
             size_max_bytes: 1,
         };
         let mut engine = Engine::new(config, parts, self.now).unwrap();

@@ -6,6 +6,7 @@
 mod blobs;
 mod counts;
 mod episodes;
+mod expire;
 mod key;
 mod reader;
 mod schema;
@@ -27,9 +28,11 @@ use crate::telemetry::Chain;
 pub use blobs::Blobs;
 pub use counts::StateCounts;
 pub use episodes::{EPISODES_BYTES_MAX, EpisodeHead};
+pub use expire::{Expired, Sent};
 pub use key::load_or_create_audit_key;
 pub use reader::{
-    AuditRow, DecisionFilter, DeploymentFilter, FindingFilter, IncidentFilter, RemediationFilter, Revised, StateReader,
+    AuditRow, DecisionFilter, DeploymentFilter, Documents, FindingFilter, IncidentFilter, RemediationFilter, Revised,
+    StateReader,
 };
 pub use verify::{AUDIT_HEADS_FILE, ChainReport, Completeness, Integrity, read_anchors, verify_chain};
 pub use versions::{BaselineVersion, VersionEntry, together};

@@ -184,6 +184,21 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<AuditRow> {
     }))
 }
 
+/// Documents that are numbered in the order of writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Documents {
+    /// By revision.
+    Findings,
+    /// By revision.
+    Decisions,
+    /// By revision.
+    Remediations,
+    /// By the number of the run.
+    Steps,
+    /// By the number of the entry.
+    Audit,
+}
+
 impl StateReader {
     pub(super) fn new(pool: Pool) -> Self {
         Self { pool }
