@@ -387,6 +387,7 @@ impl Engine {
                 self.on_outcome(&remediation, (step, undo), result, now, &mut out);
             }
             Event::Episode { label, result } => self.on_episode(&label, result, now),
+            Event::Purged { by, result, answer } => self.on_purged(&by, result, answer, now),
             Event::TuningProved { wanted, lost, answer } => self.on_tuning_proved(*wanted, lost, answer, now),
             Event::ReloadAsked => out.push(Command::Reload(None)),
             Event::Reloaded(reloaded, answer) => self.on_reloaded(reloaded, answer, now, &mut out),

@@ -23,6 +23,6 @@ pub use state::{
 };
 pub use telemetry::{
     Agg, ChangeFilter, ExportCursor, ExportSeries, ExportSlice, Fill, Gap, NextPlan, PurgeFilter, Purged, Query,
-    RecordsPlan, RetentionPlan, SeriesFilter, SeriesPoints, SeriesRegistry, StoreEvent, TelemetryDb, TelemetryOptions,
-    TelemetryReader, TelemetryStats, TierPlan,
+    RecordsPlan, RetentionPlan, SeriesFilter, SeriesPoints, SeriesRegistry, StoreEvent, Subject, TelemetryDb,
+    TelemetryOptions, TelemetryReader, TelemetryStats, TierPlan,
 };

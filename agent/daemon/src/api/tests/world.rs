@@ -584,7 +584,14 @@ fn answer(request: &Request) -> Result<serde_json::Value, Refusal> {
                 refused: None,
             }],
         })),
-        Request::Purge { .. } => json(serde_json::to_value(PurgeAnswer { series: 1, samples: 61, changes: 0 })),
+        Request::Purge { .. } => json(serde_json::to_value(PurgeAnswer {
+            series: 1,
+            samples: 61,
+            changes: 0,
+            episodes: 1,
+            findings: vec![],
+            set_aside: vec!["/var/lib/holdfast/telemetry.db.corrupt-1800000000".into()],
+        })),
         Request::Approve { .. } | Request::Simulate { .. } => Err(not_found()),
         Request::Label { label, .. } => {
             let mut evidence = finding().evidence;

@@ -332,10 +332,9 @@ impl Sim {
                 let lost = crate::data::lost(&self.reader(), &before, &after).map_err(|it| it.to_string());
                 Some(Event::TuningProved { wanted, lost, answer })
             }
-            Command::Purge { filter, answer } => {
-                let purged = self.telemetry.as_ref()?.purge(filter).unwrap();
-                let _ = answer.send(Ok(serde_json::json!({ "changes": purged.changes })));
-                None
+            Command::Purge { by, filter, answer } => {
+                let forgotten = crate::data::forget(self.telemetry.as_ref()?, &self.reader(), filter);
+                Some(Event::Purged { by, result: forgotten.map_err(|it| it.to_string()), answer })
             }
             Command::Simulate { answer, .. } => {
                 let _ = answer.send(Ok(serde_json::json!({})));

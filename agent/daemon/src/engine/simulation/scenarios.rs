@@ -269,11 +269,16 @@ fn purging_is_recorded_without_the_values_and_forgets_changes_in_memory_too() {
     let empty = Request::Purge { where_: vec![], target: None, reason: "x".into() };
     assert!(sim.ask(empty).is_err(), "everything is no subject");
     let target = Some("unit:web.service".to_owned());
+    let again = target.clone();
     sim.ask(Request::Purge { where_: vec![], target, reason: "request 17".into() }).unwrap();
     assert_eq!(held(&sim), 0);
+    let nothing = sim.ask(Request::Purge { where_: vec![], target: again, reason: "request 17".into() }).unwrap();
+    assert_eq!(nothing["changes"], 0);
     let entries = sim.reader().audit_about("telemetry", 10).unwrap();
     let text = serde_json::to_string(&entries).unwrap();
     assert!(text.contains("request 17") && !text.contains("web.service"), "{text}");
+    let told: Vec<u64> = entries.iter().filter_map(|entry| entry.body["purged"]["changes"].as_u64()).collect();
+    assert!(told.len() == 2 && told[0] > 0 && told[1] == 0, "what came of each is on record: {text}");
     assert!(sim.engine.as_ref().unwrap().changes.is_empty());
 }
 

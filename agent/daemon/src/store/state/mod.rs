@@ -63,8 +63,10 @@ impl StateDb {
     pub fn open(dir: &Path, key: AuditKey) -> Result<Self, StoreError> {
         let lock = lock(dir)?;
         let path = dir.join(FILE);
-        // An agent that is gone for a second must not leave a WAL larger than this behind (bytes).
-        let mut db = sqlite::open_writer(&path, "PRAGMA journal_size_limit = 8388608", "FULL")?;
+        // An agent that is gone for a second must not leave a WAL larger than this behind (bytes); and what is deleted, such as the samples
+        // of a person, must not stay in a free page.
+        let mut db =
+            sqlite::open_writer(&path, "PRAGMA journal_size_limit = 8388608; PRAGMA secure_delete = ON", "FULL")?;
         sqlite::migrate(&mut db, &path, schema::MIGRATIONS)?;
         let head = stored_head(&db, &path)?;
         let anchored = read_anchors(dir)?.iter().map(|a| a.seq).max().unwrap_or(0);

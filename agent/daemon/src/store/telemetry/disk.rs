@@ -260,11 +260,11 @@ fn set_aside(path: &Path, at: Timestamp, error: &StoreError, shared: &Shared) ->
     Ok(())
 }
 
-/// Damaged files must not fill the disk: the newest few are kept.
-fn forget_older(path: &Path) {
-    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { return };
+/// Damaged files that were set aside and are still there, oldest first; their logs are not told.
+pub(super) fn files_aside(path: &Path) -> Vec<PathBuf> {
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { return Vec::new() };
     let prefix = format!("{}.corrupt-", name.to_string_lossy());
-    let Ok(entries) = fs::read_dir(dir) else { return };
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
     let mut aside: Vec<PathBuf> = entries
         .filter_map(Result::ok)
         .map(|entry| entry.path())
@@ -272,7 +272,12 @@ fn forget_older(path: &Path) {
         .filter(|p| !p.to_string_lossy().ends_with("-wal"))
         .collect();
     aside.sort();
-    for old in aside.iter().rev().skip(SET_ASIDE_MAX) {
+    aside
+}
+
+/// Damaged files must not fill the disk: the newest few are kept.
+fn forget_older(path: &Path) {
+    for old in files_aside(path).iter().rev().skip(SET_ASIDE_MAX) {
         let _ = fs::remove_file(old);
         let _ = fs::remove_file(beside(old, "-wal"));
     }

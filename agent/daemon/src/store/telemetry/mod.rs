@@ -23,6 +23,7 @@ mod seal;
 mod segment;
 mod steps;
 mod stored;
+mod subject;
 mod tail;
 mod tiers;
 mod varint;
@@ -51,6 +52,7 @@ pub use query::Agg;
 pub use reader::{ChangeFilter, Query, SeriesFilter, SeriesPoints, TelemetryReader};
 pub use registry::SeriesRegistry;
 pub use retention::{NextPlan, RecordsPlan, RetentionPlan, TierPlan};
+pub use subject::Subject;
 
 /// Messages that may wait for the writer: some minutes of ticks. A full queue is a counted loss.
 const QUEUE_MAX: usize = 256;
@@ -322,6 +324,11 @@ impl TelemetryDb {
         let (done, wait) = sync_channel(1);
         self.0.queue.send(Message::Purge(filter, done)).map_err(|_| StoreError::Closed)?;
         wait.recv().map_err(|_| StoreError::Closed)?
+    }
+
+    /// Damaged files that were set aside and are still there: what was purged since lies in them, too.
+    pub fn files_aside(&self) -> Vec<PathBuf> {
+        disk::files_aside(self.0.pool.path())
     }
 
     /// Writes what is queued and stops the writer. What cannot be written by now is lost.

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use holdfast_core::model::{Attributes, MetricKind, SeriesId, SeriesKey};
 use holdfast_core::redact::Redactor;
 
+use super::Subject;
 use crate::collect::sink::Intern;
 
 /// Gives each series a number that stays the same for the life of the database.
@@ -89,6 +90,11 @@ impl SeriesRegistry {
         let id = inner.ids.get(&overflow).copied().unwrap_or_else(|| inner.add_fresh(Arc::new(overflow)));
         inner.overflow = Some(id);
         (id, true)
+    }
+
+    /// Attributes in the forms that they may have in the store.
+    pub fn subject(&self, where_: &[(String, String)]) -> Subject {
+        Subject::new(where_, &self.redactor)
     }
 
     /// The number of a series that is known.

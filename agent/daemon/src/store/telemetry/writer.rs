@@ -116,10 +116,11 @@ impl Writer {
 
     fn purge(&mut self, filter: &PurgeFilter) -> Result<Purged, StoreError> {
         let known = self.registry.select(None).into_iter();
-        let series: BTreeSet<u32> = known.filter(|(_, key)| filter.fits(&key.attributes)).map(|(id, _)| id.0).collect();
+        let subject = self.registry.subject(&filter.where_);
+        let series: BTreeSet<u32> = known.filter(|(_, key)| subject.is_of(key)).map(|(id, _)| id.0).collect();
         let disk = self.disk.as_mut().ok_or(StoreError::Closed)?;
         disk.seal()?;
-        let purged = disk.purge(&series, filter);
+        let purged = disk.purge(&series, filter.target.as_deref(), &subject);
         let next_seq = self.tail.next_seq;
         // Counters go on from what is stored now.
         self.tail = Tail { next_seq, ..Tail::default() };
