@@ -4,7 +4,7 @@ use holdfast_core::model::Timestamp;
 use hyper::body::Bytes;
 
 use super::{ExportConfig, Stream, body, wire};
-use crate::store::{ExportCursor, Revised, StateReader, StoreError, TelemetryDb};
+use crate::store::{Documents, ExportCursor, Revised, StateReader, StoreError, TelemetryDb};
 
 /// Log records in one request.
 pub(super) const RECORDS_MAX: usize = 256;
@@ -48,6 +48,19 @@ pub(super) struct Source {
 }
 
 impl Source {
+    /// The position after everything that there is of a stream of `state.db`; `None` of samples, which are numbered elsewhere.
+    pub(super) fn end(&self, stream: Stream) -> Result<Option<u64>, StoreError> {
+        let documents = match stream {
+            Stream::Metrics => return Ok(None),
+            Stream::Findings => Documents::Findings,
+            Stream::Decisions => Documents::Decisions,
+            Stream::Audit => Documents::Audit,
+            Stream::Remediations => Documents::Remediations,
+            Stream::Steps => Documents::Steps,
+        };
+        self.state.end_of(documents).map(Some)
+    }
+
     /// What follows `after`, about `items_max` samples or at most so many records.
     pub(super) fn read(
         &self,

@@ -235,9 +235,30 @@ impl Task {
     fn kept_position(&self) -> Result<u64, StoreError> {
         let (reader, config) = (self.destination.source.telemetry.reader(), &self.destination.config);
         let stream = self.stream.as_str();
-        match (reader.export_cursor(&config.name, stream)?, &config.formerly) {
-            (0, Some(former)) => reader.export_cursor(former, stream),
-            (position, _) => Ok(position),
+        let position = match (reader.export_cursor(&config.name, stream)?, &config.formerly) {
+            (0, Some(former)) => reader.export_cursor(former, stream)?,
+            (position, _) => position,
+        };
+        match self.destination.source.end(self.stream)? {
+            // It was lost with a damaged database, and what it counted is all there: it was sent before.
+            Some(end) if position == 0 && end > 0 && reader.export_cursors_lost()? => {
+                tracing::warn!(
+                    destination = config.name,
+                    stream,
+                    position = end,
+                    "Export position lost; begun at the end."
+                );
+                let telemetry = &self.destination.source.telemetry;
+                let at = telemetry.stats().newest.unwrap_or_else(|| self.destination.sender.now());
+                let reason = format!(
+                    "{}: its position was lost with a damaged database; what is up to number {end} is not sent again",
+                    config.name
+                );
+                let gap = Gap { at, stream: stream.to_owned(), count: 0, reason };
+                telemetry.settle_export(vec![gap], &config.name, stream, end)?;
+                Ok(end)
+            }
+            _ => Ok(position),
         }
     }
 }

@@ -336,6 +336,35 @@ async fn what_was_deleted_before_it_was_sent_is_in_the_ledger() {
     assert_eq!(host.telemetry.reader().gaps(at(0), 9).unwrap()[0].count, skipped);
 }
 
+#[tokio::test]
+async fn a_lost_position_sends_nothing_of_state_twice() {
+    let (mut host, receiver) = (Host::new(), Receiver::start().await);
+    let draft = |number: i64| Draft {
+        at: at(number),
+        kind: AuditKind::Decision,
+        actor: "agent".into(),
+        subject: "x".into(),
+        body: serde_json::json!({}),
+    };
+    host.state.commit(Writes { audit: (0..5).map(draft).collect(), ..Writes::default() }).unwrap();
+    host.ticks(0..7);
+    host.telemetry.close().unwrap();
+    std::fs::write(host.dir.path().join("telemetry.db"), vec![b'x'; 8192]).unwrap();
+    host.telemetry = telemetry(host.dir.path(), Duration::from_hours(24));
+    let streams = vec![Stream::Metrics, Stream::Audit, Stream::Findings];
+    let handle = host.export_with(ExportConfig { streams, ..quick(&receiver.endpoint) });
+    until("it has begun", || host.telemetry.reader().export_cursor(&receiver.endpoint, "audit").unwrap() == 5).await;
+    host.ticks(8..9);
+    host.state.commit(Writes { audit: vec![draft(9)], ..Writes::default() }).unwrap();
+    until("all sent", || ["metrics", "audit"].iter().all(|it| handle.status().streams[*it].sent > 0)).await;
+    let logs = receiver.bodies("/v1/logs").into_iter().map(|b| ExportLogsServiceRequest::decode(b.as_slice()).unwrap());
+    let records = logs.flat_map(|l| l.resource_logs).flat_map(|r| r.scope_logs).flat_map(|s| s.log_records).count();
+    assert_eq!(records, 1, "only what came later");
+    assert_eq!(points(&receiver, "test.level"), numbered(8..9));
+    let told = host.telemetry.reader().gaps(Timestamp::from_ns(1), 9).unwrap();
+    assert!(told.iter().any(|gap| gap.stream == "audit" && gap.reason.contains("up to number 5")), "{told:?}");
+}
+
 fn remediation(ids: &mut SeededIds) -> Remediation {
     let finding = FindingId::new(at(0), ids);
     let step = Step {

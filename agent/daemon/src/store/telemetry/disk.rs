@@ -3,12 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use holdfast_core::model::{MetricKind, SeriesId, SeriesKey, Timestamp};
 use rusqlite::Connection;
 
 use super::super::error::{Context, StoreError};
 use super::super::sqlite;
+use super::cursors::Cursors;
+use super::ledger;
 use super::stored::Segments;
 use super::{SeriesRegistry, Shared, StoreEvent, TelemetryOptions, schema, seal};
 use crate::telemetry::Chain;
@@ -66,8 +69,10 @@ impl Disk {
         });
         let (series, disk) = match opened {
             Err(error) if error.is_corrupt() => {
-                set_aside(path, options.opened_at, &error, shared)?;
-                (Vec::new(), Self::open_once(path, options)?)
+                let aside = set_aside(path, options.opened_at, &error, shared)?;
+                let disk = Self::open_once(path, options)?;
+                Cursors::saved_from(&aside).write(&disk.db, path)?;
+                (Vec::new(), disk)
             }
             other => other?,
         };
@@ -84,7 +89,7 @@ impl Disk {
     ) -> Result<Self, StoreError> {
         let path = self.path.clone();
         drop(self);
-        set_aside(&path, at, error, shared)?;
+        let _ = set_aside(&path, at, error, shared)?;
         Self::open_once(&path, options)
     }
 
@@ -248,16 +253,32 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Renames the file and its log; the shared-memory index is worthless without them.
-fn set_aside(path: &Path, at: Timestamp, error: &StoreError, shared: &Shared) -> Result<(), StoreError> {
+/// Renames the file and its log; the shared-memory index is worthless without them. What it held is lost to every reader, which
+/// the gap ledger of the next file tells. Gives the new name.
+fn set_aside(path: &Path, at: Timestamp, error: &StoreError, shared: &Shared) -> Result<PathBuf, StoreError> {
     let aside = beside(path, &format!(".corrupt-{}", at.ns() / 1_000_000_000));
     fs::rename(path, &aside).during("set aside", path)?;
     let _ = fs::rename(beside(path, "-wal"), beside(&aside, "-wal"));
     let _ = fs::remove_file(beside(path, "-shm"));
     forget_older(path);
-    shared.stats(|stats| stats.set_aside += 1);
-    shared.event(StoreEvent::CorruptSetAside { path: aside, why: Chain(error).to_string() });
-    Ok(())
+    let (mut held, mut oldest) = (0, None);
+    shared.stats(|stats| {
+        stats.set_aside += 1;
+        (held, oldest) = (stats.samples_held, stats.oldest);
+    });
+    let known = match oldest {
+        Some(oldest) => format!("with the samples since {oldest}"),
+        None => "with an unknown number of samples".to_owned(),
+    };
+    let name = aside.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    shared.lost.fetch_add(held, Ordering::Relaxed);
+    shared.owed().add(ledger::lost(
+        at,
+        held.max(1),
+        format!("the database was damaged and set aside as {name}, {known}"),
+    ));
+    shared.event(StoreEvent::CorruptSetAside { path: aside.clone(), why: Chain(error).to_string() });
+    Ok(aside)
 }
 
 /// Damaged files that were set aside and are still there, oldest first; their logs are not told.

@@ -5,10 +5,12 @@
 //! merged. What grows old is kept as minutes, then as hours. Nothing waits for this
 //! store: a full queue is a counted loss, a full disk is waited out within bounds, a damaged file is set aside.
 
+mod cursors;
 mod disk;
 mod episode;
 mod export;
 mod fill;
+mod ledger;
 mod merge;
 mod purge;
 mod query;
@@ -33,7 +35,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -44,6 +46,7 @@ use super::error::StoreError;
 use super::sqlite::Pool;
 use crate::telemetry::Event;
 use crate::telemetry::events::{QueueFull, StoreFailed, StoreSetAside};
+use ledger::Owed;
 
 pub use export::{ExportCursor, ExportSeries, ExportSlice, Gap};
 pub use fill::Fill;
@@ -163,11 +166,17 @@ struct Shared {
     lost: AtomicU64,
     /// A reader came upon a damaged page.
     damaged: AtomicBool,
+    /// Rows that the gap ledger is owed.
+    owed: Mutex<Owed>,
 }
 
 impl Shared {
     fn stats(&self, change: impl FnOnce(&mut TelemetryStats)) {
         change(&mut self.stats.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn owed(&self) -> MutexGuard<'_, Owed> {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn event(&self, event: StoreEvent) {
@@ -204,6 +213,16 @@ impl Record {
             Self::Cursor { .. } | Self::Gap(_) => 0,
         }
     }
+
+    /// Its moment, where it has one.
+    fn at(&self) -> Timestamp {
+        match self {
+            Self::Batch(batch) => batch.at,
+            Self::Change(change) => change.at,
+            Self::Gap(gap) => gap.at,
+            Self::Cursor { .. } => Timestamp::from_ns(0),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -238,7 +257,8 @@ impl TelemetryDb {
         let pool = Pool::new(path.clone());
         let (queue, messages) = sync_channel(QUEUE_MAX);
         let kept = Arc::new(options.clone());
-        let writer = writer::Writer::new(disk, options, Arc::clone(&registry), Arc::clone(&shared), pool.clone());
+        let mut writer = writer::Writer::new(disk, options, Arc::clone(&registry), Arc::clone(&shared), pool.clone());
+        writer.begin();
         let thread = std::thread::Builder::new()
             .name("telemetry-db".to_owned())
             .spawn(move || writer.run(&messages))
@@ -288,8 +308,10 @@ impl TelemetryDb {
         if let Err(TrySendError::Full(Message::Write(record)) | TrySendError::Disconnected(Message::Write(record))) =
             self.0.queue.try_send(Message::Write(record))
         {
-            self.0.shared.lost.fetch_add(record.weight(), Ordering::Relaxed);
-            QueueFull { queue: "telemetry.db", lost: record.weight() }.emit();
+            let lost = record.weight();
+            self.0.shared.lost.fetch_add(lost, Ordering::Relaxed);
+            self.0.shared.owed().add(ledger::lost(record.at(), lost, ledger::QUEUE_FULL));
+            QueueFull { queue: "telemetry.db", lost }.emit();
         }
     }
 

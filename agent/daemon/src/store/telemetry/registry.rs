@@ -29,6 +29,8 @@ struct Inner {
     next: u32,
     refused: u64,
     overflow: Option<SeriesId>,
+    /// What counters had come to when the database was opened, until it is asked for.
+    lasts: HashMap<SeriesId, f64>,
 }
 
 impl Inner {
@@ -90,6 +92,11 @@ impl SeriesRegistry {
         let id = inner.ids.get(&overflow).copied().unwrap_or_else(|| inner.add_fresh(Arc::new(overflow)));
         inner.overflow = Some(id);
         (id, true)
+    }
+
+    /// What counters had come to when the database was opened.
+    pub(super) fn set_lasts(&self, lasts: HashMap<SeriesId, f64>) {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner).lasts = lasts;
     }
 
     /// Attributes in the forms that they may have in the store.

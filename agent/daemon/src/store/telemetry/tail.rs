@@ -37,6 +37,11 @@ impl Lasts {
         self.0.is_empty()
     }
 
+    /// By number.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, (f64, i64))> + '_ {
+        self.0.iter().enumerate().filter_map(|(id, last)| Some((id as u32, (*last)?)))
+    }
+
     /// Gives the one before.
     pub(super) fn insert(&mut self, id: u32, last: (f64, i64)) -> Option<(f64, i64)> {
         let index = id as usize;

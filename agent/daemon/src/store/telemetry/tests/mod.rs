@@ -109,6 +109,77 @@ fn a_file_that_is_no_database_is_set_aside_and_reported() {
     tick(&db, 1, &[(id, 2.0)]);
     assert_eq!(raw(&db, "load"), [(1, 2.0)]);
     assert_eq!(db.stats().set_aside, 1);
+    let gaps = db.reader().gaps(at(-1), 9).unwrap();
+    assert_eq!((gaps.len(), gaps[0].count), (1, 1));
+    assert!(gaps[0].reason.contains("telemetry.db.corrupt-") && gaps[0].reason.contains("unknown"), "{gaps:?}");
+    assert!(db.reader().export_cursors_lost().unwrap(), "nothing of it could be read");
+}
+
+#[test]
+fn positions_of_exporters_outlive_a_damaged_file_that_can_be_read_in_part() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = TelemetryDb::open(dir.path(), small()).unwrap();
+    let (id, _) = db.registry().intern(&key("load", MetricKind::Gauge, "a"));
+    (0..5).for_each(|s| tick(&db, s, &[(id, 1.0)]));
+    db.set_export_cursor("central", "audit", 70).unwrap();
+    db.set_export_cursor("central", "metrics", 4).unwrap();
+    let damage = || {
+        let other = rusqlite::Connection::open(dir.path().join(FILE)).unwrap();
+        other.execute("UPDATE newest SET data = x'00'", []).unwrap();
+    };
+    let positions = |db: &TelemetryDb| ["audit", "metrics"].map(|it| db.reader().export_cursor("central", it).unwrap());
+    // While it runs: they are known.
+    damage();
+    assert!(db.reader().query(&Query::raw("load", at(0), at(9))).is_err());
+    tick(&db, 6, &[(id, 4.0)]);
+    assert_eq!((positions(&db), db.stats().set_aside, db.stats().lost), ([70, 4], 1, 5));
+    let told: Vec<u64> = db.reader().gaps(at(0), 9).unwrap().into_iter().map(|gap| gap.count).collect();
+    assert_eq!(told, [5], "what was set aside is lost to every reader");
+    db.close().unwrap();
+    // At the start: they are read from what is set aside. Ticks go on after the position.
+    damage();
+    let db = TelemetryDb::open(dir.path(), TelemetryOptions { opened_at: at(7), ..small() }).unwrap();
+    assert_eq!((positions(&db), db.stats().set_aside), ([70, 4], 1));
+    assert!(!db.reader().export_cursors_lost().unwrap());
+    let (id, _) = db.registry().intern(&key("load", MetricKind::Gauge, "a"));
+    tick(&db, 8, &[(id, 5.0)]);
+    assert_eq!(db.reader().export_after(ExportCursor(4), 9).unwrap().next_cursor, ExportCursor(5));
+}
+
+#[test]
+fn what_a_full_queue_lost_and_rows_of_the_ledger_that_had_to_wait_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = TelemetryDb::open(dir.path(), small()).unwrap();
+    let (id, _) = db.registry().intern(&key("load", MetricKind::Gauge, "a"));
+    tick(&db, 0, &[(id, 0.0)]);
+    let blocker = rusqlite::Connection::open(dir.path().join(FILE)).unwrap();
+    let stop = "CREATE TRIGGER full BEFORE INSERT ON newest BEGIN SELECT RAISE(ABORT, 'full'); END";
+    blocker.execute_batch(stop).unwrap();
+    let write = |s: i64| {
+        db.write_batch(Arc::new(SampleBatch { at: at(s), new_series: vec![], samples: vec![(id, s as f64)] }));
+    };
+    write(1);
+    let gap = Gap { at: at(1), stream: "metrics".into(), count: 7, reason: "central: no".into() };
+    assert!(db.settle_export(vec![gap.clone()], "central", "metrics", 1).is_err());
+    // More than may wait: the row above was among the oldest.
+    for second in 2..=1_500 {
+        write(second);
+        if second % 100 == 0 {
+            assert!(db.flush().is_err());
+        }
+    }
+    // The writer is held up by a lock while more comes than the queue holds.
+    let lock = rusqlite::Connection::open(dir.path().join(FILE)).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    (1_501..3_500).for_each(&write);
+    lock.execute_batch("ROLLBACK").unwrap();
+    blocker.execute_batch("DROP TRIGGER full").unwrap();
+    db.flush().unwrap();
+    let (gaps, lost) = (db.reader().gaps(at(0), 99).unwrap(), db.stats().lost);
+    assert!(gaps.contains(&gap), "{gaps:?}");
+    let of = |reason: &str| gaps.iter().filter(|it| it.reason.contains(reason)).map(|it| it.count).sum::<u64>();
+    assert!(of("queue") > 0 && of("waited too long") > 0, "{gaps:?}");
+    assert_eq!(of("queue") + of("waited too long"), lost, "each loss is in the ledger once: {gaps:?}");
 }
 
 #[test]
@@ -162,6 +233,24 @@ fn a_damaged_segment_costs_itself_only() {
     let stats = db.stats();
     assert_eq!((stats.lost, stats.set_aside, stats.samples_held), (10, 0, 16));
     assert_eq!(db.reader().gaps(at(0), 9).unwrap()[0].count, 10);
+}
+
+#[test]
+fn a_damaged_segment_costs_itself_only_when_sums_are_taken_up_from_it() {
+    for unsealed in [0, 3] {
+        let dir = tempfile::tempdir().unwrap();
+        let db = TelemetryDb::open(dir.path(), small()).unwrap();
+        let (id, _) = db.registry().intern(&key("total", MetricKind::Counter, "a"));
+        (0..20 + unsealed).for_each(|s| tick(&db, s, &[(id, f64::from(s as i32))]));
+        db.close().unwrap();
+        let other = rusqlite::Connection::open(dir.path().join(FILE)).unwrap();
+        other.execute("UPDATE page SET data = zeroblob(1) WHERE id >= 2 << 20", []).unwrap();
+        drop(other);
+        let db = TelemetryDb::open(dir.path(), small()).unwrap();
+        tick(&db, 30, &[(id, 30.0)]);
+        assert_eq!((raw(&db, "total").len() as i64, db.stats().set_aside), (10 + unsealed + 1, 0));
+        assert_eq!(db.reader().gaps(at(-1), 9).unwrap()[0].count, 10);
+    }
 }
 
 #[test]
