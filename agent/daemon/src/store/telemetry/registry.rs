@@ -53,6 +53,9 @@ impl Intern for SeriesRegistry {
     fn intern(&self, key: &SeriesKey) -> (SeriesId, bool) {
         Self::intern(self, key)
     }
+    fn take_last(&self, id: SeriesId) -> Option<f64> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner).lasts.remove(&id)
+    }
 }
 
 impl SeriesRegistry {

@@ -82,6 +82,23 @@ fn samples_and_series_survive_a_restart() {
 }
 
 #[test]
+fn a_new_life_is_told_once_what_counters_had_come_to_whether_sealed_or_not() {
+    use crate::collect::sink::Intern as _;
+    let dir = tempfile::tempdir().unwrap();
+    let db = TelemetryDb::open(dir.path(), small()).unwrap();
+    let (often, _) = db.registry().intern(&key("often", MetricKind::Counter, "a"));
+    let (seldom, _) = db.registry().intern(&key("seldom", MetricKind::Counter, "a"));
+    let (level, _) = db.registry().intern(&key("level", MetricKind::Gauge, "a"));
+    tick(&db, 0, &[(often, 1.0), (seldom, 40.0), (level, 5.0)]);
+    (1..13).for_each(|s| tick(&db, s, &[(often, s as f64), (level, 5.0)]));
+    db.close().unwrap();
+    let db = TelemetryDb::open(dir.path(), small()).unwrap();
+    let registry = db.registry();
+    assert_eq!([often, seldom, level].map(|id| registry.take_last(id)), [Some(12.0), Some(40.0), None]);
+    assert_eq!(registry.take_last(often), None);
+}
+
+#[test]
 fn changes_come_back_oldest_first_and_once() {
     let dir = tempfile::tempdir().unwrap();
     let db = TelemetryDb::open(dir.path(), small()).unwrap();
