@@ -23,6 +23,8 @@ pub(super) struct Parcel {
     pub(super) next: u64,
     /// Ticks before it that are no longer there.
     pub(super) skipped: u64,
+    /// Samples left out, because their series was forgotten meanwhile.
+    pub(super) nameless: u64,
     /// Moments of its first and its last tick.
     pub(super) first_at: Option<Timestamp>,
     pub(super) last_at: Option<Timestamp>,
@@ -83,6 +85,7 @@ impl Source {
                     parts: (slice.next_cursor.0 - after).saturating_sub(slice.skipped_ticks),
                     next: slice.next_cursor.0,
                     skipped: slice.skipped_ticks,
+                    nameless: slice.nameless,
                     first_at: slice.series.iter().filter_map(|s| Some(s.points.first()?.0)).min(),
                     last_at: slice.last_at,
                 };
@@ -130,6 +133,7 @@ fn whole(parts: usize, items: usize, next: u64) -> Parcel {
         parts: parts as u64,
         next,
         skipped: 0,
+        nameless: 0,
         first_at: None,
         last_at: None,
     }

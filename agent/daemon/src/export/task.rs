@@ -151,7 +151,7 @@ impl Task {
 
     /// A request that will not be sent again: what became of it is counted and the position moves on.
     async fn done(&mut self, parcel: Parcel, rejected: u64, error: Option<String>) -> Turn {
-        let Parcel { items, next, skipped, first_at, last_at, .. } = parcel;
+        let Parcel { items, next, skipped, nameless, first_at, last_at, .. } = parcel;
         let from = self.position.unwrap_or_default();
         let destination = Arc::clone(&self.destination);
         let (name, stream) = (&destination.config.name, self.stream.as_str());
@@ -166,6 +166,9 @@ impl Task {
         if skipped > 0 {
             ExportSkipped { endpoint: name, ticks: skipped }.emit();
             gaps.push(gap(skipped, format!("{name}: {}", deleted(from, skipped, first_at))));
+        }
+        if nameless > 0 {
+            gaps.push(gap(nameless, format!("{name}: samples of series that were forgotten before they were sent")));
         }
         self.failures = 0;
         self.status(|status| {

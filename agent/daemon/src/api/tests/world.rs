@@ -508,6 +508,7 @@ pub(crate) fn status() -> StatusDocument {
             samples_held: 122,
             samples_stored: 122,
             lost: 0,
+            series_refused: 0,
             oldest: Some(at(0)),
             newest: Some(at(599)),
             failing: None,

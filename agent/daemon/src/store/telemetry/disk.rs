@@ -64,7 +64,7 @@ impl Disk {
         shared: &Shared,
     ) -> Result<(Self, SeriesRegistry), StoreError> {
         let opened = Self::open_once(path, options).and_then(|disk| {
-            disk.forget_series(options.series_max)?;
+            disk.forget_series(options.series_max, None)?;
             Ok((disk.series()?, disk))
         });
         let (series, disk) = match opened {
@@ -142,34 +142,6 @@ impl Disk {
     pub(super) fn bytes(&self) -> u64 {
         let size = |path: &Path| fs::metadata(path).map_or(0, |m| m.len());
         size(&self.path) + size(&beside(&self.path, "-wal"))
-    }
-
-    /// Forgets series that nothing in the database belongs to any more: only before their numbers are handed out.
-    ///
-    /// When numbers run short, also those longest gone of which only minutes and hours are left: what comes and goes must not use up the
-    /// numbers of what is there. The highest number stays, so that none is given twice.
-    fn forget_series(&self, series_max: usize) -> Result<(), StoreError> {
-        let what = "forget series";
-        let mut used = std::collections::BTreeSet::new();
-        seal::newest(&self.db, &self.path, |_, _, row| used.extend(row.ids.iter().copied()))?;
-        let sql = "SELECT id FROM series WHERE last_at < (SELECT min(first_at) FROM segment)
-            UNION SELECT id FROM (SELECT id FROM series WHERE id < (SELECT max(id) FROM series)
-              AND last_at < (SELECT min(first_at) FROM segment WHERE tier = 0) ORDER BY last_at LIMIT ?1)";
-        let known: i64 =
-            self.db.query_row("SELECT count(*) FROM series", [], |row| row.get(0)).during(what, &self.path)?;
-        let excess = (known - (series_max / 4 * 3) as i64).max(0);
-        let mut statement = self.db.prepare(sql).during(what, &self.path)?;
-        let rows = statement.query_map([excess], |row| row.get(0)).during(what, &self.path)?;
-        let gone: Vec<u32> = rows.collect::<rusqlite::Result<_>>().during(what, &self.path)?;
-        // A purged series' name must not stay in a free page.
-        self.db
-            .pragma_update(None, "secure_delete", if gone.is_empty() { "FAST" } else { "ON" })
-            .during(what, &self.path)?;
-        for id in gone.into_iter().filter(|id| !used.contains(id)) {
-            self.db.execute("DELETE FROM series WHERE id = ?", [id]).during(what, &self.path)?;
-            self.db.execute("DELETE FROM counter_reset WHERE series = ?", [id]).during(what, &self.path)?;
-        }
-        Ok(())
     }
 
     fn series(&self) -> Result<Vec<(SeriesId, SeriesKey)>, StoreError> {

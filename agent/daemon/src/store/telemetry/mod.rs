@@ -10,6 +10,7 @@ mod disk;
 mod episode;
 mod export;
 mod fill;
+mod forget;
 mod ledger;
 mod merge;
 mod purge;
@@ -86,7 +87,7 @@ pub struct TelemetryOptions {
     pub merge_ticks: u32,
     /// Fewer ticks are sealed when the oldest of them is this old. Default: 30 minutes.
     pub seal_after: Duration,
-    /// Series that are told apart. Default: 20 000.
+    /// Series that are told apart. When they run short, those that were silent for an hour are forgotten. Default: 20 000.
     pub series_max: usize,
     /// What is taken out of a series' attributes before it is known. Default: secrets.
     pub redactor: Arc<Redactor>,

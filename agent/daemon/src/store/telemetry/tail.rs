@@ -55,25 +55,25 @@ impl Lasts {
 /// Which series are counters.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    of: usize,
+    of: u64,
     kinds: Vec<bool>,
 }
 
 impl Counters {
     /// Brought up to date; costs something only when there are new series.
     pub(super) fn renew(&mut self, registry: &SeriesRegistry) {
-        if self.of == registry.len() {
+        let version = registry.version();
+        if self.of == version {
             return;
         }
         let series = registry.select(None);
-        let count = series.len();
         let mut kinds = vec![false; series.last().map_or(0, |(id, _)| id.0 as usize + 1)];
         for (id, key) in series {
             if let Some(kind) = kinds.get_mut(id.0 as usize) {
                 *kind = key.kind == MetricKind::Counter;
             }
         }
-        *self = Self { of: count, kinds };
+        *self = Self { of: version, kinds };
     }
 
     pub(super) fn contains(&self, id: u32) -> bool {

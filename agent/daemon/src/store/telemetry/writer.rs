@@ -342,6 +342,8 @@ impl Writer {
         }
         disk.expire(self.now, &self.options)?;
         disk.make_room(&self.options)?;
+        let gone = disk.forget_series(self.options.series_max, Some(self.now))?;
+        self.registry.forget(&gone);
         self.load()
     }
 }

@@ -457,6 +457,40 @@ fn series_beyond_the_limit_share_one_number() {
 }
 
 #[test]
+fn what_comes_and_goes_takes_no_numbers_from_what_comes_later_while_the_agent_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = TelemetryDb::open(dir.path(), TelemetryOptions { series_max: 40, ..small() }).unwrap();
+    let registry = db.registry();
+    let mut sink = crate::collect::sink::Sink::new(registry.clone());
+    let mut host = crate::collect::sink::Cached::default();
+    let mut back = crate::collect::sink::Cached::default();
+    let gauge = |name: &str| key(name, MetricKind::Gauge, "a");
+    let mut first_back = None;
+    for minute in 0..600 {
+        // Twenty containers an hour, each of its own name; the host goes on; one series comes back after hours.
+        sink.put(&mut host, f64::from(minute), || gauge("host"));
+        if minute % 3 == 0 {
+            let mut container = crate::collect::sink::Cached::default();
+            sink.put(&mut container, 1.0, || key("container", MetricKind::Counter, &minute.to_string()));
+        }
+        if minute == 0 || minute == 590 {
+            sink.put(&mut back, f64::from(minute), || gauge("back"));
+            first_back.get_or_insert_with(|| registry.find(&gauge("back")).unwrap());
+        }
+        db.write_batch(Arc::new(sink.take(at(i64::from(minute) * 60))));
+        db.flush().unwrap();
+    }
+    assert_eq!(db.stats().series_refused, 0, "200 series in turn, and 40 numbers");
+    let told = raw(&db, "host");
+    assert_eq!(told.len(), 600, "what is measured all the time keeps its number");
+    assert_eq!(raw(&db, "back"), [(590 * 60, 590.0)], "under a new number, and the name of the former is gone");
+    assert!(registry.find(&gauge("back")).unwrap() > first_back.unwrap());
+    assert!(registry.len() <= 41);
+    let all: u64 = (0..600).map(|n| db.reader().export_after(ExportCursor(n), 1).unwrap()).map(|it| it.nameless).sum();
+    assert!(all > 100, "an exporter is told of samples without a name: {all}");
+}
+
+#[test]
 fn a_cursor_walks_through_sealed_and_newest_ticks_without_a_hole() {
     let dir = tempfile::tempdir().unwrap();
     let db = TelemetryDb::open(dir.path(), small()).unwrap();
