@@ -6,7 +6,7 @@
 
 use holdfast_core::detect::tuning::{Difference, Proof, Tuning};
 use holdfast_core::model::plan::PlanDigest;
-use holdfast_core::model::{Detection, Effect, RemediationId, RunId, Timestamp};
+use holdfast_core::model::{Detection, Effect, FindingId, RemediationId, RunId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::status::Paused;
@@ -89,7 +89,7 @@ pub struct RestoredBaseline {
 }
 
 /// Answer to `Purge`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PurgeAnswer {
     /// Series whose samples were forgotten.
     pub series: u64,
@@ -97,6 +97,22 @@ pub struct PurgeAnswer {
     pub samples: u64,
     /// Changes that were forgotten.
     pub changes: u64,
+    /// Kept episodes that were let go, for they held such samples.
+    #[serde(default)]
+    pub episodes: u64,
+    /// Findings that name the subject, the newest first, at most 100: they stay, as the record of what was done and why.
+    #[serde(default)]
+    pub findings: Vec<FindingId>,
+    /// Damaged databases that were set aside, and may hold such samples as well: delete them by hand.
+    #[serde(default)]
+    pub set_aside: Vec<String>,
+}
+
+impl PurgeAnswer {
+    /// Whether there was nothing to forget.
+    pub fn is_nothing(&self) -> bool {
+        self.series == 0 && self.samples == 0 && self.changes == 0 && self.episodes == 0
+    }
 }
 
 /// Something left out, and why.

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::act::{ActError, Outcome, Performed};
 use crate::collect::CollectorReport;
+use crate::data::Forgotten;
 use crate::engine::{Command, Engine, Moment, WantedTuning};
 use crate::host::Clock;
 use crate::request::{Answer, CALLS_MAX, Call, Refusal};
@@ -179,6 +180,15 @@ pub enum Event {
         undo: bool,
         /// Its answer; `Ok(None)`: it never began.
         result: Result<Option<Outcome>, ActError>,
+    },
+    /// A purge came to its end.
+    Purged {
+        /// Who wanted it.
+        by: String,
+        /// What was forgotten and what stays; or why nothing was.
+        result: Result<Forgotten, String>,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Answer>,
     },
     /// The samples of a labelled finding were gathered.
     Episode {

@@ -214,6 +214,9 @@ pub struct StoreStatus {
     pub samples_stored: u64,
     /// Samples and changes lost since the start.
     pub lost: u64,
+    /// Readings since the start whose series found no number, because too many others were measured within the hour.
+    #[serde(default)]
+    pub series_refused: u64,
     /// The oldest tick held.
     pub oldest: Option<Timestamp>,
     /// The newest tick held.

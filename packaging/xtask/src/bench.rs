@@ -20,7 +20,11 @@ const EXTISM: [&str; 2] = ["extism-sys==1.41.0", "cffi==2.1.1"];
 /// Where labelled series are looked for; docs/detection.md says how to get them.
 const LABELLED: &str = "target/bench-data/detect";
 
+/// What a bench understands.
+const FLAGS: [&str; 3] = ["--json", "--idle-host", "--only-ours"];
+
 /// `--json`: one line a figure, for programs. `--idle-host`: a quarter of an hour of this host, for the bytes of its samples.
+/// `--only-ours`: without the peers of telemetry, which need not be there then.
 pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
     match args {
         ["detect", rest @ ..] => return detect(root, rest, &[]),
@@ -28,15 +32,15 @@ pub(crate) fn run(root: &Path, args: &[&str]) -> Result<()> {
         _ => {}
     }
     let (flags, names): (Vec<&str>, Vec<&str>) = args.iter().copied().partition(|arg| arg.starts_with("--"));
-    if let Some(unknown) = flags.iter().find(|flag| !["--json", "--idle-host"].contains(flag)) {
-        bail!("`{unknown}` is no flag of a bench; there are: --json, --idle-host");
+    if let Some(unknown) = flags.iter().find(|flag| !FLAGS.contains(flag)) {
+        bail!("`{unknown}` is no flag of a bench; there are: {}", FLAGS.join(", "));
     }
     if let Some(unknown) = names.iter().find(|n| !BENCHES.iter().any(|(name, ..)| name == *n)) {
         let known: Vec<&str> = BENCHES.iter().map(|(name, ..)| *name).chain(["detect", "contrast"]).collect();
         bail!("no bench is called `{unknown}`; there is: {}", known.join(", "));
     }
     let wanted = |name: &str| names.is_empty() || names.contains(&name);
-    if wanted("telemetry") {
+    if wanted("telemetry") && !flags.contains(&"--only-ours") {
         parts::require(&parts::BENCH_TELEMETRY)?;
     }
     if wanted("plugins") || wanted("telemetry") {

@@ -120,6 +120,11 @@ fn store(out: &mut Exposition, it: &StatusDocument) {
     out.gauge("holdfast_store_samples", "Samples held.", alone(it.samples_held as f64));
     out.counter("holdfast_store_samples_written", "Samples written.", alone(it.samples_stored as f64));
     out.counter("holdfast_store_lost", "Samples and changes lost before they were written.", alone(it.lost as f64));
+    out.counter(
+        "holdfast_store_series_refused",
+        "Readings whose series found no number, because too many others were measured within the hour.",
+        alone(it.series_refused as f64),
+    );
     out.gauge("holdfast_store_failing", "1 while telemetry cannot be written.", alone(yes(it.failing.is_some())));
     let oldest = it.oldest.map(|at| bare(secs(at)));
     out.gauge("holdfast_store_oldest_sample_timestamp_seconds", "The oldest tick held, since the epoch.", oldest);

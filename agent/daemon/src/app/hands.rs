@@ -11,14 +11,14 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::act::{ActError, ActuatorClient, Performed};
-use crate::answers::{PurgeAnswer, SimulatedStep, Simulation};
+use crate::answers::{SimulatedStep, Simulation};
 use crate::engine::Command;
 use crate::event_loop::{Event, Events, FileFound, Hands, Proposed, ReadFor, Reloaded};
 use crate::host::{Clock, FsRoot};
 use crate::ingest;
 use crate::plugins::Plugins;
 use crate::request::{Answer, Refusal, RefusalKind};
-use crate::store::{Blobs, Purged, StateReader, TelemetryDb};
+use crate::store::{Blobs, StateReader, TelemetryDb};
 use crate::telemetry::Chain;
 
 /// Files that one reading takes; more are not recorded, and said.
@@ -127,15 +127,15 @@ impl Hands for RealHands {
                     events.send(Event::TuningProved { wanted, lost, answer }).await;
                 });
             }
-            Command::Purge { filter, answer } => {
-                let telemetry = self.telemetry.clone();
-                self.runtime.spawn_blocking(move || {
-                    let _ = answer.send(match telemetry.purge(filter) {
-                        Ok(Purged { series, samples, changes }) => {
-                            Ok(serde_json::json!(PurgeAnswer { series, samples, changes }))
-                        }
-                        Err(error) => Err(Refusal::new(RefusalKind::Failed, Chain(&error).to_string())),
-                    });
+            Command::Purge { by, filter, answer } => {
+                let (telemetry, state, events) = (self.telemetry.clone(), self.state.clone(), self.events.clone());
+                self.runtime.spawn(async move {
+                    let purge = move || crate::data::forget(&telemetry, &state, filter);
+                    let result = match tokio::task::spawn_blocking(purge).await {
+                        Ok(forgotten) => forgotten.map_err(|error| Chain(&error).to_string()),
+                        Err(_) => Err("purging panicked".to_owned()),
+                    };
+                    events.send(Event::Purged { by, result, answer }).await;
                 });
             }
             Command::Simulate { remediation, digest, actions, answer } => {

@@ -25,6 +25,10 @@ impl Registry for Numbers {
         self.0.intern(key).0
     }
 
+    fn generation(&self) -> u32 {
+        self.0.generation()
+    }
+
     fn room(&self) -> usize {
         self.0.room().saturating_sub(KEPT_FOR_HOST)
     }

@@ -288,6 +288,7 @@ fn engine(config: &Config, now: Moment, parts: EngineParts<'_>) -> Result<Engine
         content_bytes_max: config.watch.bytes_max.0,
         cpus: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         retention: config.store.retention.0,
+        records: config.store.retention_records.0,
         size_max_bytes: config.store.size_max.0,
     };
     let parts = Parts {

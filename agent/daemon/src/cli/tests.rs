@@ -111,6 +111,16 @@ printed! {
 }
 
 #[test]
+fn a_subject_of_which_nothing_is_stored_does_not_look_like_one_that_was_dealt_with() {
+    let served = World::new().serve();
+    for line in ["data export --where enduser.id=nobody", "data purge --where enduser.id=nobody --reason asked"] {
+        assert_eq!(run(&served, line), "exit 1", "{line}");
+    }
+    let nothing = super::view::data::purged(&crate::answers::PurgeAnswer::default());
+    assert!(nothing.starts_with("Nothing was forgotten"), "{nothing}");
+}
+
+#[test]
 fn retention_is_told_in_words_and_as_a_document() {
     let served = World::new().serve();
     let text = run(&served, "data retention");

@@ -10,9 +10,9 @@ use super::sink::{Intern, Sink};
 use super::{CollectError, Collector, Context, Reading};
 use crate::host::FsRoot;
 
-/// A registry in memory.
+/// A registry in memory, and what is stored of its sums.
 #[derive(Default)]
-pub(crate) struct Numbers(Mutex<HashMap<SeriesKey, u32>>);
+pub(crate) struct Numbers(Mutex<HashMap<SeriesKey, u32>>, pub(crate) Mutex<HashMap<SeriesId, f64>>);
 
 impl Intern for Numbers {
     fn intern(&self, key: &SeriesKey) -> (SeriesId, bool) {
@@ -24,6 +24,10 @@ impl Intern for Numbers {
             next
         });
         (SeriesId(id), new)
+    }
+
+    fn take_last(&self, id: SeriesId) -> Option<f64> {
+        self.1.lock().unwrap().remove(&id)
     }
 }
 

@@ -11,11 +11,25 @@ use holdfast_core::model::{MetricKind, SampleBatch, SeriesId, SeriesKey, Timesta
 pub trait Intern: Send + Sync {
     /// The number of this series, and whether it was given just now.
     fn intern(&self, key: &SeriesKey) -> (SeriesId, bool);
+
+    /// Raised when numbers were taken back: those that are kept are asked for again.
+    fn generation(&self) -> u32 {
+        0
+    }
+
+    /// What a cumulative sum had come to when the agent stopped, told once; `None` when nothing is known of it.
+    fn take_last(&self, _: SeriesId) -> Option<f64> {
+        None
+    }
 }
 
-/// The number of a series, once it is known.
+/// The number of a series, once it is known, and what is added to its values.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Cached(Option<SeriesId>);
+pub(crate) struct Cached {
+    /// The number, and the generation of numbers that it is of.
+    id: Option<(SeriesId, u32)>,
+    lift: f64,
+}
 
 /// Builds a key; for the first sample of a series only.
 pub(crate) fn key(metric: &str, unit: &str, kind: MetricKind, attributes: &[(&str, &str)]) -> SeriesKey {
@@ -77,29 +91,51 @@ pub struct Sink {
     new_series: Vec<(SeriesId, Arc<SeriesKey>)>,
     samples: Vec<(SeriesId, f64)>,
     last_count: usize,
+    generation: u32,
 }
 
 impl Sink {
     pub(crate) fn new(registry: Arc<dyn Intern>) -> Self {
-        Self { registry, announced: HashSet::new(), new_series: Vec::new(), samples: Vec::new(), last_count: 0 }
+        let generation = registry.generation();
+        let announced = HashSet::new();
+        Self { registry, announced, new_series: Vec::new(), samples: Vec::new(), last_count: 0, generation }
     }
 
     /// One sample; `key` is asked only while the series has no number. A value that isn't finite is no sample.
     pub(crate) fn put(&mut self, series: &mut Cached, value: f64, key: impl FnOnce() -> SeriesKey) {
-        let id = if let Some(id) = series.0 {
-            id
-        } else {
-            let key = key();
-            let (id, _) = self.registry.intern(&key);
-            if self.announced.insert(id) {
-                self.new_series.push((id, Arc::new(key)));
-            }
-            series.0 = Some(id);
-            id
-        };
+        let (id, _) = self.number(series, key);
         if value.is_finite() {
-            self.samples.push((id, value));
+            self.samples.push((id, value + series.lift));
         }
+    }
+
+    /// One sample of a sum that the collector keeps itself and that begins anew with the agent. It goes on from what the store has
+    /// of it: a step back would be read as a counter that started again, and all of its value as an increase.
+    pub(crate) fn put_total(&mut self, series: &mut Cached, value: f64, key: impl FnOnce() -> SeriesKey) {
+        if !value.is_finite() {
+            return;
+        }
+        let (id, first) = self.number(series, key);
+        if first && let Some(last) = self.registry.take_last(id) {
+            series.lift = (last - value).max(0.0);
+        }
+        self.samples.push((id, value + series.lift));
+    }
+
+    /// The series' number, and whether it was asked for just now.
+    fn number(&mut self, series: &mut Cached, key: impl FnOnce() -> SeriesKey) -> (SeriesId, bool) {
+        if let Some((id, generation)) = series.id
+            && generation == self.generation
+        {
+            return (id, false);
+        }
+        let key = key();
+        let (id, _) = self.registry.intern(&key);
+        if self.announced.insert(id) {
+            self.new_series.push((id, Arc::new(key)));
+        }
+        series.id = Some((id, self.generation));
+        (id, true)
     }
 
     /// Samples so far; the mark for [`Sink::back_to`].
@@ -113,6 +149,7 @@ impl Sink {
     }
 
     pub(crate) fn take(&mut self, at: Timestamp) -> SampleBatch {
+        self.generation = self.registry.generation();
         let samples = std::mem::take(&mut self.samples);
         self.last_count = samples.len();
         self.samples.reserve(self.last_count);

@@ -99,6 +99,9 @@ pub struct StoreConfig {
     pub retention_hours: Interval,
     /// Changes, and the ledger of what was lost, are kept until this age. Default: "90d".
     pub retention_changes: Interval,
+    /// Closed findings, incidents, decisions, remediations and measured build steps are kept until this age, in `state.db`. Not deleted:
+    /// what something open refers to, what a destination has yet to be sent, and the audit chain. At least "30d". Default: "400d".
+    pub retention_records: Interval,
     /// The telemetry database stays below this; the oldest data make room. At least "4MiB". Default: "2GiB".
     pub size_max: ByteSize,
 }
@@ -111,6 +114,7 @@ impl Default for StoreConfig {
             retention_minutes: days(90),
             retention_hours: days(730),
             retention_changes: days(90),
+            retention_records: days(400),
             size_max: ByteSize(2 << 30),
         }
     }

@@ -142,8 +142,10 @@ pub enum Command {
         /// Where the answer goes.
         answer: oneshot::Sender<Answer>,
     },
-    /// Forget telemetry; the caller waits.
+    /// Forget telemetry, and look for what else tells of the subject; the caller waits.
     Purge {
+        /// Who wants it.
+        by: String,
         /// What.
         filter: PurgeFilter,
         /// Where the answer goes.

@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use holdfast_core::model::AuditEntry;
 use holdfast_core::model::audit::Head;
+use holdfast_core::model::{AuditEntry, Timestamp};
 
 use super::Moment;
-use crate::store::{StateDb, StateReader, StoreError, Writes};
+use crate::store::{Expired, Sent, StateDb, StateReader, StoreError, Writes};
 use crate::telemetry::Chain;
 
 /// Audit entries that may wait for the disk; more are lost, and counted.
@@ -86,6 +86,11 @@ impl Ledger {
     /// When [`Ledger::retry`] is due.
     pub(super) fn retry_at(&self) -> Option<Duration> {
         (!is_empty(&self.backlog)).then_some(self.retry_at)
+    }
+
+    /// Deletes some of what was closed before a moment.
+    pub(super) fn expire(&mut self, before: Timestamp, sent: &Sent) -> Result<Expired, StoreError> {
+        self.db.expire(before, sent)
     }
 
     /// At a clean stop: the head goes to the file of anchors.

@@ -20,6 +20,7 @@ mod plan;
 mod plugins;
 mod purge;
 mod receivers;
+mod records;
 mod recover;
 mod rules;
 mod status;
@@ -152,6 +153,8 @@ pub struct EngineConfig {
     pub cpus: usize,
     /// Retention of samples, for `status`.
     pub retention: Duration,
+    /// Closed findings and what belongs to them are kept for this long.
+    pub records: Duration,
     /// Size cap of the sample store, for `status`.
     pub size_max_bytes: u64,
 }
@@ -224,6 +227,8 @@ pub struct Engine {
     started: Moment,
     checks_due: BTreeMap<String, Duration>,
     detectors_saved: Duration,
+    /// When old records are looked for.
+    records_due: Duration,
 }
 
 /// What the engine is made of.
@@ -321,6 +326,7 @@ impl Engine {
             started: now,
             checks_due: BTreeMap::new(),
             detectors_saved: now.mono,
+            records_due: now.mono + records::LOOK_EVERY,
             ledger,
             reader,
             telemetry,
@@ -381,6 +387,7 @@ impl Engine {
                 self.on_outcome(&remediation, (step, undo), result, now, &mut out);
             }
             Event::Episode { label, result } => self.on_episode(&label, result, now),
+            Event::Purged { by, result, answer } => self.on_purged(&by, result, answer, now),
             Event::TuningProved { wanted, lost, answer } => self.on_tuning_proved(*wanted, lost, answer, now),
             Event::ReloadAsked => out.push(Command::Reload(None)),
             Event::Reloaded(reloaded, answer) => self.on_reloaded(reloaded, answer, now, &mut out),
@@ -447,6 +454,7 @@ impl Engine {
         self.observe_receivers(now, out);
         self.observe_store(now, out);
         self.observe_plugins(now, out);
+        self.expire_records(now);
         if now.mono.saturating_sub(self.detectors_saved) >= Duration::from_mins(5) {
             self.save_detectors(now);
         }

@@ -64,6 +64,7 @@ impl Engine {
                 samples_held: stats.samples_held,
                 samples_stored: stats.samples_stored,
                 lost: stats.lost,
+                series_refused: stats.series_refused,
                 oldest: stats.oldest,
                 newest: stats.newest,
                 failing: stats.failing,

@@ -4,7 +4,7 @@ use holdfast_core::model::Timestamp;
 use hyper::body::Bytes;
 
 use super::{ExportConfig, Stream, body, wire};
-use crate::store::{ExportCursor, Revised, StateReader, StoreError, TelemetryDb};
+use crate::store::{Documents, ExportCursor, Revised, StateReader, StoreError, TelemetryDb};
 
 /// Log records in one request.
 pub(super) const RECORDS_MAX: usize = 256;
@@ -23,6 +23,8 @@ pub(super) struct Parcel {
     pub(super) next: u64,
     /// Ticks before it that are no longer there.
     pub(super) skipped: u64,
+    /// Samples left out, because their series was forgotten meanwhile.
+    pub(super) nameless: u64,
     /// Moments of its first and its last tick.
     pub(super) first_at: Option<Timestamp>,
     pub(super) last_at: Option<Timestamp>,
@@ -48,6 +50,19 @@ pub(super) struct Source {
 }
 
 impl Source {
+    /// The position after everything that there is of a stream of `state.db`; `None` of samples, which are numbered elsewhere.
+    pub(super) fn end(&self, stream: Stream) -> Result<Option<u64>, StoreError> {
+        let documents = match stream {
+            Stream::Metrics => return Ok(None),
+            Stream::Findings => Documents::Findings,
+            Stream::Decisions => Documents::Decisions,
+            Stream::Audit => Documents::Audit,
+            Stream::Remediations => Documents::Remediations,
+            Stream::Steps => Documents::Steps,
+        };
+        self.state.end_of(documents).map(Some)
+    }
+
     /// What follows `after`, about `items_max` samples or at most so many records.
     pub(super) fn read(
         &self,
@@ -70,6 +85,7 @@ impl Source {
                     parts: (slice.next_cursor.0 - after).saturating_sub(slice.skipped_ticks),
                     next: slice.next_cursor.0,
                     skipped: slice.skipped_ticks,
+                    nameless: slice.nameless,
                     first_at: slice.series.iter().filter_map(|s| Some(s.points.first()?.0)).min(),
                     last_at: slice.last_at,
                 };
@@ -117,6 +133,7 @@ fn whole(parts: usize, items: usize, next: u64) -> Parcel {
         parts: parts as u64,
         next,
         skipped: 0,
+        nameless: 0,
         first_at: None,
         last_at: None,
     }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use holdfast_core::model::Timestamp;
 use hyper::body::Bytes;
 
 use super::connect::{self, Connection};
@@ -66,6 +67,11 @@ impl Sender {
         };
         let within = tokio::time::timeout(config.timeout, exchange).await;
         within.unwrap_or_else(|_| Delivery::lost(format!("no answer within {} s", config.timeout.as_secs_f64())))
+    }
+
+    /// By the wall clock.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.wall()
     }
 
     /// New connections from now on, with files as they are now: a connection on which nothing comes any more is not used

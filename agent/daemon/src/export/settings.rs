@@ -120,7 +120,7 @@ pub struct ExportConfig {
     pub samples_max: usize,
     /// Longest wait for one answer. Default: 10 s.
     pub timeout: Duration,
-    /// First pause after a failure; doubled each time, up to 60 s. Default: 1 s.
+    /// First pause after a failure; doubled each time, up to 60 s, or 5 min where the address or the credentials are refused. Default: 1 s.
     pub backoff: Duration,
 }
 

@@ -126,7 +126,8 @@ impl Task {
             }
         };
         match delivery {
-            Delivery::Retry { after, why } => self.failed(after, why).await,
+            Delivery::Retry { after, why } => self.failed(after, why, delivery::BACKOFF_MAX).await,
+            Delivery::Held { why } => self.failed(None, why, delivery::HELD_MAX).await,
             Delivery::TooLarge { why } if parcel.parts > 1 => {
                 // Not the same request again but smaller ones, down to what cannot be parted.
                 let held = usize::try_from(parcel.items).unwrap_or(usize::MAX);
@@ -140,7 +141,7 @@ impl Task {
                 self.done(parcel, rejected, why).await
             }
             Delivery::Refused { why } | Delivery::TooLarge { why } => {
-                // A refusal may be about a token or a certificate that has been renewed meanwhile.
+                // Not every receiver says so in the status: it may be about a token that has been renewed meanwhile.
                 self.renew().await;
                 let items = parcel.items;
                 self.done(parcel, items, Some(why)).await
@@ -150,7 +151,7 @@ impl Task {
 
     /// A request that will not be sent again: what became of it is counted and the position moves on.
     async fn done(&mut self, parcel: Parcel, rejected: u64, error: Option<String>) -> Turn {
-        let Parcel { items, next, skipped, first_at, last_at, .. } = parcel;
+        let Parcel { items, next, skipped, nameless, first_at, last_at, .. } = parcel;
         let from = self.position.unwrap_or_default();
         let destination = Arc::clone(&self.destination);
         let (name, stream) = (&destination.config.name, self.stream.as_str());
@@ -165,6 +166,9 @@ impl Task {
         if skipped > 0 {
             ExportSkipped { endpoint: name, ticks: skipped }.emit();
             gaps.push(gap(skipped, format!("{name}: {}", deleted(from, skipped, first_at))));
+        }
+        if nameless > 0 {
+            gaps.push(gap(nameless, format!("{name}: samples of series that were forgotten before they were sent")));
         }
         self.failures = 0;
         self.status(|status| {
@@ -187,7 +191,7 @@ impl Task {
         Turn::Sent
     }
 
-    async fn failed(&mut self, asked: Option<Duration>, why: String) -> Turn {
+    async fn failed(&mut self, asked: Option<Duration>, why: String, most: Duration) -> Turn {
         self.failures = self.failures.saturating_add(1);
         let (in_a_row, stream) = (self.failures, self.stream.as_str());
         let config = &self.destination.config;
@@ -201,7 +205,7 @@ impl Task {
         ExportFailed { endpoint: &config.name, in_a_row: in_a_row + u32::from(known), error: &why }.emit();
         self.renew().await;
         let luck = getrandom::u32().map_or(1.0, |n| f64::from(n) / f64::from(u32::MAX));
-        Turn::Wait(delivery::pause(config.backoff, in_a_row, asked, luck))
+        Turn::Wait(delivery::pause(config.backoff, in_a_row, asked, most, luck))
     }
 
     async fn renew(&self) {
@@ -234,9 +238,30 @@ impl Task {
     fn kept_position(&self) -> Result<u64, StoreError> {
         let (reader, config) = (self.destination.source.telemetry.reader(), &self.destination.config);
         let stream = self.stream.as_str();
-        match (reader.export_cursor(&config.name, stream)?, &config.formerly) {
-            (0, Some(former)) => reader.export_cursor(former, stream),
-            (position, _) => Ok(position),
+        let position = match (reader.export_cursor(&config.name, stream)?, &config.formerly) {
+            (0, Some(former)) => reader.export_cursor(former, stream)?,
+            (position, _) => position,
+        };
+        match self.destination.source.end(self.stream)? {
+            // It was lost with a damaged database, and what it counted is all there: it was sent before.
+            Some(end) if position == 0 && end > 0 && reader.export_cursors_lost()? => {
+                tracing::warn!(
+                    destination = config.name,
+                    stream,
+                    position = end,
+                    "Export position lost; begun at the end."
+                );
+                let telemetry = &self.destination.source.telemetry;
+                let at = telemetry.stats().newest.unwrap_or_else(|| self.destination.sender.now());
+                let reason = format!(
+                    "{}: its position was lost with a damaged database; what is up to number {end} is not sent again",
+                    config.name
+                );
+                let gap = Gap { at, stream: stream.to_owned(), count: 0, reason };
+                telemetry.settle_export(vec![gap], &config.name, stream, end)?;
+                Ok(end)
+            }
+            _ => Ok(position),
         }
     }
 }

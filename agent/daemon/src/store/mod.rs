@@ -17,12 +17,12 @@ mod telemetry;
 pub use error::StoreError;
 pub use state::{
     AUDIT_HEADS_FILE, AuditRow, BaselineFile, BaselineVersion, Blobs, ChainReport, Completeness, DecisionFilter,
-    DeploymentFilter, EPISODES_BYTES_MAX, EpisodeHead, FindingFilter, IncidentFilter, Integrity, PluginStateWrite,
-    RemediationFilter, Revised, StateCounts, StateDb, StateReader, TUNING_SETTING, VersionEntry, Writes, items_setting,
-    load_or_create_audit_key, read_anchors, together, verify_chain,
+    DeploymentFilter, Documents, EPISODES_BYTES_MAX, EpisodeHead, Expired, FindingFilter, IncidentFilter, Integrity,
+    PluginStateWrite, RemediationFilter, Revised, Sent, StateCounts, StateDb, StateReader, TUNING_SETTING,
+    VersionEntry, Writes, items_setting, load_or_create_audit_key, read_anchors, together, verify_chain,
 };
 pub use telemetry::{
     Agg, ChangeFilter, ExportCursor, ExportSeries, ExportSlice, Fill, Gap, NextPlan, PurgeFilter, Purged, Query,
-    RecordsPlan, RetentionPlan, SeriesFilter, SeriesPoints, SeriesRegistry, StoreEvent, TelemetryDb, TelemetryOptions,
-    TelemetryReader, TelemetryStats, TierPlan,
+    RecordsPlan, RetentionPlan, SeriesFilter, SeriesPoints, SeriesRegistry, StoreEvent, Subject, TelemetryDb,
+    TelemetryOptions, TelemetryReader, TelemetryStats, TierPlan,
 };

@@ -53,6 +53,8 @@ counters! {
     ExportSkipped => "holdfast.export.skipped",
     /// Points, spans, records, events and requests that a receiver refused.
     IngestRejected => "holdfast.ingest.rejected",
+    /// Series of applications that began again because the clock was set back.
+    IngestSetBack => "holdfast.ingest.set_back",
     /// Times that a store could not be written.
     StoreFailures => "holdfast.store.failures",
     /// Damaged telemetry databases that were set aside.
@@ -222,6 +224,20 @@ impl Event for ExportSkipped<'_> {
     fn emit(&self) {
         Counter::ExportSkipped.add(self.ticks);
         tracing::warn!(endpoint = self.endpoint, ticks = self.ticks, "Data were deleted before they were exported.");
+    }
+}
+
+/// The clock was set back: series of applications have points that lie in the future, and begin again from now.
+#[derive(Debug)]
+pub struct ClockSetBack {
+    /// Series that did so since the last tick.
+    pub series: u64,
+}
+
+impl Event for ClockSetBack {
+    fn emit(&self) {
+        Counter::IngestSetBack.add(self.series);
+        tracing::warn!(series = self.series, "The clock was set back; series of applications begin again from now.");
     }
 }
 

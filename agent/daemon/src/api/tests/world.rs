@@ -508,6 +508,7 @@ pub(crate) fn status() -> StatusDocument {
             samples_held: 122,
             samples_stored: 122,
             lost: 0,
+            series_refused: 0,
             oldest: Some(at(0)),
             newest: Some(at(599)),
             failing: None,
@@ -584,7 +585,14 @@ fn answer(request: &Request) -> Result<serde_json::Value, Refusal> {
                 refused: None,
             }],
         })),
-        Request::Purge { .. } => json(serde_json::to_value(PurgeAnswer { series: 1, samples: 61, changes: 0 })),
+        Request::Purge { .. } => json(serde_json::to_value(PurgeAnswer {
+            series: 1,
+            samples: 61,
+            changes: 0,
+            episodes: 1,
+            findings: vec![],
+            set_aside: vec!["/var/lib/holdfast/telemetry.db.corrupt-1800000000".into()],
+        })),
         Request::Approve { .. } | Request::Simulate { .. } => Err(not_found()),
         Request::Label { label, .. } => {
             let mut evidence = finding().evidence;

@@ -17,6 +17,10 @@ use crate::data::{Lineage, Quality};
 use crate::request::Request;
 use crate::store::{PurgeFilter, RetentionPlan};
 
+/// Said where nothing is: a mistake in a name looks the same.
+const NOTHING: &str = "Nothing about this subject is stored here. Names and values have to fit exactly; a person is found under the value that \
+                       the application sent, though its digest is stored.";
+
 /// What one question about samples covers; halved where it holds more points than one answer.
 const WINDOW: Duration = Duration::from_hours(2);
 /// The least that a window is halved to.
@@ -68,7 +72,9 @@ fn export(it: &Session, subject: &Subject, since: &str) -> Outcome {
         let text = serde_json::to_string(&line).map_err(std::io::Error::other)?;
         it.out.raw(&format!("{text}\n"))
     };
-    for metric in metrics(it, subject)? {
+    let metrics = metrics(it, subject)?;
+    let none = metrics.is_empty();
+    for metric in metrics {
         let (mut from, mut window) = (since, WINDOW);
         while from < now {
             let until = from.plus(window).min(now);
@@ -94,8 +100,13 @@ fn export(it: &Session, subject: &Subject, since: &str) -> Outcome {
             (from, window) = (until, WINDOW);
         }
     }
-    for change in changes(it, subject, Some(since))? {
-        line(Line::Change(&change))?;
+    let changes = changes(it, subject, Some(since))?;
+    for change in &changes {
+        line(Line::Change(change))?;
+    }
+    if none && changes.is_empty() {
+        it.out.remark(NOTHING);
+        return Ok(NO);
     }
     Ok(DONE)
 }
@@ -149,6 +160,10 @@ fn filter(subject: &Subject) -> PurgeFilter {
 fn purge(it: &Session, subject: &Subject, reason: String, yes: bool) -> Outcome {
     if !yes {
         let (metrics, changes) = (metrics(it, subject)?, changes(it, subject, None)?);
+        if metrics.is_empty() && changes.is_empty() {
+            it.out.remark(NOTHING);
+            return Ok(NO);
+        }
         let text = format!(
             "nothing was forgotten: series of {} metrics and at least {} changes are about this subject",
             metrics.len(),
@@ -160,12 +175,6 @@ fn purge(it: &Session, subject: &Subject, reason: String, yes: bool) -> Outcome 
     }
     let PurgeFilter { where_, target } = filter(subject);
     let answer: PurgeAnswer = it.client()?.ask(&Request::Purge { where_, target, reason })?;
-    it.out.document(&answer, |_| {
-        format!(
-            "Forgotten: {} samples of {} series, and {} changes. Findings, decisions and the audit chain stay; what was exported \
-             has to be deleted there.\n",
-            answer.samples, answer.series, answer.changes
-        )
-    })?;
-    Ok(DONE)
+    it.out.document(&answer, |_| view::data::purged(&answer))?;
+    Ok(if answer.is_nothing() { NO } else { DONE })
 }

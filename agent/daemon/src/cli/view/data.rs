@@ -11,6 +11,7 @@ use super::super::out::Look;
 use super::super::table::Table;
 use super::super::when::{dated, percent, span, stamp};
 use super::words::{fact, section};
+use crate::answers::PurgeAnswer;
 use crate::data::{Lineage, Quality};
 
 /// What is to be said of a series, in one line.
@@ -132,5 +133,31 @@ pub(in super::super) fn lineage(it: &Lineage, look: Look) -> String {
             let _ = writeln!(out, "by the plugin component {}", dim(digest));
         }
     }
+    out
+}
+
+/// What a purge came to, and where else the subject may be told of.
+pub(in super::super) fn purged(it: &PurgeAnswer) -> String {
+    let mut out = if it.is_nothing() {
+        "Nothing was forgotten: nothing about this subject is stored. Names and values have to fit exactly.\n"
+            .to_owned()
+    } else {
+        format!(
+            "Forgotten: {} samples of {} series, {} changes and {} kept episodes.\n",
+            it.samples, it.series, it.changes, it.episodes
+        )
+    };
+    if !it.findings.is_empty() {
+        let ids: Vec<String> = it.findings.iter().map(ToString::to_string).collect();
+        let _ = writeln!(out, "These findings name the subject, and stay: {}", ids.join(", "));
+    }
+    if !it.set_aside.is_empty() {
+        let _ = writeln!(
+            out,
+            "Damaged databases that were set aside may hold its samples, too; delete them by hand: {}",
+            it.set_aside.join(", ")
+        );
+    }
+    out.push_str("Findings, decisions and the audit chain stay; what was exported has to be deleted there.\n");
     out
 }

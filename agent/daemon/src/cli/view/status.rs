@@ -111,6 +111,10 @@ fn store(out: &mut String, it: &StatusDocument) {
     if store.lost > 0 {
         let _ = write!(text, ", {}", paint(Ink::Red, &format!("{} lost", store.lost)));
     }
+    if store.series_refused > 0 {
+        let refused = format!("{} readings refused, whose series found no number", store.series_refused);
+        let _ = write!(text, ", {}", paint(Ink::Red, &refused));
+    }
     fact(out, "store", &text);
     if let Some(why) = &store.failing {
         fact(out, "", &paint(Ink::Red, &format!("writing fails: {why}")));

@@ -6,7 +6,8 @@
 //!
 //! **Bounded:** at most `units-max` units and `containers-max` containers have series; when there are more, those that
 //! used the most CPU since the last look, and whoever had series keeps them unless another used twice as much. How many are
-//! left out is `holdfast.collect.left_out`. New names come slowly (see [`Names`]). Counters go on when a cgroup is made anew.
+//! left out is `holdfast.collect.left_out`. New names come slowly (see [`Names`]). Counters go on when a cgroup is made
+//! anew, and when the agent is.
 
 mod kind;
 mod reading;
@@ -83,11 +84,15 @@ impl Group {
             // Summed up as the kernel counts, in whole microseconds: sums of seconds would drift.
             let value = if figure.unit == "s" { value / 1e6 } else { value };
             let owner = &self.owner;
-            context.sink.put(&mut self.series[at], value, || {
+            let key = || {
                 let mut key = figure.key();
                 key.attributes.extend(owner.attributes());
                 key
-            });
+            };
+            match figure.kind {
+                MetricKind::Gauge => context.sink.put(&mut self.series[at], value, key),
+                MetricKind::Counter => context.sink.put_total(&mut self.series[at], value, key),
+            }
         }
         Ok(())
     }

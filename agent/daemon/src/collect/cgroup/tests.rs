@@ -9,16 +9,19 @@ const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd
 struct Host {
     dir: tempfile::TempDir,
     root: &'static str,
+    numbers: std::sync::Arc<crate::collect::fixtures::Numbers>,
     sink: Sink,
     names: HashMap<holdfast_core::model::SeriesId, String>,
 }
 
 impl Host {
     fn new(root: &'static str) -> Self {
+        let numbers = std::sync::Arc::new(crate::collect::fixtures::Numbers::default());
         let host = Self {
             dir: tempfile::tempdir().unwrap(),
             root,
-            sink: Sink::new(std::sync::Arc::new(crate::collect::fixtures::Numbers::default())),
+            numbers: numbers.clone(),
+            sink: Sink::new(numbers),
             names: HashMap::new(),
         };
         host.write("", "cgroup.controllers", "cpu io memory pids\n");
@@ -46,6 +49,17 @@ impl Host {
         let batch = self.sink.take(holdfast_core::model::Timestamp::from_secs(0));
         self.names.extend(batch.new_series.iter().map(|(id, key)| (*id, key.to_string())));
         batch.samples.iter().map(|(id, value)| (self.names[id].clone(), *value)).collect()
+    }
+
+    /// As after a restart of the agent: what was stored last is known, and nothing else.
+    fn restart(&mut self, stored: &BTreeMap<String, f64>) -> Cgroup {
+        let lasts = stored.iter().filter_map(|(name, value)| {
+            let id = self.names.iter().find(|(_, known)| *known == name)?.0;
+            Some((*id, *value))
+        });
+        self.numbers.1.lock().unwrap().extend(lasts);
+        self.sink = Sink::new(self.numbers.clone());
+        collector()
     }
 
     /// As after a minute: the tree is walked again.
@@ -134,6 +148,31 @@ fn a_unit_that_was_started_again_goes_on_counting() {
     host.read(&mut all);
     host.cpu("system.slice/app.service", 1);
     assert_eq!(host.read(&mut all)[&user("app.service")], 101.0, "no step back, and no spike");
+}
+
+#[test]
+fn a_restart_of_the_agent_is_no_step_back_and_no_spike_either() {
+    let mut host = Host::new("/sys/fs/cgroup");
+    let mut all = collector();
+    host.cpu("system.slice/app.service", 10_000);
+    host.write("system.slice/app.service", "memory.current", "9000\n");
+    host.read(&mut all);
+    host.cpu("system.slice/app.service", 4_000);
+    let stored = host.read(&mut all);
+    assert_eq!(stored[&user("app.service")], 14_000.0);
+    host.cpu("system.slice/app.service", 4_001);
+    host.write("system.slice/app.service", "memory.current", "10\n");
+    let mut all = host.restart(&stored);
+    let first = host.read(&mut all);
+    assert_eq!(first[&user("app.service")], 14_000.0, "what it used meanwhile is not known: no increase");
+    assert_eq!(first["holdfast.unit.memory.usage{holdfast.unit.name=app.service}"], 10.0, "a level is as it is");
+    host.cpu("system.slice/app.service", 4_003);
+    let next = host.read(&mut all);
+    assert_eq!(next[&user("app.service")], 14_002.0);
+    // A unit that lived through it goes on as the kernel counts.
+    host.cpu("system.slice/app.service", 20_000);
+    let mut all = host.restart(&next);
+    assert_eq!(host.read(&mut all)[&user("app.service")], 20_000.0);
 }
 
 #[test]

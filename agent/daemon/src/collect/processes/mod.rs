@@ -171,7 +171,7 @@ impl Processes {
             sink.put(&mut series.count, count, || of(gauge("holdfast.process.instances", "{process}", &[])));
             if used.io_bytes.is_some() {
                 for (at, direction) in ["read", "write"].into_iter().enumerate() {
-                    sink.put(&mut series.io[at], series.io_total[at] as f64, || {
+                    sink.put_total(&mut series.io[at], series.io_total[at] as f64, || {
                         of(counter("process.disk.io", "By", &[("disk.io.direction", direction)]))
                     });
                 }

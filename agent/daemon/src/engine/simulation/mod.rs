@@ -197,6 +197,7 @@ impl Sim {
             content_bytes_max: 1 << 20,
             cpus: 2,
             retention: Duration::from_secs(1),
+            records: Duration::from_hours(400 * 24),
             size_max_bytes: 1,
         };
         let mut engine = Engine::new(config, parts, self.now).unwrap();
@@ -331,10 +332,9 @@ impl Sim {
                 let lost = crate::data::lost(&self.reader(), &before, &after).map_err(|it| it.to_string());
                 Some(Event::TuningProved { wanted, lost, answer })
             }
-            Command::Purge { filter, answer } => {
-                let purged = self.telemetry.as_ref()?.purge(filter).unwrap();
-                let _ = answer.send(Ok(serde_json::json!({ "changes": purged.changes })));
-                None
+            Command::Purge { by, filter, answer } => {
+                let forgotten = crate::data::forget(self.telemetry.as_ref()?, &self.reader(), filter);
+                Some(Event::Purged { by, result: forgotten.map_err(|it| it.to_string()), answer })
             }
             Command::Simulate { answer, .. } => {
                 let _ = answer.send(Ok(serde_json::json!({})));

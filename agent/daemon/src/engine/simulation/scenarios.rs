@@ -233,6 +233,32 @@ fn random_histories_keep_the_invariants() {
 }
 
 #[test]
+fn what_was_closed_long_ago_is_deleted_and_what_is_open_and_the_audit_chain_stay() {
+    let mut sim = crashed("", Mode::Advise);
+    sim.run(3);
+    sim.set_unit("web.service", "active");
+    sim.run(5);
+    sim.set_unit("other.service", "active");
+    sim.run(2);
+    sim.set_unit("other.service", "failed");
+    sim.run(3);
+    let open = |sim: &Sim| sim.reader().findings(&FindingFilter { open_only: true, ..Default::default() }).unwrap();
+    let (all, still) = (sim.reader().findings(&FindingFilter::default()).unwrap().len(), open(&sim));
+    assert!(all > still.len() && !still.is_empty(), "{still:?}");
+    let entries = sim.reader().audit_head().unwrap().seq;
+    let engine = sim.engine.as_mut().unwrap();
+    let later = Moment { wall: sim.now.wall.plus(Duration::from_hours(401 * 24)), ..sim.now };
+    engine.expire_records(later);
+    assert_eq!(sim.reader().findings(&FindingFilter::default()).unwrap().len(), all, "not before it is due");
+    let engine = sim.engine.as_mut().unwrap();
+    engine.records_due = Duration::ZERO;
+    engine.expire_records(later);
+    assert_eq!(sim.reader().findings(&FindingFilter::default()).unwrap(), still);
+    assert_eq!(sim.reader().audit_head().unwrap().seq, entries);
+    sim.assert_chain();
+}
+
+#[test]
 fn purging_is_recorded_without_the_values_and_forgets_changes_in_memory_too() {
     let mut sim = crashed("", Mode::Advise);
     sim.run(2);
@@ -243,11 +269,16 @@ fn purging_is_recorded_without_the_values_and_forgets_changes_in_memory_too() {
     let empty = Request::Purge { where_: vec![], target: None, reason: "x".into() };
     assert!(sim.ask(empty).is_err(), "everything is no subject");
     let target = Some("unit:web.service".to_owned());
+    let again = target.clone();
     sim.ask(Request::Purge { where_: vec![], target, reason: "request 17".into() }).unwrap();
     assert_eq!(held(&sim), 0);
+    let nothing = sim.ask(Request::Purge { where_: vec![], target: again, reason: "request 17".into() }).unwrap();
+    assert_eq!(nothing["changes"], 0);
     let entries = sim.reader().audit_about("telemetry", 10).unwrap();
     let text = serde_json::to_string(&entries).unwrap();
     assert!(text.contains("request 17") && !text.contains("web.service"), "{text}");
+    let told: Vec<u64> = entries.iter().filter_map(|entry| entry.body["purged"]["changes"].as_u64()).collect();
+    assert!(told.len() == 2 && told[0] > 0 && told[1] == 0, "what came of each is on record: {text}");
     assert!(sim.engine.as_ref().unwrap().changes.is_empty());
 }
 

@@ -34,14 +34,19 @@ async fn a_request_that_is_too_large_is_parted_and_what_cannot_be_is_counted() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed() {
+async fn a_redirect_is_not_followed_and_loses_nothing() {
     let (host, receiver) = (Host::new(), Receiver::start().await);
-    receiver.will("/v1/metrics", 308, None, vec![]);
+    for _ in 0..6 {
+        receiver.will("/v1/metrics", 308, None, vec![]);
+    }
     host.ticks(0..7);
-    let handle = host.export(&receiver.endpoint);
-    until("all dealt with", || handle.status().streams["metrics"].position == 7).await;
-    assert_eq!((handle.status().streams["metrics"].rejected, receiver.bodies("/v1/metrics").len()), (14, 1));
-    assert!(host.gaps()[0].reason.contains("redirects are not followed"));
+    let handle = host.export_with(ExportConfig { streams: vec![Stream::Metrics], ..quick(&receiver.endpoint) });
+    until("held", || handle.status().failures > 0).await;
+    let status = handle.status();
+    assert!(status.last_error.as_ref().is_some_and(|it| it.contains("redirects are not followed")), "{status:?}");
+    until("all sent", || handle.status().streams["metrics"].sent == 14).await;
+    assert_eq!((handle.status().streams["metrics"].rejected, receiver.bodies("/v1/metrics").len()), (0, 7));
+    assert_eq!(host.gaps(), []);
 }
 
 #[tokio::test]

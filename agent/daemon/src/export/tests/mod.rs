@@ -252,6 +252,27 @@ async fn busy_receivers_are_asked_again_and_refusals_are_not() {
 }
 
 #[tokio::test]
+async fn a_wrong_token_or_address_holds_a_destination_and_costs_nothing() {
+    let (host, receiver) = (Host::new(), Receiver::start().await);
+    for status in [401, 403, 404, 308, 401, 407] {
+        receiver.will("/v1/metrics", status, None, b"who are you".to_vec());
+    }
+    (0..100).for_each(|_| receiver.will("/v1/logs", 404, None, vec![]));
+    host.ticks(0..14);
+    let handle = host.export(&receiver.endpoint);
+    until("held", || handle.status().streams["metrics"].failures >= 2).await;
+    let status = handle.status();
+    assert!(status.last_error.as_ref().is_some_and(|it| it.contains("nothing is dropped")), "{status:?}");
+    until("all sent", || handle.status().streams["metrics"].sent == 28).await;
+    let counts = handle.status().streams["metrics"].clone();
+    assert_eq!((counts.rejected, counts.failures), (0, 0));
+    let bodies = receiver.bodies("/v1/metrics");
+    assert!(bodies[..7].iter().all(|body| *body == bodies[0]), "held where it was");
+    assert_eq!(points_of(bodies[6..].to_vec(), "test.level"), numbered(0..14));
+    assert_eq!(host.gaps(), []);
+}
+
+#[tokio::test]
 async fn a_partial_success_is_counted_and_never_sent_again() {
     let (host, receiver) = (Host::new(), Receiver::start().await);
     let partial = ExportMetricsPartialSuccess { rejected_data_points: 3, error_message: "too old".into() };
@@ -313,6 +334,35 @@ async fn what_was_deleted_before_it_was_sent_is_in_the_ledger() {
     assert!(first > 0 && skipped == first, "{first} {skipped}");
     host.telemetry.flush().unwrap();
     assert_eq!(host.telemetry.reader().gaps(at(0), 9).unwrap()[0].count, skipped);
+}
+
+#[tokio::test]
+async fn a_lost_position_sends_nothing_of_state_twice() {
+    let (mut host, receiver) = (Host::new(), Receiver::start().await);
+    let draft = |number: i64| Draft {
+        at: at(number),
+        kind: AuditKind::Decision,
+        actor: "agent".into(),
+        subject: "x".into(),
+        body: serde_json::json!({}),
+    };
+    host.state.commit(Writes { audit: (0..5).map(draft).collect(), ..Writes::default() }).unwrap();
+    host.ticks(0..7);
+    host.telemetry.close().unwrap();
+    std::fs::write(host.dir.path().join("telemetry.db"), vec![b'x'; 8192]).unwrap();
+    host.telemetry = telemetry(host.dir.path(), Duration::from_hours(24));
+    let streams = vec![Stream::Metrics, Stream::Audit, Stream::Findings];
+    let handle = host.export_with(ExportConfig { streams, ..quick(&receiver.endpoint) });
+    until("it has begun", || host.telemetry.reader().export_cursor(&receiver.endpoint, "audit").unwrap() == 5).await;
+    host.ticks(8..9);
+    host.state.commit(Writes { audit: vec![draft(9)], ..Writes::default() }).unwrap();
+    until("all sent", || ["metrics", "audit"].iter().all(|it| handle.status().streams[*it].sent > 0)).await;
+    let logs = receiver.bodies("/v1/logs").into_iter().map(|b| ExportLogsServiceRequest::decode(b.as_slice()).unwrap());
+    let records = logs.flat_map(|l| l.resource_logs).flat_map(|r| r.scope_logs).flat_map(|s| s.log_records).count();
+    assert_eq!(records, 1, "only what came later");
+    assert_eq!(points(&receiver, "test.level"), numbered(8..9));
+    let told = host.telemetry.reader().gaps(Timestamp::from_ns(1), 9).unwrap();
+    assert!(told.iter().any(|gap| gap.stream == "audit" && gap.reason.contains("up to number 5")), "{told:?}");
 }
 
 fn remediation(ids: &mut SeededIds) -> Remediation {

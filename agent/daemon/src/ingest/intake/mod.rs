@@ -6,7 +6,8 @@
 //! refused with its reason, so that the receiver can say so to the sender; nothing is dropped in silence.
 //!
 //! A point is stored with the moment of the tick that takes it, at most [`LATE_MAX`] after its own; older ones are refused,
-//! and so is a point that is older than what its series has already.
+//! and so is a point that is older than what its series has already, unless the clock was set back meanwhile: then the series begins
+//! again from there, which is counted. A point of several series (a histogram, a summary) is taken whole or not at all.
 
 mod apps;
 mod http;
@@ -22,10 +23,12 @@ use holdfast_core::redact::Redactor;
 
 use super::config::Limits;
 use crate::host::Clock;
+use crate::telemetry::Event;
+use crate::telemetry::events::ClockSetBack;
 use apps::Apps;
 pub(crate) use apps::{LogSeverity, Request};
 use quantile::{QUANTILES, Shape};
-use series::Table;
+use series::{Moment, Table, Told};
 
 /// How old a point may be.
 pub(crate) const LATE_MAX: Duration = Duration::from_mins(1);
@@ -48,6 +51,10 @@ pub trait Registry: Send + Sync {
     fn find(&self, key: &SeriesKey) -> Option<SeriesId>;
     /// The number of a series, given now if need be.
     fn intern(&self, key: &SeriesKey) -> SeriesId;
+    /// Raised when numbers were taken back: those that are kept are asked for again.
+    fn generation(&self) -> u32 {
+        0
+    }
     /// Series that may still be given a number without crowding out those of the host itself.
     fn room(&self) -> usize;
 }
@@ -212,24 +219,23 @@ impl Intake {
     /// One point of `source`; the reason when it is not taken.
     pub(crate) fn point(&self, source: &str, point: Point) -> Result<(), Reason> {
         self.timely(point.at)?;
-        let now = self.clock.monotonic();
         let Point { key, at, start, said } = point;
+        let moment = Moment { at, wall: self.clock.wall(), now: self.clock.monotonic() };
         let inner = &mut *self.lock();
         fits(&key, inner.limits.attributes_max)?;
         match said {
-            Said::Value(value) => inner.table.put(source, &key, at, value, now),
-            Said::Delta(value) => inner.table.add(source, &key, at, value, now),
+            Said::Value(value) => inner.table.put(source, &[(key, Told::Is(value))], moment),
+            Said::Delta(value) => inner.table.put(source, &[(key, Told::Adds(value))], moment),
             Said::Summary { count, sum, quantiles } => {
-                inner.table.put(source, &part(&key, "count"), at, count as f64, now)?;
-                inner.table.put(source, &part(&key, "sum"), at, sum, now)?;
+                let mut parts = vec![(part(&key, "count"), Told::Is(count as f64)), (part(&key, "sum"), Told::Is(sum))];
                 for (q, value) in quantiles.iter().take(16).filter(|(q, v)| (0.0..=1.0).contains(q) && v.is_finite()) {
                     let name = format!("p{}", (q * 1e5).round() / 1e3);
-                    inner.table.put(source, &part(&key, &name), at, *value, now)?;
+                    parts.push((part(&key, &name), Told::Is(*value)));
                 }
-                Ok(())
+                inner.table.put(source, &parts, moment)
             }
             Said::Histogram { count, sum, shape, delta } => {
-                inner.histogram(source, &key, (at, start), (count, sum, shape, delta), now)
+                inner.histogram(source, &key, start, (count, sum, shape, delta), moment)
             }
         }
     }
@@ -249,13 +255,18 @@ impl Intake {
 
     /// Puts what has come since the last tick into this one's batch.
     pub(crate) fn drain(&self, batch: &mut SampleBatch) {
-        let now = self.clock.monotonic();
+        let (now, wall) = (self.clock.monotonic(), self.clock.wall());
         let inner = &mut *self.lock();
+        let set_back = inner.table.take_set_back();
+        if set_back > 0 {
+            ClockSetBack { series: set_back }.emit();
+        }
         if now.saturating_sub(inner.window_began) >= WINDOW {
             let window_s = now.saturating_sub(inner.window_began).as_secs_f64();
             inner.window_began = now;
             for (source, key, value) in inner.apps.close(window_s) {
-                if let Err(reason) = inner.table.put(&source, &key, batch.at, value, now) {
+                let moment = Moment { at: batch.at, wall, now };
+                if let Err(reason) = inner.table.put(&source, &[(key, Told::Is(value))], moment) {
                     inner.unsaid.add(reason, 1);
                 }
             }
@@ -286,47 +297,42 @@ impl Inner {
         &mut self,
         source: &str,
         key: &SeriesKey,
-        (at, start): (Timestamp, Option<Timestamp>),
+        start: Option<Timestamp>,
         (count, sum, shape, delta): (u64, Option<f64>, Option<Shape>, bool),
-        now: Duration,
+        moment: Moment,
     ) -> Result<(), Reason> {
         if shape.as_ref().is_some_and(|shape| !shape.is_sound() || buckets(shape) > BUCKETS_MAX) {
             return Err(Reason::Malformed);
         }
         let counter = |name| SeriesKey { kind: MetricKind::Counter, ..part(key, name) };
         let count_key = SeriesKey { unit: "1".to_owned(), ..counter("count") };
-        if delta {
-            self.table.add(source, &count_key, at, count as f64, now)?;
-        } else {
-            self.table.put(source, &count_key, at, count as f64, now)?;
-        }
-        match sum.filter(|sum| sum.is_finite()) {
-            Some(sum) if delta => self.table.add(source, &counter("sum"), at, sum, now)?,
-            Some(sum) => self.table.put(source, &counter("sum"), at, sum, now)?,
-            None => {}
-        }
+        let told = |value| if delta { Told::Adds(value) } else { Told::Is(value) };
+        let mut parts = vec![(count_key, told(count as f64))];
+        parts.extend(sum.filter(|sum| sum.is_finite()).map(|sum| (counter("sum"), told(sum))));
         // Without buckets it still counts.
         let shape = shape.unwrap_or(Shape::Explicit { bounds: Vec::new(), counts: vec![count] });
         let recent = if delta {
-            Some(shape)
+            Some(shape.clone())
         } else {
-            let before = self.histograms.insert(key.clone(), (shape.clone(), now));
-            let young = start.is_some_and(|start| at.since(start) <= YOUNG);
-            match before {
+            let young = start.is_some_and(|start| moment.at.since(start) <= YOUNG);
+            match self.histograms.get(key) {
                 // Started again: everything in it is new.
-                Some((before, _)) => Some(shape.since(&before).unwrap_or(shape)),
-                None => young.then_some(shape),
+                Some((before, _)) => Some(shape.since(before).unwrap_or_else(|| shape.clone())),
+                None => young.then(|| shape.clone()),
             }
         };
+        for (q, name) in QUANTILES {
+            let value = recent.as_ref().and_then(|shape| shape.quantile(q)).filter(|value| value.is_finite());
+            parts.extend(value.map(|value| (part(key, name), Told::Is(value))));
+        }
+        self.table.put(source, &parts, moment)?;
+        if !delta {
+            self.histograms.insert(key.clone(), (shape, moment.now));
+        }
         if let Some((recent, failed)) = recent.as_ref().zip(http::failed(key))
             && let Err(reason) = self.apps.served(&http::service(key), recent.total(), failed)
         {
             self.unsaid.add(reason, 1);
-        }
-        for (q, name) in QUANTILES {
-            if let Some(value) = recent.as_ref().and_then(|shape| shape.quantile(q)) {
-                self.table.put(source, &part(key, name), at, value, now)?;
-            }
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use holdfast_core::model::{SampleBatch, SeriesId, SeriesKey, Timestamp};
 
 use super::super::config::Limits;
-use super::{Reason, Registry};
+use super::{AHEAD_MAX, Reason, Registry};
 
 struct Entry {
     id: SeriesId,
@@ -21,6 +21,11 @@ struct Entry {
     fresh: bool,
 }
 
+/// Whether a point that was taken lies further ahead than any that is: the clock was set back since.
+fn after(taken: Timestamp, wall: Timestamp) -> bool {
+    taken > wall.plus(AHEAD_MAX)
+}
+
 pub(super) struct Table {
     limits: Limits,
     registry: Arc<dyn Registry>,
@@ -28,11 +33,43 @@ pub(super) struct Table {
     sources: HashMap<Arc<str>, usize>,
     /// Keys of what is fresh, so that a quiet tick looks at nothing.
     fresh: Vec<SeriesKey>,
+    /// Of the numbers in `entries`.
+    generation: u32,
+    /// Series whose newest point lay in the future, because the clock was set back.
+    set_back: u64,
+}
+
+/// A point as the table takes it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    /// Its own moment.
+    pub(super) at: Timestamp,
+    /// When it came: by the wall clock, and by one that never steps.
+    pub(super) wall: Timestamp,
+    pub(super) now: Duration,
+}
+
+/// What a series is told.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Told {
+    /// Its value.
+    Is(f64),
+    /// What it has grown by.
+    Adds(f64),
+}
+
+impl Told {
+    fn number(self) -> f64 {
+        match self {
+            Self::Is(value) | Self::Adds(value) => value,
+        }
+    }
 }
 
 impl Table {
     pub(super) fn new(limits: Limits, registry: Arc<dyn Registry>) -> Self {
-        Self { limits, registry, entries: HashMap::new(), sources: HashMap::new(), fresh: Vec::new() }
+        let (entries, sources, generation) = (HashMap::new(), HashMap::new(), registry.generation());
+        Self { limits, registry, entries, sources, fresh: Vec::new(), generation, set_back: 0 }
     }
 
     pub(super) fn set_limits(&mut self, limits: Limits) {
@@ -43,83 +80,85 @@ impl Table {
         self.entries.len()
     }
 
-    /// A value of a series.
-    pub(super) fn put(
-        &mut self,
-        source: &str,
-        key: &SeriesKey,
-        at: Timestamp,
-        value: f64,
-        now: Duration,
-    ) -> Result<(), Reason> {
-        self.change(source, key, at, value, now, false)
-    }
-
-    /// What a series has grown by.
-    pub(super) fn add(
-        &mut self,
-        source: &str,
-        key: &SeriesKey,
-        at: Timestamp,
-        value: f64,
-        now: Duration,
-    ) -> Result<(), Reason> {
-        self.change(source, key, at, value, now, true)
-    }
-
-    fn change(
-        &mut self,
-        source: &str,
-        key: &SeriesKey,
-        at: Timestamp,
-        value: f64,
-        now: Duration,
-        adds: bool,
-    ) -> Result<(), Reason> {
-        if !value.is_finite() {
-            return Err(Reason::NotFinite);
-        }
-        if !self.entries.contains_key(key) {
-            self.admit(source, key, now)?;
-        }
-        let Some(entry) = self.entries.get_mut(key) else { return Err(Reason::SeriesInAll) };
-        // Differences of several senders may cross; what they add counts all the same.
-        if at < entry.at && !adds {
-            return Err(Reason::OutOfOrder);
-        }
-        entry.at = entry.at.max(at);
-        entry.seen = now;
-        entry.value = if adds {
-            entry.sum += value;
-            entry.sum
-        } else {
-            value
-        };
-        if !entry.fresh {
-            entry.fresh = true;
-            self.fresh.push(key.clone());
+    /// What one point says of some series, each named once: of all of them, or of none.
+    pub(super) fn put(&mut self, source: &str, parts: &[(SeriesKey, Told)], moment: Moment) -> Result<(), Reason> {
+        self.takes(source, parts, moment)?;
+        for (key, told) in parts {
+            if !self.entries.contains_key(key) {
+                self.admit(source, key, moment.now)?;
+            }
+            let Some(entry) = self.entries.get_mut(key) else { return Err(Reason::SeriesInAll) };
+            if after(entry.at, moment.wall) {
+                self.set_back += 1;
+                entry.at = moment.at;
+            }
+            entry.at = entry.at.max(moment.at);
+            entry.seen = moment.now;
+            entry.value = match told {
+                Told::Is(value) => *value,
+                Told::Adds(value) => {
+                    entry.sum += value;
+                    entry.sum
+                }
+            };
+            if !entry.fresh {
+                entry.fresh = true;
+                self.fresh.push(key.clone());
+            }
         }
         Ok(())
     }
 
-    fn admit(&mut self, source: &str, key: &SeriesKey, now: Duration) -> Result<(), Reason> {
-        let known = self.sources.get_key_value(source).map(|(name, count)| (Arc::clone(name), *count));
-        if known.is_none() && self.sources.len() >= self.limits.sources_max {
+    /// Whether every part would be taken.
+    fn takes(&self, source: &str, parts: &[(SeriesKey, Told)], moment: Moment) -> Result<(), Reason> {
+        if parts.iter().any(|(_, told)| !told.number().is_finite()) {
+            return Err(Reason::NotFinite);
+        }
+        let (mut new, mut unnumbered) = (0, 0);
+        for (key, told) in parts {
+            match self.entries.get(key) {
+                // Differences of several senders may cross; what they add counts all the same.
+                Some(entry) if moment.at < entry.at && matches!(told, Told::Is(_)) && !after(entry.at, moment.wall) => {
+                    return Err(Reason::OutOfOrder);
+                }
+                Some(_) => {}
+                None => {
+                    new += 1;
+                    unnumbered += usize::from(self.registry.find(key).is_none());
+                }
+            }
+        }
+        if new == 0 {
+            return Ok(());
+        }
+        let of_source = self.sources.get(source);
+        if of_source.is_none() && self.sources.len() >= self.limits.sources_max {
             return Err(Reason::SourceLimit);
         }
-        if known.as_ref().is_some_and(|(_, count)| *count >= self.limits.series_per_source) {
+        if of_source.unwrap_or(&0) + new > self.limits.series_per_source {
             return Err(Reason::SeriesOfSource);
         }
-        if self.entries.len() >= self.limits.series_max {
+        // A number, once given, is the series' for as long as its data are kept: the host's own series must still find one.
+        if self.entries.len() + new > self.limits.series_max || unnumbered > self.registry.room() {
             return Err(Reason::SeriesInAll);
         }
-        // A number, once given, is the series' for as long as its data are kept: the host's own series must still find one.
+        Ok(())
+    }
+
+    /// Series that began again since the last call, because the clock was set back.
+    pub(super) fn take_set_back(&mut self) -> u64 {
+        std::mem::take(&mut self.set_back)
+    }
+
+    /// A new series; its room was looked for before.
+    fn admit(&mut self, source: &str, key: &SeriesKey, now: Duration) -> Result<(), Reason> {
+        let known = self.sources.get_key_value(source).map(|(name, _)| Arc::clone(name));
         let id = match self.registry.find(key) {
             Some(id) => id,
             None if self.registry.room() > 0 => self.registry.intern(key),
             None => return Err(Reason::SeriesInAll),
         };
-        let source = known.map_or_else(|| Arc::from(source), |(name, _)| name);
+        let source = known.unwrap_or_else(|| Arc::from(source));
         *self.sources.entry(Arc::clone(&source)).or_default() += 1;
         let entry = Entry {
             id,
@@ -135,7 +174,22 @@ impl Table {
         Ok(())
     }
 
+    /// Numbers that were taken back while their series was silent are asked for again.
+    fn renew(&mut self) {
+        let generation = self.registry.generation();
+        if generation == self.generation {
+            return;
+        }
+        self.generation = generation;
+        for (key, entry) in &mut self.entries {
+            let id = self.registry.intern(key);
+            entry.announced &= id == entry.id;
+            entry.id = id;
+        }
+    }
+
     pub(super) fn drain(&mut self, batch: &mut SampleBatch) {
+        self.renew();
         for key in self.fresh.drain(..) {
             let Some(entry) = self.entries.get_mut(&key) else { continue };
             entry.fresh = false;

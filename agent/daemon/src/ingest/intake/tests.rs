@@ -135,6 +135,58 @@ fn points_out_of_their_time_are_refused_with_the_reason() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_blinds_nobody_and_is_counted() {
+    let world = World::new(limits());
+    let histogram = |count| {
+        let shape = Some(Shape::Explicit { bounds: vec![1.0], counts: vec![count, 0] });
+        world.put("web", "latency", Said::Histogram { count, sum: Some(1.0), shape, delta: false })
+    };
+    assert_eq!((world.put("web", "a", Said::Value(1.0)), histogram(1)), (Ok(()), Ok(())));
+    world.tick();
+    world.clock.jump_wall(NOW.minus(Duration::from_hours(1)));
+    let before = crate::telemetry::events::Counter::IngestSetBack.get();
+    assert_eq!((world.put("web", "a", Said::Value(2.0)), histogram(2)), (Ok(()), Ok(())));
+    let told = world.tick();
+    assert_eq!((told["a"], told["latency.count"]), (2.0, 2.0));
+    assert!(crate::telemetry::events::Counter::IngestSetBack.get() >= before + 3);
+    // From here on order counts again.
+    let earlier = world.clock.wall().minus(Duration::from_secs(1));
+    let point = Point { key: key("a"), at: earlier, start: None, said: Said::Value(3.0) };
+    assert_eq!(world.intake.point("web", point), Err(Reason::OutOfOrder));
+    assert_eq!(world.put("web", "a", Said::Value(4.0)), Ok(()));
+}
+
+#[test]
+fn a_step_back_that_nobody_can_tell_from_a_late_point_is_over_within_seconds() {
+    let world = World::new(limits());
+    world.put("web", "a", Said::Value(1.0)).unwrap();
+    world.clock.jump_wall(NOW.minus(Duration::from_secs(10)));
+    assert_eq!(world.put("web", "a", Said::Value(2.0)), Err(Reason::OutOfOrder));
+    world.clock.advance(Duration::from_secs(10));
+    assert_eq!(world.put("web", "a", Said::Value(2.0)), Ok(()));
+}
+
+#[test]
+fn a_histogram_or_summary_that_finds_no_room_leaves_nothing_behind() {
+    let world = World::new(limits());
+    for n in 0..8 {
+        world.put("web", &format!("a{n}"), Said::Value(1.0)).unwrap();
+    }
+    world.tick();
+    let quantiles = vec![(0.5, 1.0), (0.9, 2.0)];
+    let summary = Said::Summary { count: 9, sum: 9.0, quantiles };
+    assert_eq!(world.put("web", "rpc", summary), Err(Reason::SeriesOfSource));
+    let shape = Some(Shape::Explicit { bounds: vec![1.0], counts: vec![5, 0] });
+    let histogram = Said::Histogram { count: 5, sum: Some(1.0), shape, delta: true };
+    assert_eq!(world.put("web", "latency", histogram), Err(Reason::SeriesOfSource));
+    assert_eq!(world.tick(), BTreeMap::new());
+    assert_eq!(world.intake.series().0, 8);
+    let summary = Said::Summary { count: 9, sum: f64::NAN, quantiles: vec![] };
+    assert_eq!(world.put("api", "rpc", summary), Err(Reason::NotFinite));
+    assert_eq!(world.tick(), BTreeMap::new());
+}
+
+#[test]
 fn a_histogram_since_the_start_gives_quantiles_of_what_came_since_the_last_point() {
     let world = World::new(limits());
     let put = |counts: [u64; 3]| {

@@ -6,6 +6,7 @@
 mod blobs;
 mod counts;
 mod episodes;
+mod expire;
 mod key;
 mod reader;
 mod schema;
@@ -27,9 +28,11 @@ use crate::telemetry::Chain;
 pub use blobs::Blobs;
 pub use counts::StateCounts;
 pub use episodes::{EPISODES_BYTES_MAX, EpisodeHead};
+pub use expire::{Expired, Sent};
 pub use key::load_or_create_audit_key;
 pub use reader::{
-    AuditRow, DecisionFilter, DeploymentFilter, FindingFilter, IncidentFilter, RemediationFilter, Revised, StateReader,
+    AuditRow, DecisionFilter, DeploymentFilter, Documents, FindingFilter, IncidentFilter, RemediationFilter, Revised,
+    StateReader,
 };
 pub use verify::{AUDIT_HEADS_FILE, ChainReport, Completeness, Integrity, read_anchors, verify_chain};
 pub use versions::{BaselineVersion, VersionEntry, together};
@@ -60,8 +63,10 @@ impl StateDb {
     pub fn open(dir: &Path, key: AuditKey) -> Result<Self, StoreError> {
         let lock = lock(dir)?;
         let path = dir.join(FILE);
-        // An agent that is gone for a second must not leave a WAL larger than this behind (bytes).
-        let mut db = sqlite::open_writer(&path, "PRAGMA journal_size_limit = 8388608", "FULL")?;
+        // An agent that is gone for a second must not leave a WAL larger than this behind (bytes); and what is deleted, such as the samples
+        // of a person, must not stay in a free page.
+        let mut db =
+            sqlite::open_writer(&path, "PRAGMA journal_size_limit = 8388608; PRAGMA secure_delete = ON", "FULL")?;
         sqlite::migrate(&mut db, &path, schema::MIGRATIONS)?;
         let head = stored_head(&db, &path)?;
         let anchored = read_anchors(dir)?.iter().map(|a| a.seq).max().unwrap_or(0);

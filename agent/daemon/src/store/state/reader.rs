@@ -184,6 +184,21 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<AuditRow> {
     }))
 }
 
+/// Documents that are numbered in the order of writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Documents {
+    /// By revision.
+    Findings,
+    /// By revision.
+    Decisions,
+    /// By revision.
+    Remediations,
+    /// By the number of the run.
+    Steps,
+    /// By the number of the entry.
+    Audit,
+}
+
 impl StateReader {
     pub(super) fn new(pool: Pool) -> Self {
         Self { pool }
@@ -430,6 +445,41 @@ impl StateReader {
     pub fn findings_after(&self, after: u64, limit: usize) -> Result<Vec<Revised<Finding>>, StoreError> {
         let sql = "SELECT id, body, revision FROM finding WHERE revision > ? ORDER BY revision LIMIT ?";
         self.revised("finding", sql, after, limit)
+    }
+
+    /// Findings whose documents hold at least one word of each list, the newest first.
+    pub fn findings_naming(&self, words: &[Vec<String>], limit: usize) -> Result<Vec<FindingId>, StoreError> {
+        let what = "look for findings";
+        let path = self.pool.path();
+        let one = |list: &Vec<String>| format!("({})", vec!["instr(body, ?) > 0"; list.len().max(1)].join(" OR "));
+        let all: Vec<String> = words.iter().filter(|list| !list.is_empty()).map(one).collect();
+        if all.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = format!("SELECT id FROM finding WHERE {} ORDER BY at DESC LIMIT {limit}", all.join(" AND "));
+        self.pool.read(what, |db| {
+            let mut statement = db.prepare(&sql).during(what, path)?;
+            let values = rusqlite::params_from_iter(words.iter().flatten());
+            let rows = statement.query_map(values, |row| row.get::<_, String>(0)).during(what, path)?;
+            let ids = rows.collect::<rusqlite::Result<Vec<String>>>().during(what, path)?;
+            Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
+        })
+    }
+
+    /// Numbers of the last finding, decision, remediation or step run that was written: of one of these streams' documents.
+    pub fn end_of(&self, documents: Documents) -> Result<u64, StoreError> {
+        let sql = match documents {
+            Documents::Findings => "SELECT max(revision) FROM finding",
+            Documents::Decisions => "SELECT max(revision) FROM decision",
+            Documents::Remediations => "SELECT max(revision) FROM remediation",
+            Documents::Steps => "SELECT max(number) FROM step_run",
+            Documents::Audit => "SELECT max(seq) FROM audit",
+        };
+        let path = self.pool.path();
+        self.pool.read("read the newest document", |db| {
+            let last: Option<i64> = db.query_row(sql, [], |row| row.get(0)).during("read the newest document", path)?;
+            Ok(last.unwrap_or(0).unsigned_abs())
+        })
     }
 
     /// Decisions written after revision `after`, in the order of writing.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::request::StepMeasurement;
 use holdfast_core::model::audit::{AuditKind, Broken};
 use holdfast_core::model::id::SeededIds;
 use holdfast_core::model::{
@@ -83,6 +84,48 @@ fn documents_come_back_as_they_were_written() {
     );
     let after: Vec<_> = reader.findings_after(2, 10).unwrap().into_iter().map(|r| (r.revision, r.document)).collect();
     assert_eq!(after, vec![(3, resolved)]);
+}
+
+#[test]
+fn old_records_go_when_nothing_open_and_no_destination_needs_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut db = with_entries(dir.path(), 3);
+    let closed = |n: i64, resolved_s: i64| {
+        let resolved_at = Some(Timestamp::from_secs(1_800_000_000 + resolved_s));
+        Finding { state: FindingState::Resolved, resolved_at, ..finding(n) }
+    };
+    let suppressed = Finding { state: FindingState::Suppressed, ..finding(4) };
+    let step = |n: i64| StepMeasurement {
+        run: None,
+        step: "test".into(),
+        program: "cargo".into(),
+        exit_code: 0,
+        started_at: Timestamp::from_secs(1_800_000_000 + n),
+        duration_s: 1.0,
+        cpu_s: 1.0,
+        peak_memory_bytes: None,
+        read_bytes: None,
+        written_bytes: None,
+        trace: None,
+    };
+    // Closed early, closed late, open, suppressed, closed early: revisions 1 to 5.
+    let findings = vec![closed(1, 50), closed(2, 900), finding(3), suppressed, closed(5, 60)];
+    db.commit(Writes { findings, step_runs: (0..4).map(step).collect(), ..Writes::default() }).unwrap();
+    let before = Timestamp::from_secs(1_800_000_100);
+    let left = |db: &StateDb| {
+        let mut kinds: Vec<String> =
+            db.reader().findings(&FindingFilter::default()).unwrap().into_iter().map(|it| it.fingerprint).collect();
+        kinds.sort();
+        kinds
+    };
+    let sent = Sent { findings: Some(4), steps: Some(2), ..Sent::default() };
+    let expired = db.expire(before, &sent).unwrap();
+    assert_eq!((expired.findings, expired.step_runs, expired.rows()), (1, 2, 3), "the rest is yet to be sent");
+    assert_eq!(left(&db), ["f2", "f3", "f4", "f5"]);
+    assert_eq!(db.expire(before, &Sent::default()).unwrap().findings, 1);
+    assert_eq!(left(&db), ["f2", "f3", "f4"]);
+    assert_eq!(db.expire(before, &Sent::default()).unwrap().rows(), 0);
+    assert_eq!(report(&db, dir.path()).integrity, Integrity::Intact);
 }
 
 #[test]

@@ -3,12 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use holdfast_core::model::{MetricKind, SeriesId, SeriesKey, Timestamp};
 use rusqlite::Connection;
 
 use super::super::error::{Context, StoreError};
 use super::super::sqlite;
+use super::cursors::Cursors;
+use super::ledger;
 use super::stored::Segments;
 use super::{SeriesRegistry, Shared, StoreEvent, TelemetryOptions, schema, seal};
 use crate::telemetry::Chain;
@@ -61,13 +64,15 @@ impl Disk {
         shared: &Shared,
     ) -> Result<(Self, SeriesRegistry), StoreError> {
         let opened = Self::open_once(path, options).and_then(|disk| {
-            disk.forget_series(options.series_max)?;
+            disk.forget_series(options.series_max, None)?;
             Ok((disk.series()?, disk))
         });
         let (series, disk) = match opened {
             Err(error) if error.is_corrupt() => {
-                set_aside(path, options.opened_at, &error, shared)?;
-                (Vec::new(), Self::open_once(path, options)?)
+                let aside = set_aside(path, options.opened_at, &error, shared)?;
+                let disk = Self::open_once(path, options)?;
+                Cursors::saved_from(&aside).write(&disk.db, path)?;
+                (Vec::new(), disk)
             }
             other => other?,
         };
@@ -84,7 +89,7 @@ impl Disk {
     ) -> Result<Self, StoreError> {
         let path = self.path.clone();
         drop(self);
-        set_aside(&path, at, error, shared)?;
+        let _ = set_aside(&path, at, error, shared)?;
         Self::open_once(&path, options)
     }
 
@@ -137,34 +142,6 @@ impl Disk {
     pub(super) fn bytes(&self) -> u64 {
         let size = |path: &Path| fs::metadata(path).map_or(0, |m| m.len());
         size(&self.path) + size(&beside(&self.path, "-wal"))
-    }
-
-    /// Forgets series that nothing in the database belongs to any more: only before their numbers are handed out.
-    ///
-    /// When numbers run short, also those longest gone of which only minutes and hours are left: what comes and goes must not use up the
-    /// numbers of what is there. The highest number stays, so that none is given twice.
-    fn forget_series(&self, series_max: usize) -> Result<(), StoreError> {
-        let what = "forget series";
-        let mut used = std::collections::BTreeSet::new();
-        seal::newest(&self.db, &self.path, |_, _, row| used.extend(row.ids.iter().copied()))?;
-        let sql = "SELECT id FROM series WHERE last_at < (SELECT min(first_at) FROM segment)
-            UNION SELECT id FROM (SELECT id FROM series WHERE id < (SELECT max(id) FROM series)
-              AND last_at < (SELECT min(first_at) FROM segment WHERE tier = 0) ORDER BY last_at LIMIT ?1)";
-        let known: i64 =
-            self.db.query_row("SELECT count(*) FROM series", [], |row| row.get(0)).during(what, &self.path)?;
-        let excess = (known - (series_max / 4 * 3) as i64).max(0);
-        let mut statement = self.db.prepare(sql).during(what, &self.path)?;
-        let rows = statement.query_map([excess], |row| row.get(0)).during(what, &self.path)?;
-        let gone: Vec<u32> = rows.collect::<rusqlite::Result<_>>().during(what, &self.path)?;
-        // A purged series' name must not stay in a free page.
-        self.db
-            .pragma_update(None, "secure_delete", if gone.is_empty() { "FAST" } else { "ON" })
-            .during(what, &self.path)?;
-        for id in gone.into_iter().filter(|id| !used.contains(id)) {
-            self.db.execute("DELETE FROM series WHERE id = ?", [id]).during(what, &self.path)?;
-            self.db.execute("DELETE FROM counter_reset WHERE series = ?", [id]).during(what, &self.path)?;
-        }
-        Ok(())
     }
 
     fn series(&self) -> Result<Vec<(SeriesId, SeriesKey)>, StoreError> {
@@ -248,23 +225,39 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Renames the file and its log; the shared-memory index is worthless without them.
-fn set_aside(path: &Path, at: Timestamp, error: &StoreError, shared: &Shared) -> Result<(), StoreError> {
+/// Renames the file and its log; the shared-memory index is worthless without them. What it held is lost to every reader, which
+/// the gap ledger of the next file tells. Gives the new name.
+fn set_aside(path: &Path, at: Timestamp, error: &StoreError, shared: &Shared) -> Result<PathBuf, StoreError> {
     let aside = beside(path, &format!(".corrupt-{}", at.ns() / 1_000_000_000));
     fs::rename(path, &aside).during("set aside", path)?;
     let _ = fs::rename(beside(path, "-wal"), beside(&aside, "-wal"));
     let _ = fs::remove_file(beside(path, "-shm"));
     forget_older(path);
-    shared.stats(|stats| stats.set_aside += 1);
-    shared.event(StoreEvent::CorruptSetAside { path: aside, why: Chain(error).to_string() });
-    Ok(())
+    let (mut held, mut oldest) = (0, None);
+    shared.stats(|stats| {
+        stats.set_aside += 1;
+        (held, oldest) = (stats.samples_held, stats.oldest);
+    });
+    let known = match oldest {
+        Some(oldest) => format!("with the samples since {oldest}"),
+        None => "with an unknown number of samples".to_owned(),
+    };
+    let name = aside.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    shared.lost.fetch_add(held, Ordering::Relaxed);
+    shared.owed().add(ledger::lost(
+        at,
+        held.max(1),
+        format!("the database was damaged and set aside as {name}, {known}"),
+    ));
+    shared.event(StoreEvent::CorruptSetAside { path: aside.clone(), why: Chain(error).to_string() });
+    Ok(aside)
 }
 
-/// Damaged files must not fill the disk: the newest few are kept.
-fn forget_older(path: &Path) {
-    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { return };
+/// Damaged files that were set aside and are still there, oldest first; their logs are not told.
+pub(super) fn files_aside(path: &Path) -> Vec<PathBuf> {
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { return Vec::new() };
     let prefix = format!("{}.corrupt-", name.to_string_lossy());
-    let Ok(entries) = fs::read_dir(dir) else { return };
+    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
     let mut aside: Vec<PathBuf> = entries
         .filter_map(Result::ok)
         .map(|entry| entry.path())
@@ -272,7 +265,12 @@ fn forget_older(path: &Path) {
         .filter(|p| !p.to_string_lossy().ends_with("-wal"))
         .collect();
     aside.sort();
-    for old in aside.iter().rev().skip(SET_ASIDE_MAX) {
+    aside
+}
+
+/// Damaged files must not fill the disk: the newest few are kept.
+fn forget_older(path: &Path) {
+    for old in files_aside(path).iter().rev().skip(SET_ASIDE_MAX) {
         let _ = fs::remove_file(old);
         let _ = fs::remove_file(beside(old, "-wal"));
     }

@@ -40,6 +40,8 @@ pub struct ExportSlice {
     pub next_cursor: ExportCursor,
     /// Ticks between the cursor and the slice that are no longer there: deleted before they were exported.
     pub skipped_ticks: u64,
+    /// Samples in it whose series was forgotten, for want of numbers: they are in no series of this.
+    pub nameless: u64,
     /// Moment of the slice's last tick.
     pub last_at: Option<Timestamp>,
 }
@@ -76,8 +78,11 @@ impl TelemetryReader {
             slice.skipped_ticks = (first_seq - after - 1).max(0) as u64;
             slice.last_at = Some(Timestamp::from_ns(last_at));
             for (id, points) in points {
+                let Some(key) = self.registry.key(SeriesId(id)) else {
+                    slice.nameless += points.len() as u64;
+                    continue;
+                };
                 slice.samples += points.len() as u64;
-                let Some(key) = self.registry.key(SeriesId(id)) else { continue };
                 let starts = if key.kind == MetricKind::Counter { starts(db, path, id)? } else { Vec::new() };
                 split(&mut slice.series, &key, &starts, points);
             }

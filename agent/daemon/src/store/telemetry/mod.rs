@@ -5,10 +5,13 @@
 //! merged. What grows old is kept as minutes, then as hours. Nothing waits for this
 //! store: a full queue is a counted loss, a full disk is waited out within bounds, a damaged file is set aside.
 
+mod cursors;
 mod disk;
 mod episode;
 mod export;
 mod fill;
+mod forget;
+mod ledger;
 mod merge;
 mod purge;
 mod query;
@@ -23,6 +26,7 @@ mod seal;
 mod segment;
 mod steps;
 mod stored;
+mod subject;
 mod tail;
 mod tiers;
 mod varint;
@@ -32,7 +36,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -43,6 +47,7 @@ use super::error::StoreError;
 use super::sqlite::Pool;
 use crate::telemetry::Event;
 use crate::telemetry::events::{QueueFull, StoreFailed, StoreSetAside};
+use ledger::Owed;
 
 pub use export::{ExportCursor, ExportSeries, ExportSlice, Gap};
 pub use fill::Fill;
@@ -51,6 +56,7 @@ pub use query::Agg;
 pub use reader::{ChangeFilter, Query, SeriesFilter, SeriesPoints, TelemetryReader};
 pub use registry::SeriesRegistry;
 pub use retention::{NextPlan, RecordsPlan, RetentionPlan, TierPlan};
+pub use subject::Subject;
 
 /// Messages that may wait for the writer: some minutes of ticks. A full queue is a counted loss.
 const QUEUE_MAX: usize = 256;
@@ -81,7 +87,7 @@ pub struct TelemetryOptions {
     pub merge_ticks: u32,
     /// Fewer ticks are sealed when the oldest of them is this old. Default: 30 minutes.
     pub seal_after: Duration,
-    /// Series that are told apart. Default: 20 000.
+    /// Series that are told apart. When they run short, those that were silent for an hour are forgotten. Default: 20 000.
     pub series_max: usize,
     /// What is taken out of a series' attributes before it is known. Default: secrets.
     pub redactor: Arc<Redactor>,
@@ -161,11 +167,17 @@ struct Shared {
     lost: AtomicU64,
     /// A reader came upon a damaged page.
     damaged: AtomicBool,
+    /// Rows that the gap ledger is owed.
+    owed: Mutex<Owed>,
 }
 
 impl Shared {
     fn stats(&self, change: impl FnOnce(&mut TelemetryStats)) {
         change(&mut self.stats.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn owed(&self) -> MutexGuard<'_, Owed> {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn event(&self, event: StoreEvent) {
@@ -202,6 +214,16 @@ impl Record {
             Self::Cursor { .. } | Self::Gap(_) => 0,
         }
     }
+
+    /// Its moment, where it has one.
+    fn at(&self) -> Timestamp {
+        match self {
+            Self::Batch(batch) => batch.at,
+            Self::Change(change) => change.at,
+            Self::Gap(gap) => gap.at,
+            Self::Cursor { .. } => Timestamp::from_ns(0),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -236,7 +258,8 @@ impl TelemetryDb {
         let pool = Pool::new(path.clone());
         let (queue, messages) = sync_channel(QUEUE_MAX);
         let kept = Arc::new(options.clone());
-        let writer = writer::Writer::new(disk, options, Arc::clone(&registry), Arc::clone(&shared), pool.clone());
+        let mut writer = writer::Writer::new(disk, options, Arc::clone(&registry), Arc::clone(&shared), pool.clone());
+        writer.begin();
         let thread = std::thread::Builder::new()
             .name("telemetry-db".to_owned())
             .spawn(move || writer.run(&messages))
@@ -286,8 +309,10 @@ impl TelemetryDb {
         if let Err(TrySendError::Full(Message::Write(record)) | TrySendError::Disconnected(Message::Write(record))) =
             self.0.queue.try_send(Message::Write(record))
         {
-            self.0.shared.lost.fetch_add(record.weight(), Ordering::Relaxed);
-            QueueFull { queue: "telemetry.db", lost: record.weight() }.emit();
+            let lost = record.weight();
+            self.0.shared.lost.fetch_add(lost, Ordering::Relaxed);
+            self.0.shared.owed().add(ledger::lost(record.at(), lost, ledger::QUEUE_FULL));
+            QueueFull { queue: "telemetry.db", lost }.emit();
         }
     }
 
@@ -322,6 +347,11 @@ impl TelemetryDb {
         let (done, wait) = sync_channel(1);
         self.0.queue.send(Message::Purge(filter, done)).map_err(|_| StoreError::Closed)?;
         wait.recv().map_err(|_| StoreError::Closed)?
+    }
+
+    /// Damaged files that were set aside and are still there: what was purged since lies in them, too.
+    pub fn files_aside(&self) -> Vec<PathBuf> {
+        disk::files_aside(self.0.pool.path())
     }
 
     /// Writes what is queued and stops the writer. What cannot be written by now is lost.

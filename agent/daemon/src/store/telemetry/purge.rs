@@ -5,10 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use holdfast_core::model::{Attributes, Change, has_all};
+use holdfast_core::model::{Change, has_all};
 use rusqlite::params;
 
 use super::super::error::{Context, StoreError};
+use super::Subject;
 use super::disk::{Disk, delete_segment};
 use super::seal::{self, Stretch};
 use super::segment::{Builder, Effort};
@@ -20,28 +21,25 @@ const WHAT: &str = "purge";
 /// What to forget. Something has to be named.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PurgeFilter {
-    /// Series and changes that have each of these attributes with this value.
+    /// Series and changes that have each of these attributes with this value, or with the digest that stands for it in the store.
     pub where_: Vec<(String, String)>,
     /// Changes about this target, as printed: `file:/home/alice/x`.
     pub target: Option<String>,
 }
 
 impl PurgeFilter {
-    /// Whether something with these attributes is to be forgotten; without wanted ones nothing is.
-    pub(super) fn fits(&self, attributes: &Attributes) -> bool {
-        !self.where_.is_empty() && has_all(attributes, self.where_.iter().map(|(name, value)| (name, value)))
-    }
-
-    /// Whether a change is to be forgotten.
+    /// Whether a change is to be forgotten; what changes say is stored as it was said.
     pub fn is_about(&self, change: &Change) -> bool {
-        self.target.as_ref().is_some_and(|target| change.target.to_string() == *target) || self.fits(&change.attributes)
+        let wanted = || self.where_.iter().map(|(name, value)| (name, value));
+        self.target.as_ref().is_some_and(|target| change.target.to_string() == *target)
+            || (!self.where_.is_empty() && has_all(&change.attributes, wanted()))
     }
 }
 
 /// What was forgotten.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Purged {
-    /// Series; their names go with the next start of the agent, unless they are measured again.
+    /// Series that had data; their names go with the next start of the agent, unless they are measured again.
     pub series: u64,
     /// Samples of the finest tier.
     pub samples: u64,
@@ -51,18 +49,28 @@ pub struct Purged {
 
 impl Disk {
     /// Everything has to be sealed before.
-    pub(super) fn purge(&mut self, series: &BTreeSet<u32>, filter: &PurgeFilter) -> Result<Purged, StoreError> {
+    pub(super) fn purge(
+        &mut self,
+        series: &BTreeSet<u32>,
+        target: Option<&str>,
+        subject: &Subject,
+    ) -> Result<Purged, StoreError> {
         let path = self.path.clone();
         self.db.pragma_update(None, "secure_delete", "ON").during(WHAT, &path)?;
-        let purged = self.purge_rows(series, filter);
+        let purged = self.purge_rows(series, target, subject);
         let copied = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).during(WHAT, &path);
         self.db.pragma_update(None, "secure_delete", "FAST").during(WHAT, &path)?;
         copied.and(purged)
     }
 
-    fn purge_rows(&mut self, series: &BTreeSet<u32>, filter: &PurgeFilter) -> Result<Purged, StoreError> {
+    fn purge_rows(
+        &mut self,
+        series: &BTreeSet<u32>,
+        target: Option<&str>,
+        subject: &Subject,
+    ) -> Result<Purged, StoreError> {
         let path = self.path.clone();
-        let mut purged = Purged { series: series.len() as u64, ..Purged::default() };
+        let (mut purged, mut had) = (Purged::default(), BTreeSet::new());
         let mut ids: Vec<(i64, bool)> = Vec::new();
         if !series.is_empty() {
             let mut statement = self.db.prepare("SELECT id, merged FROM segment").during(WHAT, &path)?;
@@ -70,8 +78,9 @@ impl Disk {
             ids = rows.collect::<rusqlite::Result<_>>().during(WHAT, &path)?;
         }
         for (id, merged) in ids {
-            purged.samples += self.without(id, merged, series)?;
+            purged.samples += self.without(id, merged, series, &mut had)?;
         }
+        purged.series = had.len() as u64;
         let transaction = self.db.transaction().during(WHAT, &path)?;
         // Former rows of what is sealed hold the samples once more.
         transaction.execute("DELETE FROM newest", []).during(WHAT, &path)?;
@@ -81,14 +90,14 @@ impl Disk {
                 .during(WHAT, &path)?;
             transaction.execute("DELETE FROM counter_reset WHERE series = ?", [id]).during(WHAT, &path)?;
         }
-        if let Some(target) = &filter.target {
+        if let Some(target) = target {
             let gone = transaction.execute("DELETE FROM change WHERE target = ?", [target]).during(WHAT, &path)?;
             purged.changes += gone as u64;
         }
-        if !filter.where_.is_empty() {
-            let one = "json_extract(body, '$.attributes.\"' || ? || '\"') = ?";
-            let all = vec![one; filter.where_.len()].join(" AND ");
-            let values = filter.where_.iter().flat_map(|(name, value)| [name, value]);
+        if !subject.is_empty() {
+            let one = "json_extract(body, '$.attributes.\"' || ? || '\"') IN (?, ?)";
+            let all = vec![one; subject.forms().len()].join(" AND ");
+            let values = subject.forms().iter().flat_map(|(name, [plain, digest])| [name, plain, digest]);
             let gone = transaction
                 .execute(&format!("DELETE FROM change WHERE {all}"), rusqlite::params_from_iter(values))
                 .during(WHAT, &path)?;
@@ -98,8 +107,14 @@ impl Disk {
         Ok(purged)
     }
 
-    /// Writes a stretch again without some series. Gives the number of samples that it has lost.
-    fn without(&mut self, id: i64, merged: bool, series: &BTreeSet<u32>) -> Result<u64, StoreError> {
+    /// Writes a stretch again without some series, and notes which of them it had. Gives the number of samples that it has lost.
+    fn without(
+        &mut self,
+        id: i64,
+        merged: bool,
+        series: &BTreeSet<u32>,
+        had: &mut BTreeSet<u32>,
+    ) -> Result<u64, StoreError> {
         let path = self.path.clone();
         let transaction = self.db.transaction().during(WHAT, &path)?;
         let mut segments = Segments::new(&transaction, &path)?;
@@ -116,7 +131,10 @@ impl Disk {
             let column = whole.column(*place, &path)?;
             if !series.contains(&of(place.series)) {
                 builder.push(place.series, &column).ok_or_else(|| seal::refused(&path))?;
-            } else if tier == SAMPLES {
+                continue;
+            }
+            had.insert(of(place.series));
+            if tier == SAMPLES {
                 lost += column.points().count() as u64;
             }
         }

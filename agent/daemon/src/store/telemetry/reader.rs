@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use holdfast_core::model::{Change, SeriesId, SeriesKey, Timestamp, has_all};
+use holdfast_core::model::{Change, SeriesId, SeriesKey, Timestamp};
 use rusqlite::{Connection, ToSql};
 
 use super::super::error::{Context, StoreError};
@@ -31,7 +31,7 @@ const LOOK_BACK: Duration = Duration::from_mins(2);
 pub struct SeriesFilter {
     /// Only this metric; a `*` at the end stands for any rest.
     pub metric: Option<String>,
-    /// Only series that have each of these attributes with this value.
+    /// Only series that have each of these attributes with this value, or with the digest that stands for it.
     pub where_: Vec<(String, String)>,
 }
 
@@ -40,7 +40,7 @@ pub struct SeriesFilter {
 pub struct Query {
     /// The metric's name.
     pub metric: String,
-    /// Only series that have each of these attributes with this value.
+    /// Only series that have each of these attributes with this value, or with the digest that stands for it.
     pub where_: Vec<(String, String)>,
     /// From this moment on.
     pub since: Timestamp,
@@ -115,10 +115,6 @@ pub struct TelemetryReader {
     pub(super) options: Arc<TelemetryOptions>,
 }
 
-fn matches(key: &SeriesKey, wanted: &[(String, String)]) -> bool {
-    has_all(&key.attributes, wanted.iter().map(|(name, value)| (name, value)))
-}
-
 /// Hands out the steps of a coarser tier's segment. True when there were any.
 fn coarse(
     segments: &mut Segments<'_>,
@@ -172,7 +168,8 @@ impl TelemetryReader {
         let start = filter.metric.as_deref().and_then(|m| m.strip_suffix('*'));
         let exact = if start.is_some() { None } else { filter.metric.as_deref() };
         let mut found = self.registry.select(exact);
-        found.retain(|(_, key)| start.is_none_or(|s| key.metric.starts_with(s)) && matches(key, &filter.where_));
+        let subject = self.registry.subject(&filter.where_);
+        found.retain(|(_, key)| start.is_none_or(|s| key.metric.starts_with(s)) && subject.fits(&key.attributes));
         found
     }
 
@@ -190,7 +187,8 @@ impl TelemetryReader {
 
     fn gather(&self, query: &Query, steps: Option<Steps>) -> Result<Vec<SeriesPoints>, StoreError> {
         let mut series = self.registry.select(Some(&query.metric));
-        series.retain(|(_, key)| matches(key, &query.where_));
+        let subject = self.registry.subject(&query.where_);
+        series.retain(|(_, key)| subject.fits(&key.attributes));
         series.truncate(SERIES_MAX);
         if series.is_empty() {
             return Ok(Vec::new());

@@ -6,9 +6,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use holdfast_core::model::{Attributes, MetricKind, SeriesId, SeriesKey};
 use holdfast_core::redact::Redactor;
 
+use super::Subject;
 use crate::collect::sink::Intern;
 
-/// Gives each series a number that stays the same for the life of the database.
+/// Gives each series a number that stays the same until it is forgotten; none is given twice in the life of the database.
 ///
 /// Bounded: from `series_max` on, every further series shares one number, that of `holdfast.store.series_overflow`.
 #[derive(Debug)]
@@ -27,7 +28,13 @@ struct Inner {
     fresh: Vec<SeriesId>,
     next: u32,
     refused: u64,
+    /// Raised when numbers were taken back.
+    generation: u32,
+    /// Raised when there are other series.
+    version: u64,
     overflow: Option<SeriesId>,
+    /// What counters had come to when the database was opened, until it is asked for.
+    lasts: HashMap<SeriesId, f64>,
 }
 
 impl Inner {
@@ -36,6 +43,7 @@ impl Inner {
         self.ids.insert(Arc::clone(&key), id);
         self.keys.insert(id, key);
         self.next = self.next.max(id.0.saturating_add(1));
+        self.version += 1;
     }
 
     fn add_fresh(&mut self, key: Arc<SeriesKey>) -> SeriesId {
@@ -49,6 +57,14 @@ impl Inner {
 impl Intern for SeriesRegistry {
     fn intern(&self, key: &SeriesKey) -> (SeriesId, bool) {
         Self::intern(self, key)
+    }
+
+    fn generation(&self) -> u32 {
+        Self::generation(self)
+    }
+
+    fn take_last(&self, id: SeriesId) -> Option<f64> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner).lasts.remove(&id)
     }
 }
 
@@ -89,6 +105,48 @@ impl SeriesRegistry {
         let id = inner.ids.get(&overflow).copied().unwrap_or_else(|| inner.add_fresh(Arc::new(overflow)));
         inner.overflow = Some(id);
         (id, true)
+    }
+
+    /// Numbers that were taken back: whoever keeps one asks again when this has changed.
+    pub fn generation(&self) -> u32 {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner).generation
+    }
+
+    /// Another number when there are other series than before.
+    pub(super) fn version(&self) -> u64 {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner).version
+    }
+
+    /// Takes numbers back. They are not given again.
+    pub(super) fn forget(&self, gone: &[u32]) {
+        if gone.is_empty() {
+            return;
+        }
+        let inner = &mut *self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        for id in gone.iter().copied().map(SeriesId) {
+            let Some(key) = inner.keys.remove(&id) else { continue };
+            inner.ids.remove(&key);
+            inner.lasts.remove(&id);
+            if let Some(of_metric) = inner.by_metric.get_mut(&key.metric) {
+                of_metric.retain(|it| *it != id);
+                if of_metric.is_empty() {
+                    inner.by_metric.remove(&key.metric);
+                }
+            }
+            inner.overflow = inner.overflow.filter(|it| *it != id);
+        }
+        inner.generation += 1;
+        inner.version += 1;
+    }
+
+    /// What counters had come to when the database was opened.
+    pub(super) fn set_lasts(&self, lasts: HashMap<SeriesId, f64>) {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner).lasts = lasts;
+    }
+
+    /// Attributes in the forms that they may have in the store.
+    pub fn subject(&self, where_: &[(String, String)]) -> Subject {
+        Subject::new(where_, &self.redactor)
     }
 
     /// The number of a series that is known.

@@ -37,6 +37,11 @@ impl Lasts {
         self.0.is_empty()
     }
 
+    /// By number.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, (f64, i64))> + '_ {
+        self.0.iter().enumerate().filter_map(|(id, last)| Some((id as u32, (*last)?)))
+    }
+
     /// Gives the one before.
     pub(super) fn insert(&mut self, id: u32, last: (f64, i64)) -> Option<(f64, i64)> {
         let index = id as usize;
@@ -50,25 +55,25 @@ impl Lasts {
 /// Which series are counters.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    of: usize,
+    of: u64,
     kinds: Vec<bool>,
 }
 
 impl Counters {
     /// Brought up to date; costs something only when there are new series.
     pub(super) fn renew(&mut self, registry: &SeriesRegistry) {
-        if self.of == registry.len() {
+        let version = registry.version();
+        if self.of == version {
             return;
         }
         let series = registry.select(None);
-        let count = series.len();
         let mut kinds = vec![false; series.last().map_or(0, |(id, _)| id.0 as usize + 1)];
         for (id, key) in series {
             if let Some(kind) = kinds.get_mut(id.0 as usize) {
                 *kind = key.kind == MetricKind::Counter;
             }
         }
-        *self = Self { of: count, kinds };
+        *self = Self { of: version, kinds };
     }
 
     pub(super) fn contains(&self, id: u32) -> bool {

@@ -3,6 +3,8 @@
 //! What fails to be written waits, within bounds, and is tried again with the next message or a second later; what does
 //! not fit any more is a counted loss, and a row of the gap ledger once writing works again.
 
+mod load;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,10 +16,12 @@ use rusqlite::params;
 
 use super::super::error::{Context, StoreError};
 use super::super::sqlite::{Frequent, Pool};
+use super::cursors::Cursors;
 use super::disk::Disk;
-use super::seal::{self, TICKS_MAX};
-use super::tail::{Counters, Tail, last_sealed, write_change, write_series, write_tick};
-use super::{Gap, Message, PurgeFilter, Purged, Record, SeriesRegistry, Shared, StoreEvent, TelemetryOptions};
+use super::ledger;
+use super::seal::TICKS_MAX;
+use super::tail::{Counters, Tail, write_change, write_series, write_tick};
+use super::{Message, PurgeFilter, Purged, Record, SeriesRegistry, Shared, StoreEvent, TelemetryOptions};
 use crate::telemetry::Chain;
 
 /// Records that may wait in memory while writing fails: some minutes of ticks and a burst of changes.
@@ -43,7 +47,8 @@ pub(super) struct Writer {
     waiting: VecDeque<Record>,
     failing: bool,
     lost_before: u64,
-    dropped: u64,
+    /// Positions of exporters as they were kept last: they outlive a damaged file.
+    cursors: Cursors,
     now: Timestamp,
 }
 
@@ -68,15 +73,12 @@ impl Writer {
             waiting: VecDeque::new(),
             failing: false,
             lost_before: 0,
-            dropped: 0,
+            cursors: Cursors::default(),
             now,
         }
     }
 
     pub(super) fn run(mut self, messages: &Receiver<Message>) {
-        let loaded = self.load();
-        self.settle(loaded);
-        self.measure();
         let mut closing: Option<Done> = None;
         while closing.is_none() {
             let first = if self.waiting.is_empty() {
@@ -116,10 +118,11 @@ impl Writer {
 
     fn purge(&mut self, filter: &PurgeFilter) -> Result<Purged, StoreError> {
         let known = self.registry.select(None).into_iter();
-        let series: BTreeSet<u32> = known.filter(|(_, key)| filter.fits(&key.attributes)).map(|(id, _)| id.0).collect();
+        let subject = self.registry.subject(&filter.where_);
+        let series: BTreeSet<u32> = known.filter(|(_, key)| subject.is_of(key)).map(|(id, _)| id.0).collect();
         let disk = self.disk.as_mut().ok_or(StoreError::Closed)?;
         disk.seal()?;
-        let purged = disk.purge(&series, filter);
+        let purged = disk.purge(&series, filter.target.as_deref(), &subject);
         let next_seq = self.tail.next_seq;
         // Counters go on from what is stored now.
         self.tail = Tail { next_seq, ..Tail::default() };
@@ -137,14 +140,20 @@ impl Writer {
             let verdict = self.disk()?.check();
             if let Ok(lost @ 1..) = verdict {
                 self.shared.lost.fetch_add(lost, Ordering::Relaxed);
-                let reason = "a sealed stretch was damaged and dropped".to_owned();
-                let gap = Gap { at: self.now, stream: "store".to_owned(), count: lost, reason };
-                self.waiting.push_back(Record::Gap(gap));
+                self.shared.owed().add(ledger::lost(self.now, lost, "a sealed stretch was damaged and dropped"));
             }
             let verdict = verdict.and_then(|_| self.load());
             self.settle(verdict);
         }
-        while !self.waiting.is_empty() {
+        loop {
+            // What is owed is told when the rest is written: until then it grows in its place.
+            if self.waiting.is_empty() {
+                let owed = self.shared.owed().take();
+                self.waiting.extend(owed.into_iter().map(Record::Gap));
+            }
+            if self.waiting.is_empty() {
+                break;
+            }
             let batch: Vec<Record> = self.waiting.drain(..self.waiting.len().min(TRANSACTION_MAX)).collect();
             let next_seq = self.tail.next_seq;
             let written = self.write_some(&batch);
@@ -191,6 +200,7 @@ impl Writer {
             match disk.start_over(&self.options, self.now, &error, &self.shared) {
                 Ok(fresh) => {
                     self.disk = Some(fresh);
+                    self.waiting.extend(self.cursors.records());
                     self.registry.all_fresh();
                     self.stored_series = 0;
                     // The numbers go on, so that no exporter takes new ticks for old ones.
@@ -231,12 +241,6 @@ impl Writer {
             let lost = self.shared.lost.load(Ordering::Relaxed).saturating_sub(self.lost_before);
             self.shared.stats(|stats| stats.failing = None);
             self.shared.event(StoreEvent::WritingWorks { lost });
-            if self.dropped > 0 {
-                let reason = "waited too long for the database to become writable".to_owned();
-                let gap = Gap { at: self.now, stream: "store".to_owned(), count: self.dropped, reason };
-                self.dropped = 0;
-                self.waiting.push_back(Record::Gap(gap));
-            }
         }
     }
 
@@ -246,61 +250,29 @@ impl Writer {
         }
     }
 
+    /// Rows of the gap ledger are owed all the same; a position that is lost means a repetition, not a hole.
     fn lose(&mut self, records: usize) {
-        let weight: u64 = self.waiting.drain(..records).map(|record| record.weight()).sum();
-        self.dropped += weight;
-        self.shared.lost.fetch_add(weight, Ordering::Relaxed);
+        let mut owed = self.shared.owed();
+        let (mut weight, mut first) = (0, None);
+        for record in self.waiting.drain(..records) {
+            match record {
+                Record::Gap(gap) => owed.add(gap),
+                Record::Cursor { .. } => {}
+                lost => {
+                    weight += lost.weight();
+                    first.get_or_insert(lost.at());
+                }
+            }
+        }
+        if let Some(at) = first {
+            owed.add(ledger::lost(at, weight, ledger::WAITED_TOO_LONG));
+            self.shared.lost.fetch_add(weight, Ordering::Relaxed);
+        }
     }
 
     fn measure(&mut self) {
         let (bytes, waiting) = (self.disk.as_ref().map_or(0, Disk::bytes), self.waiting.len() as u64);
         self.shared.stats(|stats| (stats.bytes, stats.waiting) = (bytes, waiting));
-    }
-
-    /// Reads what the next row leans on.
-    fn load(&mut self) -> Result<(), StoreError> {
-        let Some(disk) = &self.disk else { return Ok(()) };
-        let (mut tail, mut unsealed, mut newest_at) = (Tail::default(), 0, None);
-        self.kinds.renew(&self.registry);
-        let kinds = &self.kinds;
-        seal::newest(&disk.db, &disk.path, |seq, at, row| {
-            tail.next_seq = seq + 1;
-            tail.ticks += 1;
-            unsealed += row.len() as u64;
-            newest_at = newest_at.max(Some(at));
-            tail.oldest_newest_at.get_or_insert(at);
-            kinds.note(&mut tail.counters, row, at);
-        })?;
-        let what = "read the position of the newest samples";
-        let one = |sql: &str| disk.db.query_row(sql, [], |row| row.get::<_, Option<i64>>(0)).during(what, &disk.path);
-        let after = [
-            one("SELECT max(last_seq) FROM segment WHERE tier = 0")?,
-            one("SELECT max(seq) FROM sealed_until")?,
-            // Whatever was exported was there, even when retention has deleted it since.
-            one("SELECT max(position) FROM export_cursor WHERE stream = 'metrics'")?,
-        ];
-        let after = after.into_iter().flatten().max().unwrap_or(0);
-        tail.next_seq = tail.next_seq.max(after + 1).max(self.tail.next_seq).max(1);
-        if tail.counters.is_empty() {
-            tail.counters = std::mem::take(&mut self.tail.counters);
-        }
-        if tail.counters.is_empty() {
-            for (id, value, at) in last_sealed(disk)? {
-                if kinds.contains(id) {
-                    tail.counters.insert(id, (value, at));
-                }
-            }
-        }
-        let held = one("SELECT sum(samples) FROM segment WHERE tier = 0")?.unwrap_or(0);
-        let oldest = [one("SELECT min(first_at) FROM segment")?, tail.oldest_newest_at];
-        let newest = [one("SELECT max(last_at) FROM segment")?, newest_at];
-        self.shared.stats(|stats| {
-            stats.samples_held = u64::try_from(held).unwrap_or(0) + unsealed;
-            stats.oldest = oldest.into_iter().flatten().min().map(Timestamp::from_ns);
-            stats.newest = newest.into_iter().flatten().max().map(Timestamp::from_ns);
-        });
-        self.tail = tail;
-        Ok(())
     }
 
     fn write_some(&mut self, records: &[Record]) -> Result<(), StoreError> {
@@ -332,6 +304,7 @@ impl Writer {
                     let sql = "INSERT OR REPLACE INTO export_cursor (destination, stream, position) VALUES (?,?,?)";
                     db.execute(sql, params![destination, stream, *position as i64])
                         .during("write an export cursor", path)?;
+                    self.cursors.keep(destination, stream, *position);
                 }
                 Record::Gap(gap) => {
                     let sql = "INSERT INTO gap (at, stream, count, reason) VALUES (?,?,?,?)";
@@ -369,6 +342,8 @@ impl Writer {
         }
         disk.expire(self.now, &self.options)?;
         disk.make_room(&self.options)?;
+        let gone = disk.forget_series(self.options.series_max, Some(self.now))?;
+        self.registry.forget(&gone);
         self.load()
     }
 }

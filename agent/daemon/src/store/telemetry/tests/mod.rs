@@ -82,6 +82,23 @@ fn samples_and_series_survive_a_restart() {
 }
 
 #[test]
+fn a_new_life_is_told_once_what_counters_had_come_to_whether_sealed_or_not() {
+    use crate::collect::sink::Intern as _;
+    let dir = tempfile::tempdir().unwrap();
+    let db = TelemetryDb::open(dir.path(), small()).unwrap();
+    let (often, _) = db.registry().intern(&key("often", MetricKind::Counter, "a"));
+    let (seldom, _) = db.registry().intern(&key("seldom", MetricKind::Counter, "a"));
+    let (level, _) = db.registry().intern(&key("level", MetricKind::Gauge, "a"));
+    tick(&db, 0, &[(often, 1.0), (seldom, 40.0), (level, 5.0)]);
+    (1..13).for_each(|s| tick(&db, s, &[(often, s as f64), (level, 5.0)]));
+    db.close().unwrap();
+    let db = TelemetryDb::open(dir.path(), small()).unwrap();
+    let registry = db.registry();
+    assert_eq!([often, seldom, level].map(|id| registry.take_last(id)), [Some(12.0), Some(40.0), None]);
+    assert_eq!(registry.take_last(often), None);
+}
+
+#[test]
 fn changes_come_back_oldest_first_and_once() {
     let dir = tempfile::tempdir().unwrap();
     let db = TelemetryDb::open(dir.path(), small()).unwrap();
@@ -109,6 +126,77 @@ fn a_file_that_is_no_database_is_set_aside_and_reported() {
     tick(&db, 1, &[(id, 2.0)]);
     assert_eq!(raw(&db, "load"), [(1, 2.0)]);
     assert_eq!(db.stats().set_aside, 1);
+    let gaps = db.reader().gaps(at(-1), 9).unwrap();
+    assert_eq!((gaps.len(), gaps[0].count), (1, 1));
+    assert!(gaps[0].reason.contains("telemetry.db.corrupt-") && gaps[0].reason.contains("unknown"), "{gaps:?}");
+    assert!(db.reader().export_cursors_lost().unwrap(), "nothing of it could be read");
+}
+
+#[test]
+fn positions_of_exporters_outlive_a_damaged_file_that_can_be_read_in_part() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = TelemetryDb::open(dir.path(), small()).unwrap();
+    let (id, _) = db.registry().intern(&key("load", MetricKind::Gauge, "a"));
+    (0..5).for_each(|s| tick(&db, s, &[(id, 1.0)]));
+    db.set_export_cursor("central", "audit", 70).unwrap();
+    db.set_export_cursor("central", "metrics", 4).unwrap();
+    let damage = || {
+        let other = rusqlite::Connection::open(dir.path().join(FILE)).unwrap();
+        other.execute("UPDATE newest SET data = x'00'", []).unwrap();
+    };
+    let positions = |db: &TelemetryDb| ["audit", "metrics"].map(|it| db.reader().export_cursor("central", it).unwrap());
+    // While it runs: they are known.
+    damage();
+    assert!(db.reader().query(&Query::raw("load", at(0), at(9))).is_err());
+    tick(&db, 6, &[(id, 4.0)]);
+    assert_eq!((positions(&db), db.stats().set_aside, db.stats().lost), ([70, 4], 1, 5));
+    let told: Vec<u64> = db.reader().gaps(at(0), 9).unwrap().into_iter().map(|gap| gap.count).collect();
+    assert_eq!(told, [5], "what was set aside is lost to every reader");
+    db.close().unwrap();
+    // At the start: they are read from what is set aside. Ticks go on after the position.
+    damage();
+    let db = TelemetryDb::open(dir.path(), TelemetryOptions { opened_at: at(7), ..small() }).unwrap();
+    assert_eq!((positions(&db), db.stats().set_aside), ([70, 4], 1));
+    assert!(!db.reader().export_cursors_lost().unwrap());
+    let (id, _) = db.registry().intern(&key("load", MetricKind::Gauge, "a"));
+    tick(&db, 8, &[(id, 5.0)]);
+    assert_eq!(db.reader().export_after(ExportCursor(4), 9).unwrap().next_cursor, ExportCursor(5));
+}
+
+#[test]
+fn what_a_full_queue_lost_and_rows_of_the_ledger_that_had_to_wait_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = TelemetryDb::open(dir.path(), small()).unwrap();
+    let (id, _) = db.registry().intern(&key("load", MetricKind::Gauge, "a"));
+    tick(&db, 0, &[(id, 0.0)]);
+    let blocker = rusqlite::Connection::open(dir.path().join(FILE)).unwrap();
+    let stop = "CREATE TRIGGER full BEFORE INSERT ON newest BEGIN SELECT RAISE(ABORT, 'full'); END";
+    blocker.execute_batch(stop).unwrap();
+    let write = |s: i64| {
+        db.write_batch(Arc::new(SampleBatch { at: at(s), new_series: vec![], samples: vec![(id, s as f64)] }));
+    };
+    write(1);
+    let gap = Gap { at: at(1), stream: "metrics".into(), count: 7, reason: "central: no".into() };
+    assert!(db.settle_export(vec![gap.clone()], "central", "metrics", 1).is_err());
+    // More than may wait: the row above was among the oldest.
+    for second in 2..=1_500 {
+        write(second);
+        if second % 100 == 0 {
+            assert!(db.flush().is_err());
+        }
+    }
+    // The writer is held up by a lock while more comes than the queue holds.
+    let lock = rusqlite::Connection::open(dir.path().join(FILE)).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    (1_501..3_500).for_each(&write);
+    lock.execute_batch("ROLLBACK").unwrap();
+    blocker.execute_batch("DROP TRIGGER full").unwrap();
+    db.flush().unwrap();
+    let (gaps, lost) = (db.reader().gaps(at(0), 99).unwrap(), db.stats().lost);
+    assert!(gaps.contains(&gap), "{gaps:?}");
+    let of = |reason: &str| gaps.iter().filter(|it| it.reason.contains(reason)).map(|it| it.count).sum::<u64>();
+    assert!(of("queue") > 0 && of("waited too long") > 0, "{gaps:?}");
+    assert_eq!(of("queue") + of("waited too long"), lost, "each loss is in the ledger once: {gaps:?}");
 }
 
 #[test]
@@ -162,6 +250,24 @@ fn a_damaged_segment_costs_itself_only() {
     let stats = db.stats();
     assert_eq!((stats.lost, stats.set_aside, stats.samples_held), (10, 0, 16));
     assert_eq!(db.reader().gaps(at(0), 9).unwrap()[0].count, 10);
+}
+
+#[test]
+fn a_damaged_segment_costs_itself_only_when_sums_are_taken_up_from_it() {
+    for unsealed in [0, 3] {
+        let dir = tempfile::tempdir().unwrap();
+        let db = TelemetryDb::open(dir.path(), small()).unwrap();
+        let (id, _) = db.registry().intern(&key("total", MetricKind::Counter, "a"));
+        (0..20 + unsealed).for_each(|s| tick(&db, s, &[(id, f64::from(s as i32))]));
+        db.close().unwrap();
+        let other = rusqlite::Connection::open(dir.path().join(FILE)).unwrap();
+        other.execute("UPDATE page SET data = zeroblob(1) WHERE id >= 2 << 20", []).unwrap();
+        drop(other);
+        let db = TelemetryDb::open(dir.path(), small()).unwrap();
+        tick(&db, 30, &[(id, 30.0)]);
+        assert_eq!((raw(&db, "total").len() as i64, db.stats().set_aside), (10 + unsealed + 1, 0));
+        assert_eq!(db.reader().gaps(at(-1), 9).unwrap()[0].count, 10);
+    }
 }
 
 #[test]
@@ -348,6 +454,40 @@ fn series_beyond_the_limit_share_one_number() {
         (0..5).map(|n| db.registry().intern(&key("x", MetricKind::Gauge, &n.to_string())).0.0).collect();
     assert_eq!(ids, [1, 2, 3, 3, 3]);
     assert_eq!(db.stats().series_refused, 3);
+}
+
+#[test]
+fn what_comes_and_goes_takes_no_numbers_from_what_comes_later_while_the_agent_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = TelemetryDb::open(dir.path(), TelemetryOptions { series_max: 40, ..small() }).unwrap();
+    let registry = db.registry();
+    let mut sink = crate::collect::sink::Sink::new(registry.clone());
+    let mut host = crate::collect::sink::Cached::default();
+    let mut back = crate::collect::sink::Cached::default();
+    let gauge = |name: &str| key(name, MetricKind::Gauge, "a");
+    let mut first_back = None;
+    for minute in 0..600 {
+        // Twenty containers an hour, each of its own name; the host goes on; one series comes back after hours.
+        sink.put(&mut host, f64::from(minute), || gauge("host"));
+        if minute % 3 == 0 {
+            let mut container = crate::collect::sink::Cached::default();
+            sink.put(&mut container, 1.0, || key("container", MetricKind::Counter, &minute.to_string()));
+        }
+        if minute == 0 || minute == 590 {
+            sink.put(&mut back, f64::from(minute), || gauge("back"));
+            first_back.get_or_insert_with(|| registry.find(&gauge("back")).unwrap());
+        }
+        db.write_batch(Arc::new(sink.take(at(i64::from(minute) * 60))));
+        db.flush().unwrap();
+    }
+    assert_eq!(db.stats().series_refused, 0, "200 series in turn, and 40 numbers");
+    let told = raw(&db, "host");
+    assert_eq!(told.len(), 600, "what is measured all the time keeps its number");
+    assert_eq!(raw(&db, "back"), [(590 * 60, 590.0)], "under a new number, and the name of the former is gone");
+    assert!(registry.find(&gauge("back")).unwrap() > first_back.unwrap());
+    assert!(registry.len() <= 41);
+    let all: u64 = (0..600).map(|n| db.reader().export_after(ExportCursor(n), 1).unwrap()).map(|it| it.nameless).sum();
+    assert!(all > 100, "an exporter is told of samples without a name: {all}");
 }
 
 #[test]

@@ -51,10 +51,20 @@ fn a_subject_is_forgotten_in_every_form_and_the_others_stay() {
     assert_eq!(left.len(), 1);
     assert_eq!((left[0].id, left[0].points.len()), (his, 57));
     assert_eq!(db.reader().changes(&ChangeFilter::default()).unwrap().len(), 1);
+    // As the digest that stands for her, which is what receivers keep, she is found too.
+    let digest = holdfast_core::redact::Redactor::standard().digest(SUBJECT);
+    let (digested, _) = db.registry().intern(&of(&digest, MetricKind::Gauge));
+    tick(&db, 57, &[(digested, 1.0), (his, 57.0)]);
+    let where_ = vec![("enduser.id".to_owned(), SUBJECT.to_owned())];
+    let asked = Query { where_: where_.clone(), ..Query::raw("app.sessions", at(0), at(1_000)) };
+    assert_eq!(db.reader().query(&asked).unwrap()[0].points.len(), 1, "an export has it");
+    let purged = db.purge(PurgeFilter { where_: where_.clone(), target: None }).unwrap();
+    assert_eq!(purged, Purged { series: 1, samples: 1, changes: 0 }, "series without samples count no more");
+    assert_eq!(db.purge(PurgeFilter { where_, target: None }).unwrap(), Purged::default(), "there is nothing left");
     // Writing goes on, and so does the numbering of ticks.
-    db.write_batch(Arc::new(SampleBatch { at: at(57), new_series: vec![], samples: vec![(his, 57.0)] }));
+    db.write_batch(Arc::new(SampleBatch { at: at(58), new_series: vec![], samples: vec![(his, 58.0)] }));
     db.flush().unwrap();
-    assert_eq!(all("app.sessions")[0].points.len(), 58);
+    assert_eq!(all("app.sessions")[0].points.len(), 59);
     db.close().unwrap();
     drop(db);
     // The name of the series goes with the next start.
