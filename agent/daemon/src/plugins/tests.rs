@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use holdfast_core::model::id::SeededIds;
 use holdfast_core::model::{
-    Action, Change, ChangeId, FindingId, FindingState, MetricKind, RunId, SampleBatch, SeriesKey, UnitState,
+    Action, Change, ChangeId, Class, Confidence, Evidence, FindingId, FindingState, Method, MetricKind, Mode, Presence,
+    RunId, SampleBatch, SeriesKey, Severity, Target, Timestamp, UnitState,
 };
 use holdfast_plugin_host::{MetricQuery, WorldError};
 
@@ -12,6 +13,7 @@ use super::*;
 use crate::host::{FakeClock, FsRoot};
 use crate::store::{StateDb, TelemetryDb, TelemetryOptions, Writes, load_or_create_audit_key};
 
+mod hangs;
 mod replaced;
 mod twice;
 
