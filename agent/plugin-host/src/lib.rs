@@ -37,4 +37,4 @@ pub use manifest::{Manifest, ManifestError, PluginLimits, Proposes, SECTION, Set
 pub use plan::Proposal;
 pub use plugin::{Plugin, Role, Run};
 pub use report::CheckReport;
-pub use world::{MetricQuery, ProcessFacts, SeriesFacts, World, WorldError, WorldErrorKind};
+pub use world::{MetricQuery, ProcessFacts, ProcessQuery, SeriesFacts, World, WorldError, WorldErrorKind};

@@ -140,6 +140,21 @@ fn a_host_call_that_takes_too_long_is_an_error_of_its_own() {
 }
 
 #[test]
+fn a_host_call_gets_no_more_time_than_its_call_has_left() {
+    let world = Arc::new(TestWorld { slow: Duration::from_millis(100), ..TestWorld::new() });
+    let call = check_in(&world, "units without end", "web-1.service");
+    let error = call.result.unwrap_err();
+    assert!(
+        error.to_string().contains("own 3000 ms were over") || matches!(error, CallError::Deadline { .. }),
+        "{error}"
+    );
+    let given = world.given.lock().unwrap().clone();
+    let whole = Duration::from_millis(300);
+    assert!(given[..5].iter().all(|it| *it >= whole), "{given:?}");
+    assert!(given.last().unwrap() < &whole, "the last one has what is left: {given:?}");
+}
+
+#[test]
 fn saying_that_it_cannot_is_an_answer_and_no_misbehaviour() {
     let error = check("fail in configure", "").result.unwrap_err();
     assert_eq!(error, CallError::Answered { kind: "unsupported", text: "not on this host".into() });

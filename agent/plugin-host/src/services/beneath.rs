@@ -12,6 +12,7 @@ use std::sync::Arc;
 use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
+use super::room::Deadline;
 use super::way::End;
 use crate::bindings::types::Error;
 use crate::capability::{below, is_plain_absolute};
@@ -75,6 +76,9 @@ impl Roots {
         }
     }
 }
+
+/// Names of a directory between two looks at the time.
+const NAMES_BETWEEN_LOOKS: usize = 1_000;
 
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
 
@@ -161,21 +165,33 @@ impl Place {
         if same && dir.st_uid == file.st_uid && dir.st_mode & 0o022 == 0 { Ok(()) } else { Err(foreign()) }
     }
 
-    /// Names in a directory, sorted, without `.` and `..`; and how many were not UTF-8 or beyond the bound.
-    pub(crate) fn names(&self, max: usize) -> Result<(Vec<String>, usize), Error> {
+    /// Names in a directory, sorted, without `.` and `..`: at most `max`, as many as there is time for. And what was left out, if any
+    /// was: of a directory that is larger the rest is not read, however large it is.
+    pub(crate) fn names(&self, max: usize, deadline: &Deadline) -> Result<(Vec<String>, Option<String>), Error> {
         let fd = self.resolve(OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::NONBLOCK)?;
         let dir = Dir::new(fd).map_err(|errno| failed(errno, &self.name()))?;
-        let (mut names, mut left_out) = (Vec::new(), 0);
-        for entry in dir {
+        let (mut names, mut no_text, mut rest) = (Vec::new(), 0, None);
+        for (number, entry) in dir.enumerate() {
             let entry = entry.map_err(|errno| failed(errno, &self.name()))?;
+            if names.len() + no_text > max {
+                rest = Some(format!("more than {max} names wait, and the rest of the directory was left out"));
+                break;
+            }
+            if number % NAMES_BETWEEN_LOOKS == NAMES_BETWEEN_LOOKS - 1 && deadline.left().is_none() {
+                rest = Some(format!("there was time for {number} names, and the rest of the directory was left out"));
+                break;
+            }
             match entry.file_name().to_str() {
                 Ok("." | "..") => {}
-                Ok(name) if names.len() < max => names.push(name.to_owned()),
-                _ => left_out += 1,
+                Ok(name) => names.push(name.to_owned()),
+                Err(_) => no_text += 1,
             }
         }
+        names.truncate(max);
         names.sort_unstable();
-        Ok((names, left_out))
+        let no_text = (no_text > 0).then(|| format!("{no_text} names that are not UTF-8 were left out"));
+        let left_out: Vec<String> = no_text.into_iter().chain(rest).collect();
+        Ok((names, (!left_out.is_empty()).then(|| left_out.join("; "))))
     }
 }
 
@@ -193,5 +209,32 @@ pub(super) fn failed(errno: Errno, path: &str) -> Error {
         Errno::ACCESS | Errno::PERM => Error::Denied(format!("the agent's user may not read `{path}`")),
         Errno::NOSYS => Error::Unsupported("this kernel has no openat2 (Linux 5.6)".to_owned()),
         other => Error::Io(format!("`{path}`: {other}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_is_read_as_far_as_there_is_room_and_time_and_says_what_was_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        (0..2_500).for_each(|n| std::fs::write(dir.path().join(format!("n{n}")), "").unwrap());
+        let place = |roots: &mut Roots| roots.place(["/".to_owned()].iter(), "/").unwrap();
+        let place = place(&mut Roots::new(dir.path().to_owned()));
+        let (all, left_out) = place.names(2_500, &Deadline::of(1)).unwrap();
+        assert_eq!((all.len(), left_out), (2_500, None));
+        assert!(all.is_sorted());
+        let (some, left_out) = place.names(100, &Deadline::of(1)).unwrap();
+        assert_eq!(some.len(), 100);
+        assert!(left_out.unwrap().starts_with("more than 100 names wait"));
+        let (some, left_out) = place.names(2_500, &Deadline::of(0)).unwrap();
+        assert!(some.len() < 1_000, "{}", some.len());
+        assert!(left_out.unwrap().starts_with("there was time for 999 names"));
+        std::fs::write(dir.path().join(std::ffi::OsStr::from_bytes(b"\xff")), "").unwrap();
+        let (all, left_out) = place.names(3_000, &Deadline::of(1)).unwrap();
+        assert_eq!((all.len(), left_out.as_deref()), (2_500, Some("1 names that are not UTF-8 were left out")));
     }
 }
