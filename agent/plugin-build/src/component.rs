@@ -8,6 +8,9 @@ use crate::error::{BuildError, component};
 use crate::section::with_manifest;
 use crate::wit::{self, PACKAGE};
 
+/// Roles that the contract names and no agent runs yet: docs/adr/0015.
+const RESERVED: [&str; 2] = ["collector", "detector"];
+
 /// What a component imports and exports, read without running it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Surface {
@@ -64,6 +67,11 @@ pub fn from_component(mut wasm: Vec<u8>, manifest: Option<&str>) -> Result<Made,
         return Err(BuildError::Component(format!(
             "it imports `{foreign}`, and a plugin may import nothing but {PACKAGE}*; look for a dependency that reads the \
              clock, the environment, random numbers or files itself"
+        )));
+    }
+    if let Some(reserved) = surface.roles.iter().find(|role| RESERVED.contains(&role.as_str())) {
+        return Err(BuildError::Component(format!(
+            "it exports `{reserved}`, a role that holdfast:plugin 0.1 reserves and no agent runs yet; export check, remediator or both alone"
         )));
     }
     Ok(Made { component: wasm, surface })
@@ -177,6 +185,18 @@ mod tests {
         for bytes in [&b"#!/bin/sh\n"[..], b"", b"\0asm"] {
             let error = from_component(bytes.to_vec(), None).unwrap_err().to_string();
             assert!(error.contains("cannot be read") || error.contains("not valid"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_role_that_no_agent_runs_yet_is_refused_before_it_is_handed_over() {
+        for role in ["collector", "detector"] {
+            // An empty instance, exported under the role's name.
+            let name = format!("holdfast:plugin/{role}@0.1.0");
+            let export = [&[1, 0, name.len() as u8], name.as_bytes(), &[5, 0, 0]].concat();
+            let sections: [&[u8]; 5] = [b"\0asm\x0d\0\x01\0", &[5, 3, 1, 1, 0], &[11], &[export.len() as u8], &export];
+            let error = from_component(sections.concat(), None).unwrap_err().to_string();
+            assert!(error.contains(&format!("exports `{role}`")) && error.contains("no agent runs yet"), "{error}");
         }
     }
 }

@@ -174,7 +174,7 @@ pub fn hostile_of(file: &'static str, deed: &str, with: &str) -> Plugin {
     static COMPILED: Mutex<BTreeMap<&str, Plugin>> = Mutex::new(BTreeMap::new());
     let grant = format!(
         "[read]\nfiles = [\"/srv/app\", \"/srv/single.conf\", \"/proc\"]\nunits = [\"web-1.service\", \"web-2.service\"]\n\
-         metrics = true\n[propose]\nactions = [\"restart_unit\", \"quarantine_path\"]\nunits = [\"web-1.service\"]\n\
+         metrics = true\n[propose]\nactions = [\"restart_unit\", \"quarantine_path\", \"reclaim_paths\"]\nunits = [\"web-1.service\"]\n\
          paths = [\"/srv/app/**\"]\n[settings]\ndeed = {deed:?}\nwith = {with:?}\n"
     );
     let mut compiled = COMPILED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
