@@ -254,6 +254,27 @@ fn a_check_is_subscribed_to_kinds_and_who_only_proposes_is_not_run() {
     assert_eq!(plugins.subscribers("unit.failed"), ["unit-medic"]);
 }
 
+#[test]
+fn who_can_say_nothing_any_more_is_told_apart_from_who_is_to_be_repaired() {
+    let host = Host::new();
+    let grant = format!("{GRANT}\"nothing\"\n");
+    host.install("guests/hostile.wasm", Some(&grant));
+    let (plugins, _) = host.load();
+    let silent = |plugins: &Plugins| {
+        plugins.look();
+        plugins.silent("hostile")
+    };
+    assert_eq!(silent(&plugins), None);
+    host.grant("[read]\nfils = []\n");
+    assert_eq!(silent(&plugins), None, "refused for now, and to be repaired");
+    host.grant(&format!("enabled = false\n{grant}"));
+    assert!(silent(&plugins).unwrap().contains("is switched off"));
+    std::fs::remove_file(host.path("plugins.d/hostile.toml")).unwrap();
+    assert!(silent(&plugins).unwrap().contains("has no grant any more"));
+    std::fs::remove_file(host.path("plugins/hostile.wasm")).unwrap();
+    assert!(silent(&plugins).unwrap().contains("has been removed from this host"));
+}
+
 #[tokio::test]
 async fn a_plugin_that_is_switched_off_is_listed_and_neither_called_nor_a_finding() {
     let host = Host::new();
