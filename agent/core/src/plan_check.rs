@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use globset::{GlobSet, GlobSetBuilder};
 
-use crate::model::{Action, Evidence, Finding, Globs, PlanBody, ReclaimEntry, Step, Timestamp, Value};
+use crate::model::{Action, Evidence, Finding, Globs, PlanBody, ReclaimEntry, Step, Timestamp, Undo, Value};
 
 /// Most steps.
 pub const STEPS_MAX: usize = 16;
@@ -22,10 +22,17 @@ pub const PLAN_BYTES_MAX: usize = 768 * 1_024;
 /// Largest file that can be restored, in bytes: what the actuator takes.
 pub const RESTORE_BYTES_MAX: u64 = 64 << 20;
 
-const LINE_BYTES_MAX: usize = 500;
+/// Longest summary and side effect, in bytes.
+pub const LINE_BYTES_MAX: usize = 500;
+/// Side effects of one step.
+pub const SIDE_EFFECTS_MAX: usize = 16;
+/// Pieces of evidence.
+pub const EVIDENCE_MAX: usize = 64;
+/// Longest id of a step.
+pub const STEP_ID_BYTES_MAX: usize = 64;
+/// Permission bits that can be restored: setuid, setgid and sticky are not.
+pub const RESTORE_MODE_MAX: u32 = 0o777;
 const RATIONALE_BYTES_MAX: usize = 2_000;
-const SIDE_EFFECTS_MAX: usize = 16;
-const EVIDENCE_MAX: usize = 64;
 const EVIDENCE_BYTES_MAX: usize = 64 * 1_024;
 const PATH_BYTES_MAX: usize = 4_096;
 /// Problems listed; the rest is counted.
@@ -84,7 +91,7 @@ pub fn check(body: &PlanBody, facts: &PlanFacts<'_>) -> Vec<String> {
                 if *bytes > RESTORE_BYTES_MAX {
                     here.say(&format!("{bytes} bytes are more than can be restored ({RESTORE_BYTES_MAX})"));
                 }
-                if *mode & !0o777 != 0 {
+                if *mode & !RESTORE_MODE_MAX != 0 {
                     here.say(&format!(
                         "mode {mode:o} has more than permission bits: setuid, setgid and sticky are not restored"
                     ));
@@ -215,10 +222,13 @@ fn about_the_evidence(evidence: &[Evidence], problems: &mut Problems) {
     }
 }
 
+/// Whether a step can be called so.
+pub fn is_step_id(id: &str) -> bool {
+    (1..=STEP_ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+}
+
 fn about_the_step(step: &Step, here: &mut In<'_>) {
-    let id_good =
-        (1..=64).contains(&step.id.len()) && step.id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-    if !id_good {
+    if !is_step_id(&step.id) {
         here.say("its id must have 1 to 64 of A-Z a-z 0-9 - _ .");
     }
     if !(1..=TIMEOUT_MS_MAX).contains(&step.timeout_ms) {
@@ -228,7 +238,8 @@ fn about_the_step(step: &Step, here: &mut In<'_>) {
     if step.risk < least {
         here.say(&format!("its risk is {}, and `{verb}` has at least {least}", step.risk));
     }
-    if step.undo != step.action.undo() {
+    // The plugin may know that nothing brings back what goes with it; never that more can be taken back.
+    if step.undo != step.action.undo() && step.undo != Undo::Impossible {
         here.say(&format!("it does not say truly how `{verb}` is taken back"));
     }
     line(&format!("step {}: the rationale", here.step), &step.rationale, RATIONALE_BYTES_MAX, here.problems);

@@ -134,7 +134,7 @@ pub struct PluginStatus {
     pub digest: String,
     /// `check`, `remediator`, …
     pub roles: Vec<String>,
-    /// `ready`, `not_granted`, `quarantined`, `on_trial`, `refused`.
+    /// `ready`, `not_granted`, `disabled`, `quarantined`, `on_trial`, `stuck`, `refused`.
     pub state: String,
     /// Why it is not ready.
     pub reason: Option<String>,
@@ -177,7 +177,7 @@ pub struct PluginStatus {
     /// When it is tried again; `None`: it is not quarantined.
     #[serde(default)]
     pub quarantined_until: Option<Timestamp>,
-    /// Why a newer component or grant was refused while this one goes on.
+    /// Why a newer component was refused while this one goes on.
     #[serde(default)]
     pub update_refused: Option<String>,
 }
@@ -187,7 +187,7 @@ pub struct PluginStatus {
 pub struct PluginChange {
     /// The plugin's id.
     pub plugin: String,
-    /// `added`, `replaced`, `regranted`, `disabled`, `enabled`, `removed`.
+    /// `added`, `replaced`, `regranted`, `stopped` (its grant cannot be read or is not for it), `disabled`, `enabled`, `removed`.
     pub what: &'static str,
     /// The version there is now; of what was removed, the one that was.
     pub version: String,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::bindings::types::{Arg, Value};
 use crate::capability::is_plain_absolute;
 use crate::guest::one_line;
-use crate::limits::RECLAIM_ENTRIES_MAX;
+use crate::limits::plan::{ENTRIES_MAX, RESTORE_BYTES_MAX, RESTORE_MODE_MAX};
 
 /// A reclaim entry on the wire: one JSON object a text.
 #[derive(Serialize, Deserialize)]
@@ -38,8 +38,8 @@ pub(crate) fn action(capability: &str, args: &[Arg]) -> Result<Action, String> {
             path: args.path("path")?,
             only_if_sha256: args.sha256("only-if-sha256")?,
             sha256: args.required("sha256", Args::sha256)?,
-            bytes: args.whole("bytes", 1 << 40)?,
-            mode: args.whole("mode", 0o7777)? as u32,
+            bytes: args.whole("bytes", RESTORE_BYTES_MAX)?,
+            mode: args.whole("mode", u64::from(RESTORE_MODE_MAX))? as u32,
             uid: args.whole("uid", u64::from(u32::MAX - 1))? as u32,
             gid: args.whole("gid", u64::from(u32::MAX - 1))? as u32,
         },
@@ -201,11 +201,8 @@ impl<'a> Args<'a> {
             Some(Value::Texts(texts)) => texts,
             Some(other) => return Err(Self::wrong(name, other, "a list of texts")),
         };
-        if texts.is_empty() || texts.len() > RECLAIM_ENTRIES_MAX {
-            return Err(format!(
-                "argument `{name}` has {} entries; 1 to {RECLAIM_ENTRIES_MAX} are allowed",
-                texts.len()
-            ));
+        if texts.is_empty() || texts.len() > ENTRIES_MAX {
+            return Err(format!("argument `{name}` has {} entries; 1 to {ENTRIES_MAX} are allowed", texts.len()));
         }
         let mut entries: Vec<ReclaimEntry> = Vec::with_capacity(texts.len());
         for text in texts {
@@ -225,7 +222,8 @@ impl<'a> Args<'a> {
             });
         }
         let mut paths: Vec<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
-        paths.sort_unstable();
+        // Part by part, so that `a` and `a/b` stand beside each other even with an `a-b` around.
+        paths.sort_unstable_by(|a, b| a.split('/').cmp(b.split('/')));
         let nested = paths.windows(2).find(|two| crate::capability::below(two[0], two[1]));
         match nested {
             Some(two) => {
@@ -277,6 +275,14 @@ mod tests {
         check("process.kill", &[], "is unknown");
         check("file.quarantine", &[text("path", "/etc/../x"), text("only-if-sha256", &"a".repeat(64))], "absolute");
         check("file.quarantine", &[text("path", "/etc/x")], "`only-if-sha256` is missing");
+        let restore = |bytes: i64, mode: i64| {
+            let whole = |name: &str, value: i64| Arg { name: name.into(), value: Value::Integer(value) };
+            let texts = vec![text("path", "/etc/x"), text("sha256", &"a".repeat(64))];
+            [texts, vec![whole("bytes", bytes), whole("mode", mode), whole("uid", 0), whole("gid", 0)]].concat()
+        };
+        assert!(action("file.restore", &restore(64 << 20, 0o777)).is_ok());
+        check("file.restore", &restore((64 << 20) + 1, 0o644), "`bytes` is 67108865");
+        check("file.restore", &restore(5, 0o4755), "`mode` is 2541; it must be a whole number from 0 to 511");
     }
 
     #[test]
@@ -291,6 +297,11 @@ mod tests {
         check("path.reclaim", &args(&["/work"]), "does not lie below");
         check("path.reclaim", &args(&["/work/../etc/a"]), "does not lie below");
         check("path.reclaim", &args(&["/work/a", "/work/a/b"]), "lies within");
+        check("path.reclaim", &args(&["/work/a/b", "/work/a-b", "/work/a"]), "lies within");
+        let many: Vec<String> = (0..=ENTRIES_MAX).map(|n| format!("/work/{n}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        check("path.reclaim", &args(&many), "has 4097 entries; 1 to 4096 are allowed");
+        assert!(action("path.reclaim", &args(&many[1..])).is_ok());
         check("path.reclaim", &args(&[]), "0 entries");
     }
 

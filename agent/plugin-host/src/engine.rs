@@ -171,7 +171,14 @@ impl PluginHost {
                 list(&exported)
             )));
         }
-        let link = |error: wasmtime::Error| LoadError::Compile(one_line(&format!("{error:#}"), 1024));
+        let later = later_import(&self.engine, &compiled);
+        // A function that a later agent has is missed when it comes to linking.
+        let link = |error: wasmtime::Error| match later {
+            Some(version) => {
+                LoadError::Import(format!("{}: {}", built_for(&version), one_line(&format!("{error:#}"), 512)))
+            }
+            None => LoadError::Compile(one_line(&format!("{error:#}"), 1024)),
+        };
         let linked = Linked::new(&self.linker, &compiled, &roles).map_err(link)?;
         let code = Code::new(self.engine.clone(), Arc::clone(&self.linker), roles, linked);
         let limits = self.limits.lowered(&effective.manifest.limits);
@@ -209,11 +216,7 @@ fn imports_fit(engine: &Engine, component: &Component) -> Result<(), LoadError> 
         match interface {
             Some((interface, version)) if IMPORTS.contains(&interface) && version.starts_with("0.1.") => {}
             Some((interface, version)) if IMPORTS.contains(&interface) => {
-                return Err(LoadError::Import(format!(
-                    "the component was built for holdfast:plugin {}, this agent offers {}; build it with the SDK of this version",
-                    one_line(version, 32),
-                    &VERSION[1..]
-                )));
+                return Err(LoadError::Import(built_for(version)));
             }
             _ if name.starts_with("wasi:") => {
                 return Err(LoadError::Import(format!(
@@ -233,13 +236,44 @@ fn imports_fit(engine: &Engine, component: &Component) -> Result<(), LoadError> 
     Ok(())
 }
 
+/// What to do with a component of another version of the contract.
+fn built_for(version: &str) -> String {
+    let later = if is_later(version) { ", or update this agent to one that offers it" } else { "" };
+    let (version, own) = (one_line(version, 32), &VERSION[1..]);
+    format!(
+        "the component was built for holdfast:plugin {version}, this agent offers {own}; build it with the SDK of this version{later}"
+    )
+}
+
+/// Whether a version of the contract is later than this agent's.
+fn is_later(version: &str) -> bool {
+    let numbers = |text: &str| text.split('.').map(|part| part.parse::<u64>().unwrap_or(0)).collect::<Vec<_>>();
+    numbers(version) > numbers(&VERSION[1..])
+}
+
+/// The later version of the contract that a component imports from.
+fn later_import(engine: &Engine, component: &Component) -> Option<String> {
+    let ty = component.component_type();
+    let mut versions =
+        ty.imports(engine).filter_map(|(name, _)| Some(name.strip_prefix(PACKAGE)?.split_once('@')?.1.to_owned()));
+    versions.find(|version| is_later(version))
+}
+
 fn roles(engine: &Engine, component: &Component) -> Result<Vec<Role>, LoadError> {
     let has = |wanted: &str| {
         component.component_type().exports(engine).any(|(name, item)| {
             name == format!("{PACKAGE}{wanted}{VERSION}") && matches!(item.ty, ComponentItem::ComponentInstance(_))
         })
     };
+    let other = |interface: &str| {
+        let ty = component.component_type();
+        let mut names = ty.exports(engine).filter_map(|(name, _)| name.strip_prefix(PACKAGE)?.split_once('@'));
+        names.find(|(name, _)| *name == interface).map(|(_, version)| version.to_owned())
+    };
     if !has("lifecycle") {
+        if let Some(version) = other("lifecycle") {
+            return Err(LoadError::Roles(built_for(&version)));
+        }
         let text = format!(
             "the component does not export `{PACKAGE}lifecycle{VERSION}`; every plugin does, with the SDK's macro"
         );

@@ -40,4 +40,4 @@ pub use plan::Proposal;
 pub use plugin::{Plugin, Role, Run};
 pub use report::CheckReport;
 pub use sample::{CollectedSample, Collects};
-pub use world::{MetricQuery, ProcessFacts, SeriesFacts, World, WorldError, WorldErrorKind};
+pub use world::{MetricQuery, ProcessFacts, ProcessQuery, SeriesFacts, World, WorldError, WorldErrorKind};

@@ -56,11 +56,9 @@ pub(crate) const SAMPLES_MAX: usize = 1_000;
 /// A check's findings, and the rules that it names.
 pub(crate) const FINDINGS_MAX: usize = 1_000;
 pub(crate) const RULES_MAX: usize = 1_000;
-/// A plan's steps.
-pub(crate) const STEPS_MAX: usize = 64;
-/// Entries of a reclaim step.
-pub(crate) const RECLAIM_ENTRIES_MAX: usize = 10_000;
-/// Pieces of evidence, side effects, references.
+/// What a plan may have is said once, where a finished plan is judged, so that nothing is taken here and refused there.
+pub(crate) use holdfast_core::plan_check as plan;
+/// Pieces of evidence, references.
 pub(crate) const EVIDENCE_MAX: usize = 64;
 /// One line for people, in bytes.
 pub(crate) const LINE_BYTES_MAX: usize = 512;
@@ -114,5 +112,6 @@ impl Limits {
     }
 }
 
+const _: () = assert!(EVIDENCE_MAX <= plan::EVIDENCE_MAX, "evidence that is taken is judged");
 const _: () = assert!(READ_BYTES_MAX < HANDED_OVER_BYTES_MAX, "what is read can be handed back");
 const _: () = assert!(LOG_LINE_BYTES_MAX * LOG_LINES_MAX < HANDED_OVER_BYTES_MAX, "a full log fits");

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use holdfast_core::model::{
-    Confidence, Evidence, PlanBody, Risk, Step, StepRecord, StepState, Target, Timestamp, Undo, VerificationVerdict,
+    Action, Confidence, Evidence, PlanBody, Risk, Step, StepRecord, StepState, Target, Timestamp, Undo,
+    VerificationVerdict,
 };
 
 use crate::action::{action, capability};
@@ -15,13 +16,14 @@ use crate::call::PluginVerdict;
 use crate::capability::{Ask, permit};
 use crate::grant::Effective;
 use crate::guest::{confidence, evidence, line, lines, one_line, target, to_evidence, word};
-use crate::limits::{LINE_BYTES_MAX, STEPS_MAX};
+use crate::limits::LINE_BYTES_MAX;
+use crate::limits::plan::{self as most, EXPIRY_HOURS_MAX, PLAN_BYTES_MAX, STEPS_MAX, TIMEOUT_MS_MAX};
 use crate::plugin::Run;
 
-/// The longest that a step or the settling may take.
-const WAIT_MS_MAX: u32 = 600_000;
 /// A plan older than this is not worth approving.
-const LIFE_MAX: Duration = Duration::from_hours(24);
+const LIFE_MAX: Duration = Duration::from_hours(EXPIRY_HOURS_MAX);
+/// What the agent adds to a plan, in bytes: ids, digests, moments.
+const ADDED_BYTES_MAX: usize = 4 * 1024;
 
 /// What a plugin proposes; the agent makes a plan of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,8 +48,8 @@ pub(crate) fn proposal(effective: &Effective, run: &Run, plan: &remediator::Plan
     if plan.steps.is_empty() || plan.steps.len() > STEPS_MAX {
         return Err(format!("the plan has {} steps; 1 to {STEPS_MAX} are allowed", plan.steps.len()));
     }
-    if plan.settle_ms > WAIT_MS_MAX {
-        return Err(format!("the plan's settle-ms is {}; at most {WAIT_MS_MAX}", plan.settle_ms));
+    if plan.settle_ms > TIMEOUT_MS_MAX {
+        return Err(format!("the plan's settle-ms is {}; at most {TIMEOUT_MS_MAX}", plan.settle_ms));
     }
     let expires_at = i64::try_from(plan.expires).map_or(Timestamp::from_ns(i64::MAX), Timestamp::from_ns);
     if expires_at <= run.at || expires_at > run.at.plus(LIFE_MAX) {
@@ -62,31 +64,59 @@ pub(crate) fn proposal(effective: &Effective, run: &Run, plan: &remediator::Plan
         }
         steps.push(step);
     }
-    Ok(Proposal {
-        summary: line("the plan's summary", &plan.summary)?,
+    let proposal = Proposal {
+        summary: short("the plan's summary", &plan.summary)?,
         target: target("the plan's subject", &plan.subject)?,
         confidence: confidence("the plan's confidence", plan.confidence)?,
         steps,
         evidence: evidence("the plan's evidence", &plan.evidence)?,
         settle_ms: plan.settle_ms,
         expires_at,
-    })
+    };
+    let bytes = [serde_json::to_vec(&proposal.steps), serde_json::to_vec(&proposal.evidence)];
+    let bytes: usize = bytes.into_iter().flatten().map(|json| json.len()).sum();
+    if bytes + ADDED_BYTES_MAX > PLAN_BYTES_MAX {
+        let most = PLAN_BYTES_MAX - ADDED_BYTES_MAX;
+        return Err(format!(
+            "the plan's steps and evidence have {bytes} bytes; {most} are allowed: propose less at once"
+        ));
+    }
+    Ok(proposal)
+}
+
+/// A line that a finished plan may have.
+fn short(name: &str, text: &str) -> Result<String, String> {
+    if text.len() > most::LINE_BYTES_MAX {
+        return Err(format!("{name} has {} bytes; 1 to {} are allowed", text.len(), most::LINE_BYTES_MAX));
+    }
+    line(name, text)
 }
 
 fn step(effective: &Effective, wire: &remediator::Step) -> Result<Step, String> {
     let id = word("a step's id", &wire.id)?;
+    if !most::is_step_id(&id) {
+        return Err(format!(
+            "a step's id is `{id}`; 1 to {} of A-Z a-z 0-9 - _ . are allowed",
+            most::STEP_ID_BYTES_MAX
+        ));
+    }
     let inside = |problem: String| format!("step `{id}`: {problem}");
     let action = action(&wire.capability, &wire.args).map_err(inside)?;
     permit(effective, Ask::Propose(&action)).map_err(inside)?;
     if !wire.preconditions.is_empty() {
-        return Err(inside("preconditions are not read; a guard is an argument of the capability".to_owned()));
+        return Err(inside(
+            "preconditions are reserved and not read; what must still be so is an argument of the capability"
+                .to_owned(),
+        ));
     }
-    let undo = action.undo();
-    if wire.undo.reversible && undo == Undo::Impossible {
-        return Err(inside(format!("it claims to be reversible, which {} never is", wire.capability)));
+    let undo = undo(&action, &wire.capability, &wire.undo).map_err(inside)?;
+    if wire.side_effects.len() > most::SIDE_EFFECTS_MAX {
+        let (found, most) = (wire.side_effects.len(), most::SIDE_EFFECTS_MAX);
+        return Err(inside(format!("its side-effects have {found} entries; {most} are allowed")));
     }
-    if !(1..=WAIT_MS_MAX).contains(&wire.timeout_ms) {
-        return Err(inside(format!("timeout-ms is {}; 1 to {WAIT_MS_MAX} are allowed", wire.timeout_ms)));
+    wire.side_effects.iter().try_for_each(|it| short("a side effect", it).map(drop)).map_err(inside)?;
+    if !(1..=TIMEOUT_MS_MAX).contains(&wire.timeout_ms) {
+        return Err(inside(format!("timeout-ms is {}; 1 to {TIMEOUT_MS_MAX} are allowed", wire.timeout_ms)));
     }
     Ok(Step {
         risk: risk(wire.risk).max(action.minimum_risk()),
@@ -97,6 +127,22 @@ fn step(effective: &Effective, wire: &remediator::Step) -> Result<Step, String> 
         action,
         id: id.clone(),
     })
+}
+
+/// How it is taken back: the agent's own word, and the plugin's where that is the stricter one. Another way than the agent's is none,
+/// whether it leads round in a circle or to another step: who could rely on it would be wrong.
+fn undo(action: &Action, capability: &str, wire: &remediator::Undo) -> Result<Undo, String> {
+    if !wire.capability.is_empty() || !wire.args.is_empty() {
+        return Err(format!(
+            "its undo names `{}`; the agent takes back what it did from what it kept, so leave the undo's capability and args empty",
+            one_line(&wire.capability, 64)
+        ));
+    }
+    match (wire.reversible, action.undo()) {
+        (true, Undo::Impossible) => Err(format!("it claims to be reversible, which {capability} never is")),
+        (true, undo) => Ok(undo),
+        (false, _) => Ok(Undo::Impossible),
+    }
 }
 
 fn risk(risk: remediator::Risk) -> Risk {

@@ -17,6 +17,8 @@ pub enum WorldErrorKind {
     Timeout,
     /// It failed.
     Io,
+    /// The answer would be larger than was asked for.
+    Limit,
 }
 
 /// The world did not answer.
@@ -37,6 +39,10 @@ impl WorldError {
     /// This host has no such thing.
     pub fn unsupported(text: impl Into<String>) -> Self {
         Self { kind: WorldErrorKind::Unsupported, text: text.into() }
+    }
+    /// The answer would be larger than was asked for.
+    pub fn limit(text: impl Into<String>) -> Self {
+        Self { kind: WorldErrorKind::Limit, text: text.into() }
     }
     /// It took too long.
     pub fn timeout(text: impl Into<String>) -> Self {
@@ -69,6 +75,28 @@ pub struct ProcessFacts {
     pub cpu_seconds: f64,
     /// The systemd unit it belongs to.
     pub unit: Option<String>,
+}
+
+/// A question about processes.
+#[derive(Clone, Copy)]
+pub struct ProcessQuery<'a> {
+    /// Only those whose name this likes.
+    pub named: &'a dyn Fn(&str) -> bool,
+    /// With their command lines.
+    pub cmdline: bool,
+    /// More of them than this are an error, found out before more is read.
+    pub rows_max: usize,
+    /// Bytes of command lines, all together; more are an error.
+    pub cmdline_bytes_max: usize,
+}
+
+impl std::fmt::Debug for ProcessQuery<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProcessQuery")
+            .field("cmdline", &self.cmdline)
+            .field("rows_max", &self.rows_max)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A question about one metric.
@@ -113,8 +141,8 @@ pub trait World: Send + Sync {
     fn unit(&self, name: &str, within: Duration) -> Result<Option<UnitState>, WorldError>;
     /// Every unit that is loaded.
     fn units(&self, within: Duration) -> Result<Vec<UnitState>, WorldError>;
-    /// Every process; `cmdline` only when asked.
-    fn processes(&self, cmdline: bool, within: Duration) -> Result<Vec<ProcessFacts>, WorldError>;
+    /// The processes that are asked for.
+    fn processes(&self, query: &ProcessQuery<'_>, within: Duration) -> Result<Vec<ProcessFacts>, WorldError>;
     /// Points of one metric.
     fn metrics(&self, query: &MetricQuery, within: Duration) -> Result<Vec<SeriesFacts>, WorldError>;
     /// Changes between two moments, oldest first, the latest `limit`; an empty list of kinds means all.
@@ -126,6 +154,6 @@ pub trait World: Send + Sync {
         limit: usize,
         within: Duration,
     ) -> Result<Vec<Change>, WorldError>;
-    /// Everything that a plugin keeps.
+    /// Everything that a plugin keeps: bounded when it was written, and so without a time.
     fn state(&self, plugin: &str) -> Result<BTreeMap<String, Vec<u8>>, WorldError>;
 }

@@ -140,6 +140,21 @@ fn a_host_call_that_takes_too_long_is_an_error_of_its_own() {
 }
 
 #[test]
+fn a_host_call_gets_no_more_time_than_its_call_has_left() {
+    let world = Arc::new(TestWorld { slow: Duration::from_millis(100), ..TestWorld::new() });
+    let call = check_in(&world, "units without end", "web-1.service");
+    let error = call.result.unwrap_err();
+    assert!(
+        error.to_string().contains("own 3000 ms were over") || matches!(error, CallError::Deadline { .. }),
+        "{error}"
+    );
+    let given = world.given.lock().unwrap().clone();
+    let whole = Duration::from_millis(300);
+    assert!(given[..5].iter().all(|it| *it >= whole), "{given:?}");
+    assert!(given.last().unwrap() < &whole, "the last one has what is left: {given:?}");
+}
+
+#[test]
 fn saying_that_it_cannot_is_an_answer_and_no_misbehaviour() {
     let error = check("fail in configure", "").result.unwrap_err();
     assert_eq!(error, CallError::Answered { kind: "unsupported", text: "not on this host".into() });
@@ -468,7 +483,7 @@ fn a_plan_becomes_actions_with_the_hosts_own_undo_and_at_least_its_risk() {
 #[test]
 fn a_plan_beyond_the_grant_or_the_vocabulary_is_refused() {
     for (deed, with, wanted) in [
-        ("undeclared action", "", "`reclaim_paths` is not in the manifest's `proposes.actions`"),
+        ("undeclared action", "", "`restore_file` is not in the manifest's `proposes.actions`"),
         ("unknown action", "", "capability `command.run` is unknown"),
         ("absolute argv", "", "capability `command.named` is unknown"),
         ("quarantine", "/srv/*", "propose.paths"),
@@ -480,10 +495,19 @@ fn a_plan_beyond_the_grant_or_the_vocabulary_is_refused() {
         ("quarantine", "/srv/other", "propose.paths"),
         ("quarantine", "/srv/app/../../etc/passwd", "absolute path"),
         ("unknown argument", "", "argument `force` is unknown"),
+        ("falsely reversible", "", "it claims to be reversible, which path.reclaim never is"),
+        ("cyclic undo", "", "step `restart`: its undo names `file.quarantine`; the agent takes back what it did"),
+        ("undo of another step", "", "its undo names `file.quarantine`"),
+        ("undo with arguments alone", "", "leave the undo's capability and args empty"),
         ("no steps", "", "0 steps"),
+        ("steps", "17", "17 steps; 1 to 16 are allowed"),
+        ("step called", "a/b", "a step's id is `a/b`; 1 to 64 of A-Z"),
+        ("long summary", "", "summary has 501 bytes; 1 to 500 are allowed"),
+        ("many side effects", "", "its side-effects have 17 entries; 16 are allowed"),
+        ("large plan", "", "propose less at once"),
         ("same step twice", "", "two steps are called `restart`"),
         ("no timeout", "", "timeout-ms is 0"),
-        ("precondition", "", "preconditions are not read"),
+        ("precondition", "", "preconditions are reserved and not read"),
         ("expired", "", "within a day"),
         ("eternal", "", "within a day"),
         ("nan", "", "must be a number from 0 to 1"),
@@ -500,9 +524,32 @@ fn a_plan_beyond_the_grant_or_the_vocabulary_is_refused() {
 }
 
 #[test]
-fn a_verdict_comes_back_from_what_was_really_done() {
-    let proposal = propose("plan", "").unwrap().unwrap();
-    let plan = holdfast_core::model::PlanBody {
+fn the_stricter_word_on_taking_back_counts() {
+    let undo = |deed: &str| propose(deed, "").unwrap().unwrap().steps[0].undo;
+    assert_eq!(undo("plan"), Undo::NothingToUndo);
+    assert_eq!(undo("irreversible"), Undo::Impossible);
+    assert_eq!(undo("honestly irreversible"), Undo::Impossible);
+}
+
+#[test]
+fn a_plan_that_is_another_the_second_time_is_another_plan_for_everybody() {
+    let world = Arc::new(TestWorld::new());
+    let ask =
+        || hostile("another plan each time", "").propose(&run(), &(Arc::clone(&world) as Arc<dyn World>), &finding());
+    let first = ask();
+    assert_eq!(first.state, [("runs".to_owned(), Some(vec![1]))]);
+    world.state.lock().unwrap().insert("runs".to_owned(), vec![1]);
+    let (first, second) = (first.result.unwrap().unwrap(), ask().result.unwrap().unwrap());
+    assert!(matches!(first.steps[0].action, Action::RestartUnit { .. }));
+    assert!(matches!(second.steps[0].action, Action::QuarantinePath { .. }));
+    // What is approved is the digest of one of them.
+    let sealed = |proposal| holdfast_core::model::Plan::seal(body(proposal)).unwrap().digest().clone();
+    assert_eq!(sealed(first.clone()), sealed(first.clone()));
+    assert_ne!(sealed(first), sealed(second));
+}
+
+fn body(proposal: Proposal) -> holdfast_core::model::PlanBody {
+    holdfast_core::model::PlanBody {
         id: holdfast_core::model::PlanId::new(NOW, &mut SeededIds(3)),
         finding: finding().id,
         target: proposal.target,
@@ -516,7 +563,13 @@ fn a_verdict_comes_back_from_what_was_really_done() {
         settle_ms: proposal.settle_ms,
         made_at: NOW,
         expires_at: proposal.expires_at,
-    };
+    }
+}
+
+#[test]
+fn a_verdict_comes_back_from_what_was_really_done() {
+    let proposal = propose("plan", "").unwrap().unwrap();
+    let plan = body(proposal);
     let done = holdfast_core::model::StepRecord {
         step: "restart".into(),
         state: holdfast_core::model::StepState::Done,

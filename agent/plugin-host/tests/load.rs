@@ -100,10 +100,39 @@ fn a_component_for_an_older_or_a_later_contract_says_which_and_what_to_do() {
             ),
         );
     }
-    // Its exports alone are of a later contract: as good as none.
+    // Its exports alone are of a later contract.
     let whole = guest("guests/hostile.wasm");
     let later = replaced(&whole, "holdfast:plugin/lifecycle@0.1.0", "holdfast:plugin/lifecycle@0.2.0");
-    refused(&later, "does not export `holdfast:plugin/lifecycle@0.1.0`");
+    refused(&later, "was built for holdfast:plugin 0.2.0, this agent offers 0.1.0");
+}
+
+#[test]
+fn a_component_for_a_later_contract_of_the_same_line_needs_a_newer_agent_and_says_so() {
+    let wanted = "was built for holdfast:plugin 0.1.9, this agent offers 0.1.0; build it with the SDK of this version, or update this \
+                  agent to one that offers it";
+    refused(&replaced(&guest("guests/hostile.wasm"), "@0.1.0", "@0.1.9"), wanted);
+    // What it exports is of this contract, and one of the interfaces that it imports has more than this agent knows.
+    refused(&importing_a_function("holdfast:plugin/clock@0.1.9", "tomorrow"), wanted);
+    // An older one is helped by no other agent.
+    let older = host().load(&importing("holdfast:plugin/files@0.0.9"), None).unwrap_err().to_string();
+    assert!(!older.contains("update this agent"), "{older}");
+}
+
+/// Exports the lifecycle and the check of this contract as empty instances, and imports one function.
+fn importing_a_function(interface: &str, function: &str) -> Vec<u8> {
+    let instance_type =
+        section(7, &[&[1, 0x42, 2, 1, 0x40, 0, 1, 0, 4, 0], named(function).as_slice(), &[1, 0]].concat());
+    let import = section(10, &[&[1, 0], named(interface).as_slice(), &[5, 0]].concat());
+    [COMPONENT, &instance_type, &import, &exporting(&["lifecycle", "check"], 1), &manifest_section(MANIFEST)].concat()
+}
+
+/// An empty instance with this number, exported under these interfaces.
+fn exporting(interfaces: &[&str], number: u8) -> Vec<u8> {
+    let instance = section(5, &[1, 1, 0]);
+    let export =
+        |name: &&str| [&[0], named(&format!("holdfast:plugin/{name}@0.1.0")).as_slice(), &[5, number, 0]].concat();
+    let exports: Vec<u8> = interfaces.iter().flat_map(export).collect();
+    [instance, section(11, &[&[interfaces.len() as u8], exports.as_slice()].concat())].concat()
 }
 
 #[test]

@@ -16,7 +16,8 @@ use holdfast_core::model::{
     Method, RunId, SeededIds, Severity, Target, Timestamp, UnitState,
 };
 use holdfast_plugin_host::{
-    Grant, HostOptions, Limits, MetricQuery, Plugin, PluginHost, ProcessFacts, Run, SeriesFacts, World, WorldError,
+    Grant, HostOptions, Limits, MetricQuery, Plugin, PluginHost, ProcessFacts, ProcessQuery, Run, SeriesFacts, World,
+    WorldError,
 };
 
 const NOW: Timestamp = Timestamp::from_secs(1_900_000_000);
@@ -48,8 +49,8 @@ impl World for Host {
     fn units(&self, _: Duration) -> Result<Vec<UnitState>, WorldError> {
         Ok(self.units.clone())
     }
-    fn processes(&self, _: bool, _: Duration) -> Result<Vec<ProcessFacts>, WorldError> {
-        Ok(self.processes.clone())
+    fn processes(&self, query: &ProcessQuery<'_>, _: Duration) -> Result<Vec<ProcessFacts>, WorldError> {
+        Ok(self.processes.iter().filter(|it| (query.named)(&it.name)).cloned().collect())
     }
     fn metrics(&self, query: &MetricQuery, _: Duration) -> Result<Vec<SeriesFacts>, WorldError> {
         let fits = |series: &SeriesFacts| {

@@ -21,6 +21,8 @@ const WRITTEN_EVERY: Duration = Duration::from_mins(1);
 const RESOLVED_MAX: usize = 1024;
 /// Evidence that counts how often the finding was opened again.
 const FLAPS: &str = "finding.flaps";
+/// Evidence of a finding that ended without a word of its measure: why. Whether its problem is gone is unknown.
+pub const ENDED: &str = "finding.ended";
 
 /// What a detection did to the findings; each is a durable write.
 #[derive(Debug, Clone, PartialEq)]
@@ -114,6 +116,21 @@ impl Lifecycle {
                 None
             }
         }
+    }
+
+    /// Ends a finding whose measure says nothing any more, for a reason that it keeps as [`ENDED`]; that its problem is gone is not said.
+    /// `None`: there is no such finding, or it has ended before.
+    pub fn end(&mut self, id: &FindingId, why: &str, at: Timestamp) -> Option<Finding> {
+        let tracked = self.by_id.get_mut(id).filter(|it| it.finding.state != FindingState::Resolved)?;
+        tracked.presence = Some((Presence::Inconclusive, at));
+        tracked.finding.state = FindingState::Resolved;
+        tracked.finding.resolved_at = Some(at);
+        tracked.finding.evidence.retain(|it| it.name != ENDED);
+        tracked.finding.evidence.push(Evidence::new(ENDED, why));
+        tracked.written_at = at;
+        let finding = tracked.finding.clone();
+        self.forget(at);
+        Some(finding)
     }
 
     /// A finding by id: open, suppressed, or resolved within the last hour.

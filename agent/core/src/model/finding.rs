@@ -115,7 +115,7 @@ pub enum Presence {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Detection {
     /// `unit.failed`, `disk.filling`, `disk.full`, `file.drift`, `metric.anomaly`, `metric.threshold`, `resource.exhausting`,
-    /// `slo.burn`, `release.tampered`, `plugin.quarantined`, `agent.collector_failed`, `telemetry.silent`.
+    /// `slo.burn`, `release.tampered`, `plugin.quarantined`, `plugin.stuck`, `agent.collector_failed`, `telemetry.silent`.
     pub kind: String,
     /// Which promise it touches.
     pub class: Class,
@@ -183,7 +183,7 @@ pub enum FindingState {
     InProgress,
     /// A person said that it is no problem.
     Suppressed,
-    /// The measure that raised it says that it is gone.
+    /// The measure that raised it says that it is gone; or nobody looks any more, which evidence `finding.ended` says.
     Resolved,
 }
 

@@ -284,6 +284,9 @@ fn what_a_step_says_of_itself_is_true() {
         |b| b.steps[0].undo = Undo::Kept,
         Some("does not say truly"),
     );
+    // Less than the action promises is the plugin's to say.
+    let unit = (Target::unit("web-1.service"), restart("web-1.service"));
+    check_body(unit.0, unit.1, |b| b.steps[0].undo = Undo::Impossible, None);
 }
 
 #[test]

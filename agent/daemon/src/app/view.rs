@@ -69,6 +69,10 @@ impl PluginView for View {
         self.plugins.detections(at)
     }
 
+    fn silent(&self, plugin: &str) -> Option<String> {
+        self.plugins.silent(plugin)
+    }
+
     fn receivers(&self) -> Vec<ReceiverStatus> {
         self.ingest.statuses()
     }

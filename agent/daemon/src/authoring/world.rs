@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use holdfast_core::model::{Change, ChangeId, SeededIds, Target, Timestamp, UnitState, has_all};
-use holdfast_plugin_host::{MetricQuery, ProcessFacts, SeriesFacts, StateWrite, World, WorldError};
+use holdfast_plugin_host::{MetricQuery, ProcessFacts, ProcessQuery, SeriesFacts, StateWrite, World, WorldError};
 
 use super::case::{ChangeGiven, Scene};
 use crate::host::{Clock, SystemClock};
@@ -157,9 +157,10 @@ impl World for Fixture {
         Ok(self.facts().units.values().cloned().collect())
     }
 
-    fn processes(&self, cmdline: bool, _: Duration) -> Result<Vec<ProcessFacts>, WorldError> {
+    fn processes(&self, query: &ProcessQuery<'_>, _: Duration) -> Result<Vec<ProcessFacts>, WorldError> {
         let mut all = self.facts().processes.clone();
-        if !cmdline {
+        all.retain(|process| (query.named)(&process.name));
+        if !query.cmdline {
             for process in &mut all {
                 process.cmdline.clear();
             }

@@ -154,7 +154,7 @@ pub(super) struct PluginInstall {
     /// Ask nothing; needed where there is no terminal
     #[arg(short, long)]
     pub(super) yes: bool,
-    /// Agree to what an upgrade asks for more than its former version, and grant it
+    /// Agree to what an upgrade asks for more than its former version, and to what a first grant would give without bounds, and grant it
     #[arg(long)]
     pub(super) accept_permissions: bool,
     /// Let an older version replace a newer one

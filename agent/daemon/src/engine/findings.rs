@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use holdfast_core::correlate;
 use holdfast_core::detect::labels::Seen;
-use holdfast_core::detect::lifecycle::FindingEvent;
+use holdfast_core::detect::lifecycle::{ENDED, FindingEvent};
 use holdfast_core::model::audit::AuditKind;
 use holdfast_core::model::{
     Detection, Evidence, Finding, FindingId, FindingState, Incident, IncidentId, Label, Presence, RemediationState,
-    RunId, Severity, Target,
+    RunId, Severity, Target, Value,
 };
 use holdfast_plugin_host::CheckReport;
 use tokio::sync::oneshot;
@@ -51,7 +51,7 @@ impl Engine {
             Some(FindingEvent::Updated(finding)) => {
                 self.ledger.soon(Writes { findings: vec![finding], ..Writes::default() }, now);
             }
-            Some(FindingEvent::Resolved(finding)) => self.resolved(finding, now, out),
+            Some(FindingEvent::Resolved(finding)) => self.resolved(finding, None, now, out),
         }
     }
 
@@ -92,22 +92,26 @@ impl Engine {
         self.consider(&id, now, out);
     }
 
-    fn resolved(&mut self, finding: Finding, now: Moment, out: &mut Vec<Command>) {
+    /// `ended`: why nobody measures it any more; `None`: its measure says that it is gone.
+    pub(super) fn resolved(&mut self, finding: Finding, ended: Option<&str>, now: Moment, out: &mut Vec<Command>) {
         // Labelled while it stood: now all of it can be kept.
         if let Some(label) = self.labels.get(&finding.id).cloned() {
             self.keep_episode(Label { ended_at: now.wall, ..label }, out);
         }
-        let body =
-            serde_json::json!({ "state": "resolved", "target": finding.target.to_string(), "count": finding.count });
+        let target = finding.target.to_string();
+        let mut body = serde_json::json!({ "state": "resolved", "target": target, "count": finding.count });
+        if let Some(why) = ended {
+            body["ended"] = why.into();
+        }
         let audit = vec![Self::draft(now, AuditKind::Finding, AGENT, &finding.id, body)];
-        tracing::info!(finding_id = %finding.id, kind = finding.kind, target_name = %finding.target, "Finding resolved.");
+        tracing::info!(finding_id = %finding.id, kind = finding.kind, target_name = target, ended, "Finding resolved.");
         self.pending.remove(&finding.id);
         self.decided.remove(&finding.id);
         self.asked.findings.remove(&finding.id);
         let id = finding.id.clone();
         let incident = finding.incident.clone();
         self.ledger.soon(Writes { findings: vec![finding], audit, ..Writes::default() }, now);
-        self.withdraw(&id, "the finding was resolved before anything was done", now);
+        self.withdraw(&id, ended.unwrap_or("the finding was resolved before anything was done"), now);
         if let Some(incident) = incident {
             self.close_incident(&incident, None, now);
         }
@@ -127,7 +131,12 @@ impl Engine {
         }
         let Some(incident) = self.incidents.get(id) else { return };
         let findings: Vec<Finding> = incident.findings.iter().filter_map(|f| self.finding(f)).collect();
-        let outcome = outcome.or_else(|| Some("the symptoms went away".to_owned()));
+        // What nobody looks at any more is not known to have gone away.
+        let unseen = findings.iter().find_map(|it| match it.evidence(ENDED) {
+            Some(Value::Text(why)) => Some(why.clone()),
+            _ => None,
+        });
+        let outcome = outcome.or(unseen).or_else(|| Some("the symptoms went away".to_owned()));
         let Some(closed) = correlate::close(incident, &findings, now.wall, outcome) else { return };
         self.incidents.remove(id);
         let body = serde_json::json!({ "state": "resolved", "outcome": closed.outcome });
@@ -223,14 +232,6 @@ impl Engine {
         }
     }
 
-    /// What plugins keep becomes durable, what was added or replaced is on record, and a benched plugin is a finding.
-    pub(super) fn observe_plugins(&mut self, now: Moment, out: &mut Vec<Command>) {
-        self.record_plugins(now);
-        for detection in self.plugins.detections(now.wall) {
-            self.observe(detection, now, out);
-        }
-    }
-
     /// Asks a plugin for its check; a person who asks gets the answer, and is remembered for what it finds.
     pub(super) fn check(
         &mut self,
@@ -279,28 +280,6 @@ impl Engine {
             let _ = answer.send(reply);
         }
     }
-
-    fn take_report(&mut self, plugin: &str, report: CheckReport, now: Moment, out: &mut Vec<Command>) {
-        let method = format!("plugin:{plugin}");
-        let found: std::collections::HashSet<String> = report.detections.iter().map(Detection::fingerprint).collect();
-        // A rule that was skipped anywhere says nothing about what it did not see.
-        let skipped = |kind: &str| report.skipped.iter().any(|(rule, _)| rule == kind);
-        let looked_at = |kind: &str| report.evaluated.iter().any(|rule| rule == kind) && !skipped(kind);
-        let gone: Vec<Finding> = self
-            .lifecycle
-            .open()
-            .filter(|it| it.method.name == method && looked_at(&it.kind) && !found.contains(&it.fingerprint))
-            .cloned()
-            .collect();
-        for mut detection in report.detections {
-            detection.cause = self.own.cause_of(&detection.target, now.mono);
-            self.observe(detection, now, out);
-        }
-        for finding in gone {
-            let detection = Detection { presence: Presence::Cleared, ..detection_of(&finding, now) };
-            self.observe(detection, now, out);
-        }
-    }
 }
 
 /// Whether a finding that descends from the agent's own action now rests on a content that the agent did not put there.
@@ -311,7 +290,7 @@ fn is_another_content(before: Option<&Finding>, detection: &Detection) -> bool {
 }
 
 /// The detection that would confirm a finding: same fingerprint.
-fn detection_of(finding: &Finding, now: Moment) -> Detection {
+pub(super) fn detection_of(finding: &Finding, now: Moment) -> Detection {
     let start = format!("{}|{}|{}|", finding.method.name, finding.kind, finding.target);
     Detection {
         kind: finding.kind.clone(),

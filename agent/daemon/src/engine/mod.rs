@@ -22,6 +22,7 @@ mod purge;
 mod receivers;
 mod records;
 mod recover;
+mod reports;
 mod rules;
 mod status;
 mod tuning;
@@ -122,6 +123,10 @@ pub trait PluginView: Send + Sync {
     /// Whether plugins are benched.
     fn detections(&self, _at: Timestamp) -> Vec<Detection> {
         Vec::new()
+    }
+    /// Why nobody says any more what this plugin has found; `None`: it may still say so.
+    fn silent(&self, _plugin: &str) -> Option<String> {
+        None
     }
     /// How the receivers stand, for `status`.
     fn receivers(&self) -> Vec<crate::status::ReceiverStatus> {
@@ -224,6 +229,7 @@ pub struct Engine {
     collectors: Vec<CollectorReport>,
     collectors_failing: Vec<String>,
     receivers: receivers::Receivers,
+    unsaid: reports::Unsaid,
     started: Moment,
     checks_due: BTreeMap<String, Duration>,
     detectors_saved: Duration,
@@ -323,6 +329,7 @@ impl Engine {
             collectors: Vec::new(),
             collectors_failing: Vec::new(),
             receivers: receivers::Receivers::default(),
+            unsaid: reports::Unsaid::default(),
             started: now,
             checks_due: BTreeMap::new(),
             detectors_saved: now.mono,

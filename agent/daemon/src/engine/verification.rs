@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use holdfast_core::detect::lifecycle::ENDED;
 use holdfast_core::model::audit::AuditKind;
 use holdfast_core::model::{
     Mode, Presence, Remediation, RemediationId, RemediationState, RunId, Severity, Verification, VerificationVerdict,
@@ -77,7 +78,9 @@ impl Engine {
             .lifecycle
             .latest_presence(&finding.id)
             // What was said before a restart of the agent is remembered by the finding itself.
-            .or_else(|| finding.resolved_at.map(|at| (Presence::Cleared, at)))
+            .or_else(|| {
+                finding.resolved_at.filter(|_| finding.evidence(ENDED).is_none()).map(|at| (Presence::Cleared, at))
+            })
             .filter(|(_, at)| *at >= began)
             .map(|(presence, at)| (presence, at.max(last)));
         let inputs = self.inputs(&finding, Some(&remediation.plan), Mode::Auto, Vec::new(), now);

@@ -33,15 +33,30 @@ pub(super) fn gives(grant: &Grant) -> (Wants, Proposes) {
     (wants, Proposes { actions: propose.actions, units: propose.units, paths: propose.paths })
 }
 
-/// A first grant: everything that the plugin asks for, and proposals that people decide about.
-pub(super) fn fresh(manifest: &Manifest, pin: Option<&str>) -> String {
+/// Wishes for all that there is, or nearly: where files lie differs from host to host, so a plugin asks for any place, and the operator
+/// names those of this host.
+const BOUNDLESS: [&str; 4] = ["wants.files /", "wants.files /proc", "proposes.paths /**", "proposes.paths **"];
+
+/// What is left out of a first grant that nobody has agreed to.
+pub(super) fn boundless(manifest: &Manifest) -> Vec<String> {
+    asks(manifest).into_iter().filter(|wish| BOUNDLESS.contains(&wish.as_str())).collect()
+}
+
+/// A first grant: what the plugin asks for, and proposals that people decide about. Of a wish without bounds only the place to say
+/// which part of it is given, unless somebody has `agreed` to all of it.
+pub(super) fn fresh(manifest: &Manifest, pin: Option<&str>, agreed: bool) -> String {
     let mut doc = DocumentMut::new();
     doc["mode"] = value(Mode::Advise.as_str());
     if let Some(digest) = pin {
         doc["digest"] = value(digest);
     }
+    let left_out = if agreed { Vec::new() } else { boundless(manifest) };
     for wish in asks(manifest) {
-        give(&mut doc, &wish);
+        if !left_out.contains(&wish) {
+            give(&mut doc, &wish);
+        } else if let Some((section, key, what)) = place(&wish) {
+            name_some(&mut doc, section, key, what.unwrap_or_default());
+        }
     }
     let mut text = format!(
         "# What {} {} may read and propose on this host; `holdfast plugin list` shows how it is doing.\n\
@@ -155,6 +170,16 @@ fn give(doc: &mut DocumentMut, wish: &str) {
     }
 }
 
+/// Says that a list is for the operator to fill.
+fn name_some(doc: &mut DocumentMut, section: &str, key: &str, what: &str) {
+    let section = doc.entry(section).or_insert_with(table);
+    let Some(entries) = section.as_table_mut() else { return };
+    entries.entry(key).or_insert_with(|| value(Array::new()));
+    if let Some(mut key) = entries.key_mut(key) {
+        key.leaf_decor_mut().set_prefix(format!("# It asks for {what}; name what it is to have of that.\n"));
+    }
+}
+
 /// Takes an entry of a list, or a switch, out.
 fn take(doc: &mut DocumentMut, key: &str, what: &str) {
     let Some((section, key)) = key.split_once('.') else { return };
@@ -195,7 +220,7 @@ mod tests {
     #[test]
     fn a_first_grant_gives_what_was_asked_for_and_no_more() {
         let manifest = manifest("0.1.0", WISHES);
-        insta::assert_snapshot!(fresh(&manifest, Some(DIGEST)), @r##"
+        insta::assert_snapshot!(fresh(&manifest, Some(DIGEST), false), @r##"
         # What x 0.1.0 may read and propose on this host; `holdfast plugin list` shows how it is doing.
         # observe, advise, approve or auto: how far its proposals may go.
         mode = "advise"
@@ -214,18 +239,50 @@ mod tests {
         # keep = 3
         # names = ["a"]
         "##);
-        let grant = Grant::parse(&fresh(&manifest, None)).unwrap();
+        let grant = Grant::parse(&fresh(&manifest, None, false)).unwrap();
         assert_eq!(grant, Grant::everything(&manifest, Mode::Advise));
-        Effective::new(manifest.clone(), Grant::parse(&fresh(&manifest, Some(DIGEST))).unwrap(), DIGEST).unwrap();
+        Effective::new(manifest.clone(), Grant::parse(&fresh(&manifest, Some(DIGEST), false)).unwrap(), DIGEST)
+            .unwrap();
         let nothing =
-            Grant::parse(&fresh(&Manifest::parse("id = \"y\"\nversion = \"1.0.0\"\n").unwrap(), None)).unwrap();
+            Grant::parse(&fresh(&Manifest::parse("id = \"y\"\nversion = \"1.0.0\"\n").unwrap(), None, false)).unwrap();
         assert_eq!(nothing, Grant::default());
+    }
+
+    #[test]
+    fn what_has_no_bounds_is_named_by_the_operator_or_agreed_to() {
+        let wishes =
+            "[wants]\nfiles = [\"/\"]\nmetrics = true\n[proposes]\nactions = [\"reclaim_paths\"]\npaths = [\"/**\"]\n";
+        let manifest = manifest("0.1.0", wishes);
+        insta::assert_snapshot!(fresh(&manifest, None, false), @r##"
+        # What x 0.1.0 may read and propose on this host; `holdfast plugin list` shows how it is doing.
+        # observe, advise, approve or auto: how far its proposals may go.
+        mode = "advise"
+
+        [read]
+        # It asks for /; name what it is to have of that.
+        files = []
+        metrics = true
+
+        [propose]
+        actions = ["reclaim_paths"]
+        # It asks for /**; name what it is to have of that.
+        paths = []
+        "##);
+        let grant = Grant::parse(&fresh(&manifest, None, false)).unwrap();
+        assert!(grant.read.files.is_empty() && grant.propose.paths.is_empty());
+        Effective::new(manifest.clone(), grant, DIGEST).unwrap();
+        assert_eq!(Grant::parse(&fresh(&manifest, None, true)).unwrap(), Grant::everything(&manifest, Mode::Advise));
+        assert_eq!(boundless(&manifest), ["wants.files /", "proposes.paths /**"]);
+        // What lies beside it and has bounds is given.
+        let some = "[wants]\nfiles = [\"/proc/net/tcp\", \"/proc\"]\n";
+        let manifest = Manifest::parse(&format!("id = \"x\"\nversion = \"1.0.0\"\n{some}")).unwrap();
+        assert_eq!(Grant::parse(&fresh(&manifest, None, false)).unwrap().read.files, ["/proc/net/tcp"]);
     }
 
     #[test]
     fn a_default_of_several_lines_stays_a_comment() {
         let more = "[settings]\ntext = \"a\\nmode = 'auto'\\n\"\n\"odd\\nmode = 'auto' #\" = 1\n";
-        let text = fresh(&manifest("0.1.0", more), None);
+        let text = fresh(&manifest("0.1.0", more), None, false);
         assert_eq!(Grant::parse(&text).unwrap(), Grant { mode: Mode::Advise, ..Grant::default() }, "{text}");
     }
 

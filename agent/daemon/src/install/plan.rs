@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use holdfast_plugin_host::{Grant, Manifest};
 
 use super::candidate::numbers;
-use super::grant::{asks, fresh, gives, upgraded};
+use super::grant::{asks, boundless, fresh, gives, upgraded};
 use super::place::Write;
 use super::target::{component_file, grant_file, grant_text};
 use super::{Checked, InstallError};
@@ -65,8 +65,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plans it. `agreed`: somebody has agreed to what it asks for more than what it replaces; without that a plan that gives more is
-    /// still made, to be shown, and does not give it.
+    /// Plans it. `agreed`: somebody has agreed to what it asks for more than what it replaces, and to what a first grant would give
+    /// without bounds; without that a plan is still made, to be shown, and does not give it.
     ///
     /// Errors: it may not go there, or the grant cannot be made to fit.
     pub fn make(checked: Checked, config: &PluginsConfig, wishes: &Wishes, agreed: bool) -> Result<Self, InstallError> {
@@ -85,7 +85,7 @@ impl Plan {
                 Some(upgraded(text, manifest, &checked.digest, added, pin).map_err(wrong)?)
             }
             None if wishes.without_grant => None,
-            None => Some(fresh(manifest, pin.then_some(checked.digest.as_str()))),
+            None => Some(fresh(manifest, pin.then_some(checked.digest.as_str()), agreed)),
         };
         let grant = text.as_deref().map(Grant::parse).transpose().map_err(|error| wrong(error.to_string()))?;
         let not_given = grant.as_ref().map_or_else(
@@ -125,6 +125,14 @@ impl Plan {
     pub fn gives_everything(&self) -> bool {
         let grant = self.text.as_deref().and_then(|text| Grant::parse(text).ok());
         grant.is_some_and(|grant| grant.read.files.iter().any(|root| root == "/"))
+    }
+
+    /// What it asks for without bounds and a first grant does not give, because nobody has agreed to that: the whole file system.
+    pub fn left_out(&self) -> Vec<String> {
+        if self.grant != GrantChange::Written {
+            return Vec::new();
+        }
+        boundless(&self.checked.manifest).into_iter().filter(|wish| self.not_given.contains(wish)).collect()
     }
 
     /// Whether it is older than what it replaces.

@@ -1,21 +1,20 @@
 //! Asking a plugin: on a blocking thread, one call at a time, with a deadline around everything, and the outcome booked.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use holdfast_core::model::{Finding, PlanBody, RunId, StepRecord, Timestamp};
 use holdfast_plugin_host::{
     Call, CallError, CheckReport, CollectedSample, LogLevel, LogLine, Plugin, PluginVerdict, Proposal, Role, Run, World,
 };
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
-use super::health::Failed;
+use super::health::{Failed, Health};
 use super::{Entry, Plugins, held};
 use crate::store::PluginStateWrite;
 use crate::telemetry::Chain;
-
-/// What a call may take beyond its own deadline: a tick, a late host call, the way to a thread.
-const MARGIN: Duration = Duration::from_secs(6);
 
 /// Wait until a plugin that was let go from memory is there again: two compilations one after the other.
 const WAKES_WITHIN: Duration = Duration::from_mins(7);
@@ -68,6 +67,14 @@ pub enum PluginError {
     /// Its call before this one has not ended.
     #[error("plugin {0} is still busy with another call")]
     Busy(String),
+    /// A call before this one hangs, and is waited for no longer.
+    #[error("plugin {id} cannot be called: {why}")]
+    Hangs {
+        /// The plugin.
+        id: String,
+        /// Since when and why.
+        why: String,
+    },
     /// The call failed.
     #[error("plugin {id} failed")]
     Call {
@@ -88,6 +95,29 @@ pub enum PluginError {
     /// The host's own code panicked.
     #[error("the call of plugin {0} panicked in the host")]
     Panicked(String),
+}
+
+/// A plugin's turn, which its call keeps until it has really ended, however long that is after anybody waited for it.
+struct Turn {
+    _permit: OwnedSemaphorePermit,
+    book: Arc<Mutex<Health>>,
+    over: Arc<AtomicBool>,
+}
+
+impl Turn {
+    /// The turn, and what tells that it is over; ask with the book held.
+    fn begin(permit: OwnedSemaphorePermit, book: &Arc<Mutex<Health>>) -> (Self, Arc<AtomicBool>) {
+        let over = Arc::new(AtomicBool::new(false));
+        (Self { _permit: permit, book: Arc::clone(book), over: Arc::clone(&over) }, over)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut book = held(&self.book);
+        self.over.store(true, Ordering::Relaxed);
+        book.came_back();
+    }
 }
 
 impl Plugins {
@@ -140,11 +170,18 @@ impl Plugins {
             Ok(_) => return Err(PluginError::NotGranted(id.to_owned())),
             Err(why) => return Err(PluginError::Refused { id: id.to_owned(), why: why.clone() }),
         };
-        let rests = held(&entry.book).rests(self.clock.monotonic());
-        match rests {
-            Some(why) => Err(PluginError::Quarantined { id: id.to_owned(), why }),
-            None => Ok((entry, plugin)),
+        let now = self.clock.monotonic();
+        let mut book = held(&entry.book);
+        if let Some(why) = book.rests(now) {
+            return Err(PluginError::Quarantined { id: id.to_owned(), why });
         }
+        if let Some(why) = book.hangs(now) {
+            let error = PluginError::Hangs { id: id.to_owned(), why };
+            book.turned_away(error.to_string());
+            return Err(error);
+        }
+        drop(book);
+        Ok((entry, plugin))
     }
 
     async fn call<T: Send + 'static>(
@@ -155,10 +192,13 @@ impl Plugins {
         ask: impl FnOnce(&Plugin, &Run, &Arc<dyn World>) -> Call<T> + Send + 'static,
     ) -> Result<(T, PluginIdent), PluginError> {
         let (entry, plugin) = self.entry(id)?;
-        let after = plugin.limits().deadline + MARGIN;
+        let after = plugin.limits().deadline + self.loader.options.margin;
         let Ok(Ok(turn)) = timeout(after, Arc::clone(&entry.turn).acquire_owned()).await else {
-            return Err(PluginError::Busy(id.to_owned()));
+            let error = PluginError::Busy(id.to_owned());
+            held(&entry.book).turned_away(error.to_string());
+            return Err(error);
         };
+        let (turn, over) = Turn::begin(turn, &entry.book);
         // While it waited, the call before it may have benched the plugin, or another component may have come in its place.
         let (entry, plugin) = self.entry(id)?;
         let ident =
@@ -176,7 +216,14 @@ impl Plugins {
         let (call, _turn) = match timeout(after, thread).await {
             Ok(Ok(call)) => call,
             Ok(Err(_)) => return Err(self.lost(&entry, PluginError::Panicked(id.to_owned()))),
-            Err(_) => return Err(self.lost(&entry, PluginError::Stuck { id: id.to_owned(), after })),
+            Err(_) => {
+                let error = self.lost(&entry, PluginError::Stuck { id: id.to_owned(), after });
+                let mut book = held(&entry.book);
+                if !over.load(Ordering::Relaxed) {
+                    book.hung(self.now());
+                }
+                return Err(error);
+            }
         };
         write_log(id, &run_id, &call.log, call.cost.log_lines_dropped);
         let failed = |error: &CallError| Failed { text: error.to_string(), misbehaved: error.is_misbehaviour() };

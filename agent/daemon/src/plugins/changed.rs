@@ -21,6 +21,7 @@ pub(super) fn between(before: &Entries, now: &Entries) -> Vec<PluginChange> {
             (false, true) => "disabled",
             (true, false) => "enabled",
             _ if old.digest != entry.digest => return Some(change(entry, "replaced", Some(old))),
+            _ if old.ready().is_some() && entry.plugin.is_err() => "stopped",
             _ if old.grant != entry.grant => "regranted",
             _ => return None,
         };

@@ -29,6 +29,8 @@ pub(super) struct Health {
     pub(super) total: Total,
     pub(super) circuit: Circuit,
     rest: Option<Rest>,
+    /// Since when a call that is no longer waited for has not come back.
+    hangs: Option<Duration>,
     /// The circuit as it is not kept yet.
     unkept: bool,
 }
@@ -109,6 +111,31 @@ impl Health {
     /// Whether the next call is the one that tries again.
     pub(super) fn is_on_trial(&self, mono: Duration) -> bool {
         self.rest.is_some() && self.rests(mono).is_none()
+    }
+
+    /// Why it cannot be called now, quarantine aside: a call hangs in the host.
+    pub(super) fn hangs(&self, mono: Duration) -> Option<String> {
+        let since = mono.saturating_sub(self.hangs?).as_secs();
+        Some(format!(
+            "a call of it has hung for {since} s: something that it reads does not answer, such as a network file system whose server is \
+             gone; until that answers it cannot be called"
+        ))
+    }
+
+    /// A call is waited for no longer, and has not ended.
+    pub(super) fn hung(&mut self, now: Now) {
+        self.hangs = Some(now.mono);
+    }
+
+    /// The call that hung has ended after all.
+    pub(super) fn came_back(&mut self) {
+        self.hangs = None;
+    }
+
+    /// It was asked and could not be called, which says nothing about how it behaves.
+    pub(super) fn turned_away(&mut self, why: String) {
+        self.failures += 1;
+        self.last_error = Some(why);
     }
 
     /// A call ended.

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use holdfast_core::model::plan::hex;
 use holdfast_plugin_host::{
-    Artifact, COMPONENT_BYTES_MAX, CacheKey, ComponentDigest, Grant, HostError, HostOptions, LoadError, Manifest,
-    Plugin, PluginHost, SEAL_BYTES, Sealed, manifest_of,
+    Artifact, COMPONENT_BYTES_MAX, CacheKey, ComponentDigest, Grant, GrantError, HostError, HostOptions, LoadError,
+    Manifest, Plugin, PluginHost, SEAL_BYTES, Sealed, manifest_of,
 };
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
@@ -55,6 +55,9 @@ struct Found {
     vouched: bool,
 }
 
+/// A plugin under another grant, the digest of its text and of what it says yes to.
+type Regranted = (Plugin, Option<String>, Option<String>);
+
 /// What to do with a component that can be used.
 enum Verdict {
     /// It is the one that is known.
@@ -81,7 +84,8 @@ impl Loader {
     }
 
     /// Loads what lies in this file. What runs already and is unchanged stays as it is; when something newer in the same file is refused,
-    /// what came from it goes on. What is refused elsewhere keeps nothing running: that ends with its own file.
+    /// what came from it goes on, under its grant as it is then. What is refused elsewhere keeps nothing running: that ends with its own
+    /// file.
     pub(super) fn load(&self, file: &Path, running: &Entries, accepted: &AcceptedAll) -> Loaded {
         let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let mut found = Found { id: stem, ..Found::default() };
@@ -96,14 +100,10 @@ impl Loader {
                 Loaded { entry: Arc::new(Entry { vouched: found.vouched, ..Entry::clone(old) }), problem: None }
             }
             (Err(why), Some(old)) if old.ready().is_some() && !self.is_disabled(&old.id) => {
-                let problem = format!("{why}; {} {} goes on", old.id, old.version);
-                let mut entry = Entry { refused: Some(why), ..Entry::clone(old) };
-                // What goes on has the rights that the operator gives it now, whatever lies in its component's place.
-                if let Some((plugin, grant, consent)) = self.granted_now(old) {
-                    (entry.plugin, entry.grant, entry.consent) = (Ok(plugin), grant, consent);
-                }
-                let entry = Arc::new(entry);
-                Loaded { entry, problem: Some(problem) }
+                let (entry, goes_on) = self.under_its_grant_now(old, why);
+                let why = entry.refused.as_ref().or(entry.plugin.as_ref().err()).cloned().unwrap_or_default();
+                let problem = if goes_on { format!("{why}; {} {} goes on", old.id, old.version) } else { why };
+                Loaded { entry: Arc::new(entry), problem: Some(problem) }
             }
             (verdict, _) => {
                 let (plugin, artifact, disabled) = match verdict {
@@ -140,16 +140,50 @@ impl Loader {
         }
     }
 
-    /// What runs, under its grant as it is now, and that grant's digests; `None`: the grant is the same, or cannot be used.
-    fn granted_now(&self, old: &Entry) -> Option<(Plugin, Option<String>, Option<String>)> {
-        let text = grant_text(&self.options.grants, &old.id).ok()?;
+    /// What runs, when something newer in its file is refused for this reason: it goes on with the rights that the operator gives it
+    /// now, and ends when these cannot be told or are another component's. Gives whether it goes on.
+    fn under_its_grant_now(&self, old: &Entry, why: String) -> (Entry, bool) {
+        let mut entry = Entry::clone(old);
+        match self.granted_now(old) {
+            Ok(None) => entry.refused = Some(why),
+            Ok(Some((plugin, grant, consent))) => {
+                (entry.plugin, entry.grant, entry.consent) = (Ok(plugin), grant, consent);
+                entry.refused = Some(why);
+            }
+            Err(grant) => {
+                let also = if why == grant { String::new() } else { format!("{why}; and ") };
+                (entry.grant, entry.consent, entry.refused) = (None, None, None);
+                entry.plugin = Err(format!("{also}it is not called until its grant is corrected: {grant}"));
+                return (entry, false);
+            }
+        }
+        (entry, true)
+    }
+
+    /// What runs, under its grant as it is now, and that grant's digests; `None`: the grant is the same. Errors: the grant cannot be
+    /// read, is for another component or does not fit this one.
+    fn granted_now(&self, old: &Entry) -> Result<Option<Regranted>, String> {
+        let text = grant_text(&self.options.grants, &old.id)?;
         let digest = text.as_ref().map(|text| hex(&Sha256::digest(text.as_bytes())));
         if digest == old.grant {
-            return None;
+            return Ok(None);
         }
         let consent = text.as_deref().map(consent);
-        let grant = text.map(|text| Grant::parse(&text)).transpose().ok()?;
-        Some((old.plugin.as_ref().ok()?.granted(grant).ok()?, digest, consent))
+        let grant = text.map(|text| self.parsed(&old.id, &text)).transpose()?;
+        let plugin = old.plugin.as_ref().map_err(Clone::clone)?.granted(grant);
+        Ok(Some((plugin.map_err(|error| self.unfit(&old.id, &error))?, digest, consent)))
+    }
+
+    fn grant_file(&self, id: &str) -> PathBuf {
+        self.options.grants.join(format!("{id}.toml"))
+    }
+
+    fn parsed(&self, id: &str, text: &str) -> Result<Grant, String> {
+        Grant::parse(text).map_err(|error| self.unfit(id, &error))
+    }
+
+    fn unfit(&self, id: &str, error: &GrantError) -> String {
+        format!("{}: {error}", self.grant_file(id).display())
     }
 
     fn is_disabled(&self, id: &str) -> bool {
@@ -186,16 +220,16 @@ impl Loader {
         let grant = text.map(|text| self.grant(&manifest, &text, found.vouched, accepted)).transpose()?;
         let artifact = self.host.artifact(digest, &self.key);
         let plugin = match old.and_then(|old| old.plugin.as_ref().ok()) {
-            Some(same) => same.granted(grant).map_err(|error| Chain(&error).to_string())?,
+            Some(same) => same.granted(grant).map_err(|error| self.unfit(&manifest.id, &error))?,
             None => self.mapped(file, &bytes, &artifact, grant)?,
         };
         Ok(Verdict::Use(plugin, artifact.name))
     }
 
     fn grant(&self, manifest: &Manifest, text: &str, vouched: bool, accepted: &AcceptedAll) -> Result<Grant, String> {
-        let file = self.options.grants.join(format!("{}.toml", manifest.id));
+        let file = self.grant_file(&manifest.id);
         let before = accepted.get(&manifest.id);
-        let grant = || Grant::parse(text).map_err(|error| format!("{}: {error}", file.display()));
+        let grant = || self.parsed(&manifest.id, text);
         // A grant that names one component is for that one, whoever vouches for it.
         if !vouched && before.is_some_and(|before| before.is_for_vouched(text)) && grant()?.digest.is_none() {
             return Err(format!(

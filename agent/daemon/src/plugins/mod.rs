@@ -18,6 +18,7 @@ mod marks;
 mod options;
 mod processes;
 mod schedule;
+mod standing;
 mod trust;
 mod units;
 mod world;
@@ -27,9 +28,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use holdfast_core::model::{
-    Class, Confidence, Detection, Evidence, Method, Mode, Presence, Severity, Target, Timestamp,
-};
 use holdfast_plugin_host::{Grant, Plugin, Role, World};
 use tokio::sync::Semaphore;
 
@@ -45,9 +43,9 @@ pub use units::SystemdUnits;
 pub use world::{NoUnits, Sources, UnitSource};
 
 use crate::host::Clock;
-use crate::status::{PluginChange, PluginStatus};
+use crate::status::PluginChange;
 use crate::store::PluginStateWrite;
-use health::{Health, Kept, Now};
+use health::{Health, Kept};
 
 /// Whose state plugins' quarantine is in the store; no plugin can have this id.
 const HEALTH: &str = ".health";
@@ -120,62 +118,11 @@ impl Entry {
     fn ready(&self) -> Option<&Plugin> {
         self.plugin.as_ref().ok().filter(|plugin| plugin.grant().is_some())
     }
-
-    fn status(&self, now: Now) -> PluginStatus {
-        let health = held(&self.book);
-        let (state, reason) = match &self.plugin {
-            _ if self.disabled => {
-                ("disabled", Some(format!("`holdfast plugin enable {}` puts it to use again", self.id)))
-            }
-            Err(why) => ("refused", Some(why.clone())),
-            Ok(plugin) if plugin.grant().is_none() => {
-                ("not_granted", Some(format!("write plugins.d/{}.toml to say what it may read and propose", self.id)))
-            }
-            Ok(_) => match health.rests(now.mono) {
-                Some(why) => ("quarantined", Some(why)),
-                None if health.is_on_trial(now.mono) => ("on_trial", Some("its next call decides".to_owned())),
-                None => ("ready", None),
-            },
-        };
-        let plugin = self.plugin.as_ref().ok();
-        let last = health.last.as_ref();
-        let us = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
-        PluginStatus {
-            id: self.id.clone(),
-            version: self.version.clone(),
-            digest: self.digest.clone(),
-            roles: plugin.map(|p| p.roles().iter().map(|role| role.as_str().to_owned()).collect()).unwrap_or_default(),
-            state: state.to_owned(),
-            reason,
-            mode: plugin.map_or(Mode::Observe, Plugin::mode),
-            calls: health.calls,
-            failures: health.failures,
-            last_error: health.last_error.clone(),
-            last_cost_us: last.map(|cost| us(cost.elapsed)),
-            memory_peak_bytes: (health.total.memory_peak_bytes > 0).then_some(health.total.memory_peak_bytes),
-            last_memory_bytes: last.map(|cost| cost.memory_peak_bytes),
-            last_returned_bytes: last.map(|cost| cost.returned_bytes),
-            last_host_calls: last.map(|cost| cost.host_calls),
-            cost_us: us(health.total.elapsed),
-            returned_bytes: health.total.returned_bytes,
-            host_calls: health.total.host_calls,
-            host_calls_denied: health.total.host_calls_denied,
-            quarantines: health.circuit.rests,
-            quarantined_until: health.until(now),
-            update_refused: self.refused.clone(),
-        }
-    }
 }
 
 impl Plugins {
     fn entries(&self) -> Arc<Entries> {
         Arc::clone(&self.entries.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// How each one is doing, by id.
-    pub fn list(&self) -> Vec<PluginStatus> {
-        let now = self.now();
-        self.entries().values().map(|entry| entry.status(now)).collect()
     }
 
     /// Checks and detectors that run by themselves, and how often.
@@ -286,39 +233,6 @@ impl Plugins {
         if let Some(marks) = &self.marks {
             marks.end();
         }
-    }
-
-    /// One detection a loaded plugin, or one that is switched off: whether it is benched. For the engine's lifecycle of findings.
-    pub fn detections(&self, at: Timestamp) -> Vec<Detection> {
-        let now = self.now();
-        let one = |entry: &Arc<Entry>| {
-            let health = held(&entry.book);
-            let rests = health.rests(now.mono);
-            let last = health.last_error.clone().unwrap_or_default();
-            Detection {
-                kind: "plugin.quarantined".to_owned(),
-                class: Class::Reliability,
-                target: Target::new("plugin", &entry.id),
-                discriminator: String::new(),
-                presence: if rests.is_some() && !entry.disabled { Presence::Present } else { Presence::Cleared },
-                title: match &rests {
-                    _ if entry.disabled => format!("Plugin {} is switched off", entry.id),
-                    Some(why) => format!("Plugin {} is quarantined: {why}", entry.id),
-                    None => format!("Plugin {} is in use", entry.id),
-                },
-                severity: Severity::Medium,
-                confidence: Confidence::CERTAIN,
-                method: Method { name: "plugin_quarantine".to_owned(), version: 1 },
-                evidence: vec![
-                    Evidence::new("plugin.failures_in_a_row", u64::from(health.circuit.in_a_row)),
-                    Evidence::new("plugin.quarantines", u64::from(health.circuit.rests)),
-                    Evidence::new("plugin.last_error", last),
-                ],
-                began_at: at,
-                cause: None,
-            }
-        };
-        self.entries().values().filter(|entry| entry.ready().is_some() || entry.disabled).map(one).collect()
     }
 
     fn world(&self) -> Arc<dyn World> {

@@ -2,10 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use holdfast_plugin_host::{CacheKey, Limits};
 
 use super::compile::Compiler;
+
+/// What a call may take beyond its own deadline: a tick, a late host call, the way to a thread.
+const MARGIN: Duration = Duration::from_secs(6);
 
 /// Where plugins and grants lie, who compiles, and what is remembered beside the databases.
 #[derive(Debug, Clone)]
@@ -22,6 +26,8 @@ pub struct PluginsOptions {
     pub cache: Option<(PathBuf, CacheKey)>,
     /// Who may refuse a component before anything of it is compiled.
     pub admission: Arc<dyn Admission>,
+    /// How long a call is waited for beyond its own deadline, before it is taken to hang. Default: 6 s.
+    pub margin: Duration,
     /// The agent's data directory, which holds the marks of calls under way; `None`: calls leave no mark.
     pub marks: Option<PathBuf>,
 }
@@ -45,6 +51,7 @@ impl PluginsOptions {
             cache: None,
             admission,
             marks: None,
+            margin: MARGIN,
         }
     }
 }

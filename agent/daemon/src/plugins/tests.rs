@@ -4,14 +4,16 @@ use std::path::{Path, PathBuf};
 
 use holdfast_core::model::id::SeededIds;
 use holdfast_core::model::{
-    Action, Change, ChangeId, FindingId, FindingState, MetricKind, RunId, SampleBatch, SeriesKey, UnitState,
+    Action, Change, ChangeId, Class, Confidence, Evidence, FindingId, FindingState, Method, MetricKind, Mode, Presence,
+    RunId, SampleBatch, SeriesKey, Severity, Target, Timestamp, UnitState,
 };
-use holdfast_plugin_host::{MetricQuery, WorldError};
+use holdfast_plugin_host::{MetricQuery, WorldError, WorldErrorKind};
 
 use super::*;
 use crate::host::{FakeClock, FsRoot};
 use crate::store::{StateDb, TelemetryDb, TelemetryOptions, Writes, load_or_create_audit_key};
 
+mod hangs;
 mod replaced;
 mod roles;
 mod twice;
@@ -275,4 +277,11 @@ fn the_world_answers_from_the_agents_own_stores() {
     assert_eq!(kinds(&["file.*", "unit.*"], 10), ["file.modified", "unit.failed"]);
     assert_eq!(kinds(&[], 2), ["package.upgraded", "unit.failed"]);
     assert_eq!(kinds(&[], 0), [""; 0]);
+    // Without time nothing is read, whatever is asked.
+    let late = [
+        world.metrics(&query, Duration::ZERO).unwrap_err(),
+        world.changes(&[], NOW, end, 10, Duration::ZERO).unwrap_err(),
+        world.changes(&["unit.*".to_owned()], NOW, end, 10, Duration::ZERO).unwrap_err(),
+    ];
+    assert!(late.iter().all(|it| it.kind == WorldErrorKind::Timeout && it.text.contains("in time")), "{late:?}");
 }

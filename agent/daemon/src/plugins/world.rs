@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use holdfast_core::model::{Change, Timestamp, UnitState};
-use holdfast_plugin_host::{MetricQuery, ProcessFacts, SeriesFacts, World, WorldError};
+use holdfast_plugin_host::{MetricQuery, ProcessFacts, ProcessQuery, SeriesFacts, World, WorldError};
 
 use super::held;
 use super::processes;
@@ -63,7 +63,10 @@ pub(super) struct HostWorld {
 }
 
 fn store(error: &StoreError) -> WorldError {
-    WorldError::io(Chain(error).to_string())
+    match error {
+        StoreError::Late { .. } => WorldError::timeout(format!("{error}; ask more narrowly")),
+        error => WorldError::io(Chain(error).to_string()),
+    }
 }
 
 impl HostWorld {
@@ -116,14 +119,14 @@ impl World for HostWorld {
         self.sources.units.units(within)
     }
 
-    fn processes(&self, cmdline: bool, within: Duration) -> Result<Vec<ProcessFacts>, WorldError> {
+    fn processes(&self, query: &ProcessQuery<'_>, within: Duration) -> Result<Vec<ProcessFacts>, WorldError> {
         let end = self.monotonic() + within;
-        processes::list(&self.sources.fs, cmdline, self.kernel, || self.monotonic() < end)
+        processes::list(&self.sources.fs, query, self.kernel, || self.monotonic() < end)
     }
 
     /// A step's value is its last sample.
-    fn metrics(&self, query: &MetricQuery, _within: Duration) -> Result<Vec<SeriesFacts>, WorldError> {
-        let telemetry = &self.sources.telemetry;
+    fn metrics(&self, query: &MetricQuery, within: Duration) -> Result<Vec<SeriesFacts>, WorldError> {
+        let (telemetry, end) = (&self.sources.telemetry, self.monotonic() + within);
         let filter = SeriesFilter { metric: Some(query.metric.clone()), where_: query.attributes.clone() };
         let series = telemetry.list_series(&filter).len();
         let query = Query {
@@ -136,7 +139,7 @@ impl World for HostWorld {
             agg: Agg::Last,
             limit: (query.points_max / series.max(1)).max(1),
         };
-        let found = telemetry.query(&query).map_err(|error| store(&error))?;
+        let found = telemetry.query_while(&query, &|| self.monotonic() < end).map_err(|error| store(&error))?;
         Ok(found
             .into_iter()
             .map(|series| SeriesFacts {
@@ -159,20 +162,18 @@ impl World for HostWorld {
         if limit == 0 {
             return Ok(Vec::new());
         }
+        let end = self.monotonic() + within;
         let ask = |kind: Option<&String>| {
             let (since, until) = (Some(since), Some(until));
             let filter = ChangeFilter { since, until, kind: kind.cloned(), target: None, limit };
-            self.sources.telemetry.changes(&filter).map_err(|error| store(&error))
+            let read = self.sources.telemetry.changes_while(&filter, &|| self.monotonic() < end);
+            read.map_err(|error| store(&error))
         };
         let mut found = Vec::new();
         match kinds {
             [] => found = ask(None)?,
             kinds => {
-                let end = self.monotonic() + within;
                 for kind in kinds {
-                    if self.monotonic() >= end {
-                        return Err(WorldError::timeout("the change ledger was not read in time; ask for fewer kinds"));
-                    }
                     found.extend(ask(Some(kind))?);
                 }
             }

@@ -124,6 +124,12 @@ pub enum StoreError {
         /// SHA-256 of what lies there.
         found: String,
     },
+    /// Who asked may wait no longer.
+    #[error("it was not done in time to {what}")]
+    Late {
+        /// The operation.
+        what: &'static str,
+    },
     /// The writer has been stopped.
     #[error("the store is closed")]
     Closed,

@@ -10,7 +10,7 @@ use crate::bindings::types::{self, Error, Label};
 use crate::bindings::{changes, metrics, processes, units};
 use crate::capability::Ask;
 use crate::limits::{NAME_BYTES_MAX, POINTS_MAX, ROWS_MAX};
-use crate::world::MetricQuery;
+use crate::world::{MetricQuery, ProcessQuery};
 
 /// What a row takes on its way to the guest beside its texts, roughly.
 const ROW_BYTES: usize = 128;
@@ -107,8 +107,12 @@ impl processes::Host for Room {
             name_fits(&pattern)?;
             let glob = Globs::Units.matcher(&pattern).map_err(|error| Error::Invalid(error.kind().to_string()))?;
             let cmdline = crate::capability::permit(&self.effective, Ask::Cmdline).is_ok();
-            let found = self.world.processes(cmdline, left)?;
-            let rows: Vec<processes::Process> = found
+            let named = |name: &str| glob.is_match(name);
+            let cmdline_bytes_max = self.may_hand_over();
+            let query = ProcessQuery { named: &named, cmdline, rows_max: ROWS_MAX, cmdline_bytes_max };
+            let rows: Vec<processes::Process> = self
+                .world
+                .processes(&query, left)?
                 .into_iter()
                 .filter(|process| glob.is_match(&process.name))
                 .map(|process| processes::Process {

@@ -86,8 +86,8 @@ impl Host for Room {
     }
 
     fn walk(&mut self, root: String, options: WalkOptions) -> Answer<Resource<Walker>> {
-        self.with_place(&root, |room, place, _| {
-            let walker = Walker::new(root.clone(), place, &options)?;
+        self.with_place(&root, |room, place, deadline| {
+            let walker = Walker::new(root.clone(), place, &options, &deadline)?;
             if room.walkers >= WALKERS_MAX {
                 return Err(Error::Limit(format!("{WALKERS_MAX} walks at once; drop one")));
             }

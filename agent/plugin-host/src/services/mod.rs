@@ -10,5 +10,6 @@ mod log;
 mod room;
 mod state;
 pub(crate) mod walk;
+mod way;
 
 pub(crate) use room::{Answer, Ended, Room};

@@ -37,6 +37,8 @@ pub(crate) struct Room {
     pub(crate) log: Vec<LogLine>,
     pub(crate) started: Duration,
     ticks: Arc<Ticks>,
+    /// The tick at which the call ends.
+    end: u64,
     /// The plugin's stored state, read at first use.
     pub(crate) kept: Option<BTreeMap<String, Vec<u8>>>,
     pub(crate) writes: BTreeMap<String, Option<Vec<u8>>>,
@@ -50,6 +52,8 @@ pub(crate) struct Deadline {
     ticks: Arc<Ticks>,
     end: u64,
     span: Duration,
+    /// The call ends before the host call would have to.
+    with_the_call: bool,
 }
 
 impl Deadline {
@@ -58,9 +62,20 @@ impl Deadline {
         let left = self.end.saturating_sub(self.ticks.passed());
         (left > 0).then(|| TICK * u32::try_from(left).unwrap_or(u32::MAX))
     }
+
+    /// One that has so many ticks left, for ever.
+    #[cfg(test)]
+    pub(crate) fn of(ticks: u64) -> Self {
+        Self { ticks: Arc::default(), end: ticks, span: TICK, with_the_call: false }
+    }
+
     pub(crate) fn check(&self) -> Result<(), Error> {
         match self.left() {
             Some(_) => Ok(()),
+            None if self.with_the_call => Err(Error::Timeout(format!(
+                "the plugin's own {} ms were over during the host call",
+                self.span.as_millis()
+            ))),
             None => Err(Error::Timeout(format!("the host call took longer than {} ms", self.span.as_millis()))),
         }
     }
@@ -72,6 +87,7 @@ impl Room {
         handles.set_max_capacity(WALKERS_MAX);
         let started = world.monotonic();
         let roots = Roots::new(world.root());
+        let end = ticks.passed().saturating_add(Limits::ticks(limits.deadline)).saturating_add(1);
         Self {
             effective,
             limits,
@@ -83,6 +99,7 @@ impl Room {
             log: Vec::new(),
             started,
             ticks,
+            end,
             kept: None,
             writes: BTreeMap::new(),
             memory_refused: None,
@@ -113,10 +130,19 @@ impl Room {
         })
     }
 
+    /// Its own span, or what is left of the call where that is less: a host call that goes on when its call has ended serves nobody.
     fn deadline(&self) -> Deadline {
         let span = self.limits.host_call_deadline;
         let end = self.ticks.passed().saturating_add(Limits::ticks(span)).saturating_add(1);
-        Deadline { ticks: Arc::clone(&self.ticks), end, span }
+        let with_the_call = self.end < end;
+        let span = if with_the_call { self.limits.deadline } else { span };
+        Deadline { ticks: Arc::clone(&self.ticks), end: end.min(self.end), span, with_the_call }
+    }
+
+    /// Bytes that the guest may still be handed in this call.
+    pub(crate) fn may_hand_over(&self) -> usize {
+        let left = self.limits.returned_bytes_max.saturating_sub(self.cost.returned_bytes);
+        usize::try_from(left).unwrap_or(usize::MAX)
     }
 
     /// Books bytes that are about to be handed to the guest.
@@ -136,6 +162,7 @@ impl From<WorldError> for Error {
             WorldErrorKind::Unsupported => Self::Unsupported(error.text),
             WorldErrorKind::Timeout => Self::Timeout(error.text),
             WorldErrorKind::Io => Self::Io(error.text),
+            WorldErrorKind::Limit => Self::Limit(error.text),
         }
     }
 }

@@ -55,7 +55,7 @@ fn globs(globs: &[String]) -> Result<Option<GlobSet>, Error> {
 }
 
 impl Walker {
-    pub(crate) fn new(root: String, place: Place, options: &WalkOptions) -> Result<Self, Error> {
+    pub(crate) fn new(root: String, place: Place, options: &WalkOptions, deadline: &Deadline) -> Result<Self, Error> {
         let stat = place.stat()?;
         if kind(&stat) != Kind::Directory {
             return Err(Error::Invalid(format!("`{root}` is not a directory")));
@@ -74,16 +74,15 @@ impl Walker {
             place,
         };
         if walker.max_depth > 0 {
-            walker.visit(PathBuf::new(), 1)?;
+            walker.visit(PathBuf::new(), 1, deadline)?;
         }
         Ok(walker)
     }
 
-    fn visit(&mut self, relative: PathBuf, depth: u32) -> Result<(), Error> {
-        let (names, left_out) = self.at(&relative).names(WALK_PENDING_MAX - self.pending)?;
-        if left_out > 0 {
-            let text = format!("{left_out} names were left out: not UTF-8, or more than {WALK_PENDING_MAX} waiting");
-            self.report(&relative, Error::Limit(text));
+    fn visit(&mut self, relative: PathBuf, depth: u32, deadline: &Deadline) -> Result<(), Error> {
+        let (names, left_out) = self.at(&relative).names(WALK_PENDING_MAX - self.pending, deadline)?;
+        if let Some(left_out) = left_out {
+            self.report(&relative, Error::Limit(left_out));
         }
         self.pending += names.len();
         self.visits.push(Visit { relative, depth, names: names.into_iter().peekable() });
@@ -177,7 +176,7 @@ impl Walker {
         };
         if kind == Kind::Directory
             && depth < self.max_depth
-            && let Err(error) = self.visit(relative.to_path_buf(), depth + 1)
+            && let Err(error) = self.visit(relative.to_path_buf(), depth + 1, deadline)
         {
             self.report(relative, error);
         }

@@ -15,10 +15,10 @@ use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::{Duration, Instant};
 
 use holdfast_core::model::id::SeededIds;
-use holdfast_core::model::{Change, RunId, Timestamp, UnitState};
+use holdfast_core::model::{Change, ChangeId, RunId, Target, Timestamp, UnitState};
 use holdfast_plugin_host::{
-    Call, CheckReport, Grant, HostOptions, Limits, MetricQuery, Plugin, PluginHost, ProcessFacts, Run, SeriesFacts,
-    World, WorldError,
+    Call, CheckReport, Grant, HostOptions, Limits, MetricQuery, Plugin, PluginHost, ProcessFacts, ProcessQuery, Run,
+    SeriesFacts, World, WorldError,
 };
 
 /// Released contracts and the hostile guest that is built against each.
@@ -38,6 +38,8 @@ pub struct TestWorld {
     /// How often units were asked for, and what each such question waits for.
     pub asked: AtomicUsize,
     pub door: RwLock<()>,
+    /// The time that each such question was given.
+    pub given: Mutex<Vec<Duration>>,
     /// Files are those of this machine.
     pub real_root: bool,
     /// The telemetry, whatever is asked for among it; and what was asked.
@@ -57,6 +59,7 @@ impl TestWorld {
             slow: Duration::ZERO,
             asked: AtomicUsize::new(0),
             door: RwLock::default(),
+            given: Mutex::default(),
             real_root: false,
             series: Vec::new(),
             queries: Mutex::default(),
@@ -89,7 +92,7 @@ impl World for TestWorld {
     }
     fn unit(&self, name: &str, within: Duration) -> Result<Option<UnitState>, WorldError> {
         std::thread::sleep(self.slow);
-        let _ = within;
+        self.given.lock().unwrap().push(within);
         self.asked.fetch_add(1, Ordering::SeqCst);
         drop(self.door.read());
         let known = name == "web-1.service" || name == "ssh.service";
@@ -100,8 +103,21 @@ impl World for TestWorld {
         let unit = |name: &str| UnitState { name: name.to_owned(), ..UnitState::default() };
         Ok(vec![unit("ssh.service"), unit("web-1.service"), unit("web-2.service")])
     }
-    fn processes(&self, _: bool, _: Duration) -> Result<Vec<ProcessFacts>, WorldError> {
-        Ok(Vec::new())
+    /// One process, whose command line holds a secret; a world that keeps to nothing that it is asked.
+    fn processes(&self, _: &ProcessQuery<'_>, _: Duration) -> Result<Vec<ProcessFacts>, WorldError> {
+        Ok(vec![ProcessFacts {
+            pid: 7,
+            started: NOW,
+            ppid: 1,
+            uid: 1_000,
+            name: "shell".to_owned(),
+            cmdline: vec!["--password=the-secret-beside-the-grant".to_owned()],
+            exe: None,
+            exe_deleted: false,
+            resident_bytes: 1,
+            cpu_seconds: 0.5,
+            unit: None,
+        }])
     }
     fn metrics(&self, query: &MetricQuery, _: Duration) -> Result<Vec<SeriesFacts>, WorldError> {
         self.queries.lock().unwrap().push(query.clone());
@@ -115,7 +131,17 @@ impl World for TestWorld {
         _: usize,
         _: Duration,
     ) -> Result<Vec<Change>, WorldError> {
-        Ok(Vec::new())
+        Ok(vec![Change {
+            id: ChangeId::new(NOW, &mut SeededIds(9)),
+            at: NOW,
+            kind: "file.modified".to_owned(),
+            target: Target::file("/etc/app.conf"),
+            actor: None,
+            summary: "edited".to_owned(),
+            attributes: BTreeMap::new(),
+            deployment: None,
+            cause: None,
+        }])
     }
     fn state(&self, _: &str) -> Result<BTreeMap<String, Vec<u8>>, WorldError> {
         Ok(self.state.lock().unwrap().clone())
@@ -154,7 +180,7 @@ pub fn hostile_of(file: &'static str, deed: &str, with: &str) -> Plugin {
     static COMPILED: Mutex<BTreeMap<&str, Plugin>> = Mutex::new(BTreeMap::new());
     let grant = format!(
         "[read]\nfiles = [\"/srv/app\", \"/srv/single.conf\", \"/proc\"]\nunits = [\"web-1.service\", \"web-2.service\"]\n\
-         metrics = true\n[propose]\nactions = [\"restart_unit\", \"quarantine_path\"]\nunits = [\"web-1.service\"]\n\
+         metrics = true\n[propose]\nactions = [\"restart_unit\", \"quarantine_path\", \"reclaim_paths\"]\nunits = [\"web-1.service\"]\n\
          paths = [\"/srv/app/**\"]\n[settings]\ndeed = {deed:?}\nwith = {with:?}\n"
     );
     let mut compiled = COMPILED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -207,6 +207,9 @@ impl check::Guest for Hostile {
                 Ok(report(vec![]))
             }
             "unit" => observed(units::status(&with)?.active),
+            "units without end" => loop {
+                black_box(units::status(&with)?);
+            },
             "units" => observed(units::list("*")?.into_iter().map(|unit| unit.name).collect::<Vec<_>>().join(" ")),
             "processes" => observed(processes::list("*")?.len().to_string()),
             "metrics" => {
@@ -250,9 +253,33 @@ fn restart(unit: &str) -> remediator::Step {
         side_effects: vec![],
         risk: remediator::Risk::None,
         preconditions: vec![],
-        undo: remediator::Undo { reversible: false, capability: String::new(), args: vec![] },
+        undo: undo("", vec![]),
         timeout_ms: 30_000,
     }
+}
+
+fn reclaim(root: &str) -> remediator::Step {
+    let entry = format!(r#"{{"path":"{root}/a","files":1,"bytes":1,"newest-change-ns":1}}"#);
+    let entries = Arg { name: "entries".to_owned(), value: Value::Texts(vec![entry]) };
+    let args = vec![text("root", root), entries];
+    remediator::Step { id: "reclaim".to_owned(), capability: "path.reclaim".to_owned(), args, ..restart("") }
+}
+
+fn restore(path: &str) -> remediator::Step {
+    let whole = |name: &str| Arg { name: name.to_owned(), value: Value::Integer(0) };
+    let texts = vec![text("path", path), text("sha256", &"a".repeat(64))];
+    let args = texts.into_iter().chain(["bytes", "mode", "uid", "gid"].map(whole)).collect();
+    remediator::Step { id: "restore".to_owned(), capability: "file.restore".to_owned(), args, ..restart("") }
+}
+
+fn quarantine(path: &str) -> remediator::Step {
+    let args = vec![text("path", path), text("only-if-sha256", &"a".repeat(64))];
+    remediator::Step { id: "quarantine".to_owned(), capability: "file.quarantine".to_owned(), args, ..restart("") }
+}
+
+/// An undo of the plugin's own.
+fn undo(capability: &str, args: Vec<Arg>) -> remediator::Undo {
+    remediator::Undo { reversible: true, capability: capability.to_owned(), args }
 }
 
 fn plan(steps: Vec<remediator::Step>) -> remediator::Plan {
@@ -275,11 +302,47 @@ impl remediator::Guest for Hostile {
             "nothing" => return Ok(None),
             "plan" => plan(vec![one]),
             "plan with risk" => plan(vec![remediator::Step { risk: remediator::Risk::High, ..one }]),
-            "undeclared action" => {
-                let entry = r#"{"path":"/srv/a","files":1,"bytes":1,"newest-change-ns":1}"#.to_owned();
-                let entries = Arg { name: "entries".to_owned(), value: Value::Texts(vec![entry]) };
-                let args = vec![text("root", "/srv"), entries];
-                plan(vec![remediator::Step { capability: "path.reclaim".to_owned(), args, ..one }])
+            "undeclared action" => plan(vec![restore("/srv/app/a")]),
+            "irreversible" => {
+                let undo = remediator::Undo { reversible: false, ..undo("", vec![]) };
+                plan(vec![remediator::Step { undo, ..one }])
+            }
+            "falsely reversible" => plan(vec![reclaim("/srv/app")]),
+            "honestly irreversible" => {
+                let undo = remediator::Undo { reversible: false, ..undo("", vec![]) };
+                plan(vec![remediator::Step { undo, ..reclaim("/srv/app") }])
+            }
+            // Each takes the other back.
+            "cyclic undo" => {
+                let bad = quarantine("/srv/app/bad");
+                let there = remediator::Step { undo: undo("file.quarantine", bad.args.clone()), ..one.clone() };
+                let back = remediator::Step { undo: undo("unit.restart", one.args), ..bad };
+                plan(vec![there, back])
+            }
+            // To take back a restart, another file is put away.
+            "undo of another step" => {
+                let foreign = undo("file.quarantine", quarantine("/srv/app/other").args);
+                plan(vec![remediator::Step { undo: foreign, ..one }])
+            }
+            "undo with arguments alone" => plan(vec![remediator::Step { undo: undo("", one.args.clone()), ..one }]),
+            "another plan each time" => {
+                let runs = state::get("runs")?.map_or(0, |bytes| bytes.len());
+                state::set("runs", &vec![1; runs + 1])?;
+                plan(vec![if runs == 0 { one } else { quarantine("/srv/app/other") }])
+            }
+            "steps" => {
+                let count: usize = with.parse().unwrap_or(0);
+                let step = |n: usize| remediator::Step { id: format!("n{n}"), ..one.clone() };
+                plan((0..count).map(step).collect())
+            }
+            "step called" => plan(vec![remediator::Step { id: with, ..one }]),
+            "long summary" => remediator::Plan { summary: "x".repeat(501), ..plan(vec![one]) },
+            "many side effects" => {
+                plan(vec![remediator::Step { side_effects: vec!["It is noticed.".to_owned(); 17], ..one }])
+            }
+            "large plan" => {
+                let evidence = |n: usize| Evidence { name: format!("n{n}"), value: Value::Text("x".repeat(16 << 10)) };
+                remediator::Plan { evidence: (0..50).map(evidence).collect(), ..plan(vec![one]) }
             }
             "unknown action" => plan(vec![remediator::Step { capability: "command.run".to_owned(), ..one }]),
             "absolute argv" => {
@@ -288,10 +351,7 @@ impl remediator::Guest for Hostile {
                 plan(vec![remediator::Step { capability: "command.named".to_owned(), args, ..one }])
             }
             "unit" => plan(vec![restart(&with)]),
-            "quarantine" => {
-                let args = vec![text("path", &with), text("only-if-sha256", &"a".repeat(64))];
-                plan(vec![remediator::Step { capability: "file.quarantine".to_owned(), args, ..one }])
-            }
+            "quarantine" => plan(vec![quarantine(&with)]),
             "unknown argument" => {
                 let args = vec![text("unit", "web-1.service"), text("active-state", "failed"), text("force", "yes")];
                 plan(vec![remediator::Step { args, ..one }])

@@ -117,6 +117,20 @@ fn suppressed_stays_suppressed_until_it_is_gone() {
 }
 
 #[test]
+fn what_ends_because_nobody_looks_any_more_says_why_and_is_not_known_to_be_gone() {
+    let mut story = Story::new();
+    let Some(FindingEvent::Opened(finding)) = story.says("failed", 0) else { panic!() };
+    let ended = story.lifecycle.end(&finding.id, "its plugin is gone", story.at).unwrap();
+    assert_eq!((ended.state, ended.resolved_at), (FindingState::Resolved, Some(story.at)));
+    assert_eq!(ended.evidence("finding.ended"), Some(&Value::Text("its plugin is gone".into())));
+    assert_eq!(story.lifecycle.latest_presence(&finding.id), Some((Presence::Inconclusive, story.at)));
+    assert_eq!((story.lifecycle.open().count(), story.lifecycle.end(&finding.id, "twice", story.at)), (0, None));
+    // Said again soon after, it is the same one, and its end is no evidence of it any more.
+    let Some(FindingEvent::Opened(again)) = story.says("failed", 10) else { panic!() };
+    assert_eq!((&again.id, again.evidence("finding.ended")), (&finding.id, None));
+}
+
+#[test]
 fn a_finding_taken_up_after_a_restart_is_the_same_one() {
     let mut story = Story::new();
     let Some(FindingEvent::Opened(finding)) = story.says("failed", 0) else { panic!() };

@@ -93,6 +93,10 @@ pub(super) fn installed(
         if status.digest == digest && (status.state != "refused" || is_new) {
             return Some(Taken::new(&status.state, status.reason.clone()));
         }
+        // The grant that came with it is not for what ran, so nothing goes on.
+        if status.state == "refused" && is_new {
+            return Some(Taken::new("refused", status.reason.clone()));
+        }
         let refused = status.update_refused.as_deref().filter(|_| is_new)?;
         Some(Taken::new("refused", Some(format!("{refused}; {} goes on", status.version))))
     })

@@ -87,6 +87,13 @@ impl Report {
                 "it may read every file that the agent may read; narrow `files` in {file} to what it is for"
             ));
         }
+        let left_out = plan.left_out();
+        if !left_out.is_empty() {
+            let (what, file) = (left_out.join(", "), plan.grant_file.display());
+            notes.push(format!(
+                "nothing is granted of {what}: name in {file} what it is to have, as its README shows; --accept-permissions grants all"
+            ));
+        }
         Self {
             plugin: checked.manifest.id.clone(),
             version: checked.manifest.version.clone(),

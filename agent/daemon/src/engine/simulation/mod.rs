@@ -8,6 +8,7 @@ mod inventory;
 mod labels;
 mod learning;
 mod scenarios;
+mod silence;
 mod versions;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -36,7 +37,10 @@ use crate::store::{
 
 const START: i64 = 1_800_000_000;
 
-struct Granted;
+struct Granted {
+    /// Why plugins say nothing any more.
+    silent: Arc<Mutex<Option<String>>>,
+}
 
 impl PluginView for Granted {
     fn grant(&self, plugin: &str) -> Option<ActGrant> {
@@ -49,6 +53,9 @@ impl PluginView for Granted {
     }
     fn checks_of_path(&self, _: &str) -> Vec<String> {
         Vec::new()
+    }
+    fn silent(&self, _: &str) -> Option<String> {
+        self.silent.lock().unwrap().clone()
     }
     fn statuses(&self) -> Vec<PluginStatus> {
         vec![PluginStatus {
@@ -119,6 +126,10 @@ struct Sim {
     cpu: Option<f64>,
     /// Whether the agent that runs knows the series.
     told: bool,
+    /// Why plugins say nothing any more.
+    silent: Arc<Mutex<Option<String>>>,
+    /// What checks evaluate in the place of their rule, and find nothing.
+    evaluated: Option<Vec<String>>,
     /// Commands carried out so far; the agent is killed before the one with this number.
     commands: u32,
     kill_at: Option<u32>,
@@ -161,6 +172,8 @@ impl Sim {
             events: VecDeque::new(),
             cpu: None,
             told: false,
+            silent: Arc::default(),
+            evaluated: None,
             commands: 0,
             kill_at: None,
             killed: false,
@@ -182,7 +195,7 @@ impl Sim {
             state,
             telemetry: telemetry.clone(),
             blobs: Blobs::open(self.dir.path()).unwrap(),
-            plugins: Arc::new(Granted),
+            plugins: Arc::new(Granted { silent: Arc::clone(&self.silent) }),
             policy,
             policy_files: vec!["sim.toml".into()],
             ids: Box::new(SeededIds(self.seed)),
@@ -361,8 +374,13 @@ impl Sim {
                     began_at: self.now.wall,
                     cause: None,
                 };
-                let evaluated = vec![detection.kind.clone()];
-                let report = CheckReport { detections: vec![detection], evaluated, skipped: vec![] };
+                let report = match self.evaluated.clone() {
+                    Some(evaluated) => CheckReport { detections: vec![], evaluated, skipped: vec![] },
+                    None => {
+                        let evaluated = vec![detection.kind.clone()];
+                        CheckReport { detections: vec![detection], evaluated, skipped: vec![] }
+                    }
+                };
                 Some(Event::Checked { plugin, run, elapsed: Duration::ZERO, result: Ok(report), answer })
             }
             Command::Undo { .. } | Command::Watch(_) | Command::Unwatch(_) | Command::Reload(_) => None,

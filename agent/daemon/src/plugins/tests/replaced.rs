@@ -62,15 +62,53 @@ async fn something_newer_that_is_broken_leaves_the_old_one_running_and_is_told()
     assert!(found.contains("is truncated") && found.contains("hostile 3.1.0 goes on"), "{found}");
     assert!(plugins.list()[0].update_refused.as_deref().unwrap().contains("is truncated"));
     assert!(plugins.check("hostile", run(), NOW).await.is_ok());
-    // So does a grant that cannot be read.
     host.put(&whole);
-    host.grant("[read]\nfils = []\n");
-    let found = problems(&plugins.look());
-    assert!(found.contains("unknown field `fils`") && found.contains("goes on"), "{found}");
-    assert!(plugins.check("hostile", run(), NOW).await.is_ok());
-    host.grant(&format!("{GRANT}\"nothing\"\n"));
     assert_eq!(plugins.look(), []);
     assert_eq!(plugins.list()[0].update_refused, None);
+}
+
+/// Whatever keeps a grant from being what this component may do ends its calls; corrected, it is called again.
+#[tokio::test]
+async fn a_grant_that_cannot_be_read_or_is_not_for_what_runs_ends_its_calls_at_once() {
+    let good = format!("{GRANT}\"nothing\"\n");
+    let (off, other) =
+        (format!("enabled = false\nmod = \"advise\"\n{good}"), format!("digest = \"{}\"\n{good}", "0".repeat(64)));
+    for (bad, wanted) in [
+        ("[read]\nfils = []\n", "unknown field `fils`"),
+        (other.as_str(), "the grant is for the component with SHA-256 000"),
+        ("[read]\nfiles = [\"/etc\"]\n", "does not ask for"),
+        ("[settings]\nded = \"nothing\"\n", "the setting `ded` is unknown"),
+        (off.as_str(), "unknown field `mod`"),
+    ] {
+        for component in [hostile(), b"damaged".to_vec()] {
+            let host = Host::new();
+            host.install("guests/hostile.wasm", Some(&good));
+            let (plugins, _) = host.load();
+            assert!(plugins.check("hostile", run(), NOW).await.is_ok());
+            host.grant(bad);
+            host.put(&component);
+            let found = problems(&plugins.look());
+            assert!(found.contains(wanted) && !found.contains("goes on"), "{found}");
+            let error = plugins.check("hostile", run(), NOW).await.unwrap_err();
+            assert!(matches!(error, PluginError::Refused { .. }), "{bad}: {error}");
+            let status = plugins.list().remove(0);
+            let why = status.reason.unwrap();
+            assert_eq!((status.state.as_str(), status.version.as_str()), ("refused", "3.1.0"));
+            assert!(why.contains("it is not called until its grant is corrected") && why.contains(wanted), "{why}");
+            assert!(why.contains("plugins.d/hostile.toml"), "{why}");
+            assert!(plugins.grant("hostile").is_none() && plugins.checks_of_kind("test.x").is_empty());
+            let told: Vec<_> = plugins.take_changes().into_iter().map(|it| it.what).collect();
+            assert_eq!(told, ["stopped"]);
+            // Another look changes nothing, and what is corrected is called again.
+            plugins.look();
+            assert!(plugins.check("hostile", run(), NOW).await.is_err());
+            host.put(&hostile());
+            host.grant(&good);
+            assert_eq!(plugins.look(), []);
+            assert!(plugins.check("hostile", run(), NOW).await.is_ok());
+            assert_eq!(plugins.list()[0].calls, 2, "its books go on");
+        }
+    }
 }
 
 #[tokio::test]
@@ -214,6 +252,27 @@ fn a_check_is_subscribed_to_kinds_and_who_only_proposes_is_not_run() {
     assert_eq!(plugins.checks_of_kind("test.rule"), ["hostile"]);
     assert_eq!(plugins.checks_of_kind("unit.failed"), [""; 0]);
     assert_eq!(plugins.subscribers("unit.failed"), ["unit-medic"]);
+}
+
+#[test]
+fn who_can_say_nothing_any_more_is_told_apart_from_who_is_to_be_repaired() {
+    let host = Host::new();
+    let grant = format!("{GRANT}\"nothing\"\n");
+    host.install("guests/hostile.wasm", Some(&grant));
+    let (plugins, _) = host.load();
+    let silent = |plugins: &Plugins| {
+        plugins.look();
+        plugins.silent("hostile")
+    };
+    assert_eq!(silent(&plugins), None);
+    host.grant("[read]\nfils = []\n");
+    assert_eq!(silent(&plugins), None, "refused for now, and to be repaired");
+    host.grant(&format!("enabled = false\n{grant}"));
+    assert!(silent(&plugins).unwrap().contains("is switched off"));
+    std::fs::remove_file(host.path("plugins.d/hostile.toml")).unwrap();
+    assert!(silent(&plugins).unwrap().contains("has no grant any more"));
+    std::fs::remove_file(host.path("plugins/hostile.wasm")).unwrap();
+    assert!(silent(&plugins).unwrap().contains("has been removed from this host"));
 }
 
 #[tokio::test]

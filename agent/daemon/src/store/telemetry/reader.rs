@@ -115,6 +115,10 @@ pub struct TelemetryReader {
     pub(super) options: Arc<TelemetryOptions>,
 }
 
+fn in_time(what: &'static str, go_on: &dyn Fn() -> bool) -> Result<(), StoreError> {
+    if go_on() { Ok(()) } else { Err(StoreError::Late { what }) }
+}
+
 /// Hands out the steps of a coarser tier's segment. True when there were any.
 fn coarse(
     segments: &mut Segments<'_>,
@@ -175,17 +179,27 @@ impl TelemetryReader {
 
     /// The points of every matching series. Series without samples in the window are left out.
     pub fn query(&self, query: &Query) -> Result<Vec<SeriesPoints>, StoreError> {
-        self.gather(query, query.steps())
+        self.gather(query, query.steps(), &|| true)
+    }
+
+    /// The same for as long as `go_on` says so, which is asked before each segment is read. Errors: also [`StoreError::Late`].
+    pub fn query_while(&self, query: &Query, go_on: &dyn Fn() -> bool) -> Result<Vec<SeriesPoints>, StoreError> {
+        self.gather(query, query.steps(), go_on)
     }
 
     /// One value a series for the whole window `since..=until`; `step` and `limit` do not matter.
     pub fn aggregate(&self, query: &Query) -> Result<Vec<(Arc<SeriesKey>, f64)>, StoreError> {
         let whole = Some(Steps { ns: i64::MAX, origin: 0 });
-        let found = self.gather(&Query { limit: 0, ..query.clone() }, whole)?;
+        let found = self.gather(&Query { limit: 0, ..query.clone() }, whole, &|| true)?;
         Ok(found.into_iter().filter_map(|series| Some((series.key, series.points.last()?.1))).collect())
     }
 
-    fn gather(&self, query: &Query, steps: Option<Steps>) -> Result<Vec<SeriesPoints>, StoreError> {
+    fn gather(
+        &self,
+        query: &Query,
+        steps: Option<Steps>,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Vec<SeriesPoints>, StoreError> {
         let mut series = self.registry.select(Some(&query.metric));
         let subject = self.registry.subject(&query.where_);
         series.retain(|(_, key)| subject.fits(&key.attributes));
@@ -200,7 +214,7 @@ impl TelemetryReader {
             Agg::Rate => query.since.minus(query.step.unwrap_or(LOOK_BACK).max(LOOK_BACK)),
             _ => query.since,
         };
-        let coarsest = self.scan((from, query.since, query.until), &mut gathers)?;
+        let coarsest = self.scan((from, query.since, query.until), &mut gathers, go_on)?;
         let resolution = tiers::step_ns(coarsest).map(|ns| Duration::from_nanos(ns.unsigned_abs()));
         let answer = series.into_iter().filter_map(|(id, key)| {
             let (points, truncated) = gathers.remove(&id.0)?.points();
@@ -214,6 +228,7 @@ impl TelemetryReader {
         &self,
         (from, since, until): (Timestamp, Timestamp, Timestamp),
         gathers: &mut BTreeMap<u32, Gather>,
+        go_on: &dyn Fn() -> bool,
     ) -> Result<u8, StoreError> {
         let (from, since, until) = (from.ns(), since.ns(), until.ns());
         let within = |at: i64| at >= from && at <= until;
@@ -222,6 +237,7 @@ impl TelemetryReader {
             let mut segments = Segments::new(db, path)?;
             let mut coarsest = SAMPLES;
             for id in segments.overlapping(from, until)? {
+                in_time("read samples", go_on)?;
                 let segment = segments.load(id)?;
                 if let Some(step_ns) = tiers::step_ns(segment.tier) {
                     let told = |at: i64| at.saturating_add(step_ns) > since && at <= until;
@@ -248,6 +264,7 @@ impl TelemetryReader {
                     }
                 }
             }
+            in_time("read samples", go_on)?;
             seal::newest(db, path, |_, at, row| {
                 if within(at) {
                     for (id, gather) in gathers.iter_mut() {
@@ -263,6 +280,11 @@ impl TelemetryReader {
 
     /// Changes, oldest first.
     pub fn changes(&self, filter: &ChangeFilter) -> Result<Vec<Change>, StoreError> {
+        self.changes_while(filter, &|| true)
+    }
+
+    /// The same for as long as `go_on` says so, which is asked before each row. Errors: also [`StoreError::Late`].
+    pub fn changes_while(&self, filter: &ChangeFilter, go_on: &dyn Fn() -> bool) -> Result<Vec<Change>, StoreError> {
         let limit = if filter.limit == 0 { 1_000 } else { filter.limit } as i64;
         let since = filter.since.map_or(i64::MIN, Timestamp::ns);
         let until = filter.until.map_or(i64::MAX, Timestamp::ns);
@@ -283,7 +305,9 @@ impl TelemetryReader {
             let mut statement = db.prepare(&sql).during("read changes", path)?;
             let mut rows = statement.query(values.as_slice()).during("read changes", path)?;
             let mut found = Vec::new();
+            in_time("read changes", go_on)?;
             while let Some(row) = rows.next().during("read changes", path)? {
+                in_time("read changes", go_on)?;
                 let id: String = row.get(0).during("read changes", path)?;
                 let body: String = row.get(1).during("read changes", path)?;
                 let change: Change = serde_json::from_str(&body).map_err(|source| StoreError::Document {
