@@ -4,7 +4,7 @@
 //! lost connections are tried again; no other request is. A partial success is a success whose rejected part must not be sent
 //! again. A request that is too large (HTTP 413) is not tried again either: smaller ones take its place. An answer that is about
 //! the address or the credentials and not about what was sent holds the destination up, and nothing is dropped
-//! ([why](../../../../../docs/adr/0015-a-wrong-token-holds-an-export.md)).
+//! ([why](../../../../../docs/adr/0017-a-wrong-token-holds-an-export.md)).
 
 use std::time::Duration;
 
