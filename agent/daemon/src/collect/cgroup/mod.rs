@@ -7,13 +7,13 @@
 //! **Bounded:** at most `units-max` units and `containers-max` containers have series; when there are more, those that
 //! used the most CPU since the last look, and whoever had series keeps them unless another used twice as much. How many are
 //! left out is `holdfast.collect.left_out`. New names come slowly (see [`Names`]). Counters go on when a cgroup is made
-//! anew, and when the agent is.
+//! anew, when the agent is, and when its owner was left out for a while.
 
 mod kind;
 mod reading;
 mod tree;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use holdfast_core::model::MetricKind;
@@ -27,6 +27,8 @@ use super::sink::{Cached, gauge};
 use super::{CollectError, Collector, Context, Reading};
 
 const LOOK_EVERY: Duration = Duration::from_mins(1);
+/// Groups without series whose sums are remembered.
+const RESTING_MAX: usize = 256;
 /// Files that stay open, at most.
 const HELD_MAX: usize = 4_096;
 
@@ -52,9 +54,22 @@ struct Group {
     series: [Cached; NOTHING.len()],
 }
 
+/// A group that has to rest, since others used more: what its sums go on from when its turn comes again.
+struct Resting {
+    /// Of each cgroup, its directory and what it had used when it was read last.
+    lasts: Vec<(String, Values)>,
+    totals: Values,
+    series: [Cached; NOTHING.len()],
+}
+
 impl Group {
     fn new(owner: Owner) -> Self {
         Self { owner, members: Vec::new(), totals: NOTHING, series: Default::default() }
+    }
+
+    fn rest(self) -> (Owner, Resting) {
+        let lasts = self.members.into_iter().map(|it| (it.files.directory().to_owned(), it.last)).collect();
+        (self.owner, Resting { lasts, totals: self.totals, series: self.series })
     }
 
     fn directory(&self) -> &str {
@@ -115,6 +130,8 @@ pub(crate) struct Cgroup {
     held: usize,
     left_out: [(usize, Cached); 2],
     names: Names,
+    /// Those that had series and are left out at the moment.
+    resting: HashMap<Owner, Resting>,
     /// CPU time of each owner at the last look, in microseconds; only while there are too many.
     usage: HashMap<Owner, u64>,
 }
@@ -133,13 +150,16 @@ impl Cgroup {
             held: 0,
             left_out: Default::default(),
             names: Names::new(),
+            resting: HashMap::new(),
             usage: HashMap::new(),
         }
     }
 
     fn look(&mut self, context: &mut Context<'_>, root: &'static str) -> Result<(), CollectError> {
+        let walked = tree::walk(context, root)?;
+        let present: BTreeSet<Owner> = walked.keys().cloned().collect();
         let (units, containers): (Found, Found) =
-            tree::walk(context, root)?.into_iter().partition(|(owner, _)| matches!(owner, Owner::Unit(_)));
+            walked.into_iter().partition(|(owner, _)| matches!(owner, Owner::Unit(_)));
         let mut usage = HashMap::new();
         let mut chosen = Vec::new();
         for (at, (found, max)) in [(units, self.units_max), (containers, self.containers_max)].into_iter().enumerate() {
@@ -152,12 +172,21 @@ impl Cgroup {
         self.usage = usage;
         let mut old: BTreeMap<Owner, Group> = self.groups.drain(..).map(|group| (group.owner.clone(), group)).collect();
         let mut kept: Vec<(Group, Vec<String>)> = Vec::with_capacity(chosen.len());
+        // Who is gone altogether begins anew when it comes back, as its cgroup does.
+        self.resting.retain(|owner, _| present.contains(owner));
+        let mut lasts: HashMap<String, Values> = HashMap::new();
         for (owner, directories) in chosen {
             let mut group = old.remove(&owner).unwrap_or_else(|| Group::new(owner));
+            if let Some(rested) = self.resting.remove(&group.owner) {
+                (group.totals, group.series) = (rested.totals, rested.series);
+                lasts.extend(rested.lasts);
+            }
             group.members.retain(|member| directories.iter().any(|it| it == member.files.directory()));
             kept.push((group, directories));
         }
-        drop(old);
+        let room = RESTING_MAX.saturating_sub(self.resting.len());
+        let left_out = old.into_values().filter(|group| present.contains(&group.owner));
+        self.resting.extend(left_out.take(room).map(Group::rest));
         let held_max = held_max();
         self.held = kept.iter().flat_map(|(group, _)| &group.members).filter(|m| m.held).count() * Files::EACH;
         for (group, directories) in &mut kept {
@@ -170,7 +199,8 @@ impl Cgroup {
                 }
                 let held = self.held + Files::EACH <= held_max;
                 self.held += if held { Files::EACH } else { 0 };
-                group.members.push(Member { files: Files::of(directory, held), held, last: [0.0; NOTHING.len()] });
+                let last = lasts.remove(directory).unwrap_or([0.0; NOTHING.len()]);
+                group.members.push(Member { files: Files::of(directory, held), held, last });
             }
         }
         self.groups = kept.into_iter().map(|(group, _)| group).collect();

@@ -198,6 +198,28 @@ fn with_too_many_units_the_busiest_have_series_and_the_rest_is_counted() {
 }
 
 #[test]
+fn a_unit_that_was_left_out_for_a_while_goes_on_counting() {
+    let mut host = Host::new("/sys/fs/cgroup");
+    let mut all = Cgroup::new(Duration::from_secs(10), 1, 64);
+    host.cpu("a.service", 1_000);
+    host.cpu("b.service", 10);
+    host.read(&mut all);
+    host.cpu("a.service", 5);
+    assert_eq!(host.read(&mut all)[&user("a.service")], 1_005.0, "started again");
+    host.cpu("b.service", 300);
+    assert_eq!(host.read_anew(&mut all).get(&user("a.service")), None);
+    host.cpu("b.service", 301);
+    host.cpu("a.service", 900);
+    let back = host.read_anew(&mut all);
+    assert_eq!(back.get(&user("a.service")), Some(&1_900.0), "neither a step back nor its whole life once more");
+    // Gone and made anew under its old name: as the kernel counts.
+    assert_eq!(all.resting.len(), 1);
+    std::fs::remove_dir_all(host.path("b.service")).unwrap();
+    host.read_anew(&mut all);
+    assert_eq!(all.resting.len(), 0);
+}
+
+#[test]
 fn a_cgroup_more_or_less_is_noticed_at_once() {
     let mut host = Host::new("/sys/fs/cgroup");
     let mut all = collector();
