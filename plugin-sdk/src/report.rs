@@ -1,6 +1,8 @@
 //! What a check says: problems, which rules really ran, and which could not.
 //!
-//! A finding closes only when its rule ran and did not report it. So a rule that could not look everywhere is not [`Report::evaluated`].
+//! Each rule is named in each report. A finding closes when its rule was [`Report::evaluated`], was not [`Report::skipped`] anywhere and did
+//! not report it; the host takes a finding only of a rule that was evaluated. A rule that ran and could not look everywhere is both. One
+//! that no report names any more was dropped, and what it had found ends.
 
 use crate::bindings::check as wire;
 use crate::text::{line, plain};
@@ -13,8 +15,8 @@ use crate::{Error, Evidence, Finding, Severity, Subject};
 ///
 /// let mut report = Report::default();
 /// report.found(Problem::new("log.too_large", "size", subject("file", "/var/log/a"), "/var/log/a is large"));
-/// report.evaluated("log.too_large"); // looked everywhere: what is not reported is not there
-/// report.skipped("log.too_old", Error::Denied("files below `/srv`".into())); // neither passed nor failed
+/// report.evaluated("log.too_large"); // it ran: what is not reported is not there
+/// report.skipped("log.too_large", Error::Denied("files below `/srv`".into())); // but not everywhere: nothing closes
 /// assert_eq!(report.problems().len(), 1);
 /// ```
 #[derive(Debug, Default)]
@@ -30,14 +32,14 @@ impl Report {
         self.problems.push(problem);
     }
 
-    /// This rule ran everywhere it should: what it did not report is not there.
+    /// This rule ran: what it did not report is not there, unless it was also [`Report::skipped`] somewhere.
     pub fn evaluated(&mut self, rule: &str) {
         if !self.evaluated.iter().any(|r| r == rule) {
             self.evaluated.push(rule.to_owned());
         }
     }
 
-    /// This rule could not run (or not on this part of the host), and why. Never shown as passed.
+    /// This rule could not run, or not on this part of the host, and why. Never shown as passed; what it had found stays open.
     pub fn skipped(&mut self, rule: impl Into<String>, why: Error) {
         self.skipped.push((rule.into(), why));
     }

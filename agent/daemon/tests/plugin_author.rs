@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -13,11 +14,16 @@ fn root() -> PathBuf {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test of the command starts the command")]
-fn start(program: impl AsRef<std::ffi::OsStr>, dir: &Path, args: &[&str]) -> Output {
+fn command(program: impl AsRef<std::ffi::OsStr>, dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(program);
     // One target directory for all runs: the SDK's own dependencies are built once.
     command.env("CARGO_TARGET_DIR", root().join("target/author")).env("CARGO_NET_OFFLINE", "true");
-    command.current_dir(dir).args(args).stdin(Stdio::null()).output().unwrap()
+    command.current_dir(dir).args(args).stdin(Stdio::null());
+    command
+}
+
+fn start(program: impl AsRef<std::ffi::OsStr>, dir: &Path, args: &[&str]) -> Output {
+    command(program, dir, args).output().unwrap()
 }
 
 fn holdfast(dir: &Path, args: &[&str]) -> (i32, String) {
@@ -60,6 +66,13 @@ fn a_new_plugin_builds_and_passes_its_own_tests() {
     assert_eq!(built["manifest"]["roles"], serde_json::json!(["check"]));
     let shown = says(&plugin, &["plugin", "run", "--offline"], 0);
     assert!(shown.contains("\"file.bytes\"") && shown.contains("small-enough"), "{shown}");
+    // What cannot be looked at takes nothing from what was found beside it.
+    let both = "story = \"One cannot be looked at, one is too large.\"\nsettings = { files = [\"/etc/app\", \"/var/log/app.log\"], \
+                largest = \"1MiB\" }\n[[world.file]]\npath = \"/var/log/app.log\"\nsize = \"2MiB\"\n[[ask]]\nwhat = \"check\"\n\
+                answer = \"found\"\nsays = [\"not in the manifest\"]\n";
+    fs::write(plugin.join("cases/one-of-two.toml"), both).unwrap();
+    let tested = says(&plugin, &["plugin", "test", "--offline", "--bless"], 0);
+    assert!(tested.contains("3 passed, 0 failed"), "{tested}");
     // A case that expects something else fails, and the command says no.
     let case = plugin.join("cases/too-large.toml");
     let text = fs::read_to_string(&case).unwrap();
@@ -69,6 +82,50 @@ fn a_new_plugin_builds_and_passes_its_own_tests() {
     // What the compiler refuses is no plugin.
     fs::write(plugin.join("src/lib.rs"), "fn broken(").unwrap();
     says(&plugin, &["plugin", "build", "--offline"], 1);
+}
+
+#[test]
+fn who_watches_is_answered_again_after_each_change_until_they_end_it() {
+    use std::io::BufRead;
+    let dir = place();
+    says(dir.path(), &["plugin", "new", "watched"], 0);
+    let plugin = dir.path().join("watched");
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut watching = command(env!("CARGO_BIN_EXE_holdfast"), &plugin, &["plugin", "run", "--watch", "--offline"]);
+    let mut child = watching.stdout(writer.try_clone().unwrap()).stderr(writer).spawn().unwrap();
+    drop(watching);
+    let (tell, told) = std::sync::mpsc::channel();
+    let lines = std::io::BufReader::new(reader).lines();
+    std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| tell.send(line)));
+    // An answer is whole when it says that it waits.
+    let next = || {
+        let mut text = String::new();
+        loop {
+            let line = told.recv_timeout(Duration::from_mins(10)).expect(&text);
+            if line.contains("waiting for a change") {
+                break text;
+            }
+            text += &line;
+        }
+    };
+    assert!(next().contains("small-enough"));
+    let case = plugin.join("cases/small-enough.toml");
+    let text = fs::read_to_string(&case).unwrap();
+    fs::rename(&case, plugin.join("cases/another-name.toml")).unwrap();
+    fs::rename(plugin.join("cases/small-enough.expected.json"), plugin.join("cases/another-name.expected.json"))
+        .unwrap();
+    let again = next();
+    assert!(again.contains("another-name") && !again.contains("small-enough"), "{again}");
+    // A mistake is said, and ends nothing.
+    let source = plugin.join("src/lib.rs");
+    let whole = fs::read_to_string(&source).unwrap();
+    fs::write(&source, "fn broken(").unwrap();
+    assert!(next().contains("error"));
+    fs::write(&source, whole).unwrap();
+    fs::write(plugin.join("cases/another-name.toml"), text).unwrap();
+    assert!(next().contains("another-name"));
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 /// The first commands of the SDK's README, as they stand there.

@@ -24,8 +24,8 @@ const SECRET: &str = "the-secret-beside-the-grant";
 const OPEN: &str = "what-everybody-may-read";
 
 /// What the guest that calls is given.
-const GRANT: &str =
-    "[read]\nfiles = [\"/srv/app\", \"/srv/single.conf\"]\nunits = [\"web-1.service\"]\nmetrics = true\n";
+const GRANT: &str = "[read]\nfiles = [\"/srv/app\", \"/srv/single.conf\"]\nunits = [\"web-1.service\"]\nmetrics = true\nprocesses = true\n\
+     changes = true\n";
 
 /// Any bytes as a component: refused with a sentence, or loaded with the manifest that is read without running it.
 pub fn loader(data: &[u8]) {

@@ -84,4 +84,11 @@ fn the_harness_of_host_calls_reaches_what_is_granted() {
     assert_eq!(holdfast_fuzz::shown(&[0, 0, 1, 3]), r#"[{"stat":"/srv/app/a.txt"}]"#);
     assert!(holdfast_fuzz::told(&[0, 0, 1, 3]).contains("size: 23"), "{}", holdfast_fuzz::told(&[0, 0, 1, 3]));
     assert!(holdfast_fuzz::told(&[1, 0, 1, 3, 0, 3]).contains("what-everybody-may-read"));
+    // Processes without their command lines, and the one change that there is.
+    assert_eq!(
+        holdfast_fuzz::shown(&[8, 21, 10, 0, 0, 9, 3]),
+        r#"[{"processes":"*"},{"changes":[[],0,18446744073709551615,65535]}]"#
+    );
+    let told = holdfast_fuzz::told(&[8, 21, 10, 0, 0, 9, 3]);
+    assert!(told.contains("name: \\\"shell\\\"") && told.contains("Ok(1)"), "{told}");
 }

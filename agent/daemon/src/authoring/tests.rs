@@ -43,12 +43,19 @@ fn check(case: &str, wanted: &str) {
 
 #[test]
 fn every_plugin_of_this_repository_passes_its_own_cases() {
-    for (plugin, at_least) in [("unit-medic", 5), ("runner-reclaim", 3), ("release-verify", 2)] {
-        let dir = root().join("plugins").join(plugin);
+    let plugins = fs::read_dir(root().join("plugins")).unwrap().map(|entry| entry.unwrap().path());
+    let mut plugins: Vec<_> = plugins.filter(|dir| dir.join("plugin.toml").is_file()).collect();
+    plugins.sort();
+    assert_eq!(plugins.len(), 8, "{plugins:?}");
+    for dir in plugins {
+        let plugin = dir.file_name().unwrap().to_string_lossy().into_owned();
+        let written = |dir: &Path| dir.extension().is_some_and(|it| it == "toml") || dir.join("case.toml").is_file();
+        let cases = fs::read_dir(dir.join("cases")).unwrap().filter(|it| written(&it.as_ref().unwrap().path())).count();
         let options = TestOptions { dir, component: None, filter: None, bless: false };
         let report = test(&options, |_| {}).unwrap();
         let problems: Vec<String> = report.cases.iter().flat_map(|case| case.problems.clone()).collect();
-        assert!(problems.is_empty() && report.cases.len() >= at_least, "{plugin}:\n{}", problems.join("\n"));
+        assert_eq!((problems.join("\n"), report.cases.len()), (String::new(), cases), "{plugin}");
+        assert!(cases >= 2, "{plugin} has {cases} cases");
     }
 }
 
