@@ -37,6 +37,12 @@ pub fn rank(findings: &[Finding], changes: &[Change]) -> Vec<Suspect> {
         groups.entry(key).or_default().push(change);
     }
     let mut suspects: Vec<Suspect> = groups.values().filter_map(|group| suspect(findings, group)).collect();
+    in_order(&mut suspects);
+    suspects
+}
+
+/// Most suspicious first, and no more than a person reads.
+pub(super) fn in_order(suspects: &mut Vec<Suspect>) {
     suspects.sort_by(|a, b| b.score.total_cmp(&a.score).then(b.at.cmp(&a.at)).then(a.change.cmp(&b.change)));
     suspects.truncate(SUSPECTS_MAX);
     suspects

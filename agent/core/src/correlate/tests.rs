@@ -316,9 +316,32 @@ fn an_incident_closes_when_none_of_its_findings_is_open() {
     assert_eq!((closed.state, closed.resolved_at), (IncidentState::Resolved, Some(at(50))));
     assert_eq!(closed.outcome.as_deref(), Some("restarted"));
     assert_eq!(close(&closed, &desk.findings, at(60), None), None);
-    // A finding that comes back afterwards is a new episode.
+}
+
+#[test]
+fn a_trouble_that_comes_back_opens_its_own_incident_again_and_keeps_what_was_suspected() {
+    let mut desk = Desk::new(vec![deployed("web-7", "web.service", "/srv/web", -60)]);
+    let incident = desk.take(web_failed());
+    desk.findings[0].state = FindingState::Resolved;
+    let closed = close(&incident, &desk.findings, at(50), Some("restarted".to_owned())).unwrap();
     desk.open = vec![closed.clone()];
-    assert_ne!(desk.take(web_failed()).id, closed.id);
+    // The deployment is out of reach by now, and somebody looked into it meanwhile.
+    desk.changes = vec![change("file.modified", Target::file("/etc/web.conf"), 60)];
+    let mut again = finding("unit.failed", Target::unit("web.service"), 70);
+    again.incident = Some(closed.id.clone());
+    let opened = desk.take(again);
+    assert_eq!(
+        (opened.id.clone(), opened.state, opened.outcome.clone()),
+        (closed.id.clone(), IncidentState::Open, None)
+    );
+    assert_eq!((opened.reopened, opened.reopened_at, opened.resolved_at), (1, Some(at(71)), None));
+    assert_eq!((opened.began_at, opened.detected_at), (closed.began_at, closed.detected_at));
+    assert!(opened.timeline.last().unwrap().text.starts_with("Opened again (1): "), "{:?}", opened.timeline);
+    let suspects: Vec<&str> = opened.suspects.iter().map(|it| it.kind.as_str()).collect();
+    assert!(suspects.contains(&"service.deployed") && suspects.contains(&"file.modified"), "{suspects:?}");
+    // Another trouble opens none that is resolved.
+    desk.open = vec![closed.clone()];
+    assert_ne!(desk.take(finding("unit.failed", Target::unit("web.service"), 90)).id, closed.id);
 }
 
 #[test]

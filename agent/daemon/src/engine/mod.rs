@@ -11,6 +11,7 @@ mod deployments;
 mod facts;
 mod files;
 mod findings;
+mod incidents;
 mod inventory;
 mod labels;
 mod ledger;
@@ -40,8 +41,8 @@ use holdfast_core::detect::lifecycle::Lifecycle;
 use holdfast_core::detect::{DetectConfig, Detectors};
 use holdfast_core::model::audit::{AuditKind, Draft};
 use holdfast_core::model::{
-    Change, Deployment, DeploymentId, DeploymentState, Detection, FindingId, IdSource, Incident, IncidentId, Mode,
-    Plan, Remediation, RemediationId, RunId, Timestamp, UnitState,
+    Change, Deployment, DeploymentId, DeploymentState, Detection, Finding, FindingId, IdSource, Incident, IncidentId,
+    Mode, Plan, Remediation, RemediationId, RunId, Timestamp, UnitState,
 };
 use holdfast_core::policy::{Authorized, PastRun, Policy};
 use holdfast_core::redact::Redactor;
@@ -250,8 +251,8 @@ impl Engine {
         let Parts { state, telemetry, blobs, plugins, policy, policy_files, ids } = parts;
         let ledger = Ledger::new(state);
         let reader = ledger.reader();
-        let mut open =
-            reader.findings(&FindingFilter { open_only: true, limit: 100_000, ..FindingFilter::default() })?;
+        let mut open = recently_resolved(&reader, now.wall)?;
+        open.extend(reader.findings(&FindingFilter { open_only: true, limit: 100_000, ..FindingFilter::default() })?);
         open.extend(reader.findings(&FindingFilter {
             suppressed_only: true,
             limit: 100_000,
@@ -482,4 +483,13 @@ impl Engine {
     fn draft(now: Moment, kind: AuditKind, actor: &str, subject: impl ToString, body: serde_json::Value) -> Draft {
         Draft { at: now.wall, kind, actor: actor.to_owned(), subject: subject.to_string(), body }
     }
+}
+
+/// Findings that were resolved so shortly before the start that coming back is flapping; the oldest first.
+fn recently_resolved(reader: &StateReader, now: Timestamp) -> Result<Vec<Finding>, StoreError> {
+    let since = Some(now.minus(Duration::from_hours(24)));
+    let mut all = reader.findings(&FindingFilter { since, ..FindingFilter::default() })?;
+    all.retain(|it| it.resolved_at.is_some_and(|at| now.since(at) <= holdfast_core::correlate::COMES_BACK_WITHIN));
+    all.reverse();
+    Ok(all)
 }

@@ -404,6 +404,8 @@ fn incident() -> Incident {
         detected_at: at(100),
         resolved_at: None,
         outcome: None,
+        reopened: 0,
+        reopened_at: None,
     }
 }
 

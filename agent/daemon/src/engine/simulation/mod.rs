@@ -3,6 +3,7 @@
 //! The simulated actuator keeps the real one's promise: a request id is carried out at most once, for ever. Everything runs
 //! in one thread in a fixed order, so a seed names a history exactly; a failing test prints it.
 
+mod episodes;
 mod files;
 mod inventory;
 mod labels;
