@@ -85,6 +85,35 @@ pub fn correlate(
     incident
 }
 
+/// The open incident with its suspects ranked again because of a change that was told after it was opened; `None`: it alters nothing.
+///
+/// `findings`: those of the incident. `changes`: oldest first, this one among them. Suspects of before stay, whether or not their
+/// changes are remembered. What was decided meanwhile stays as it was decided.
+pub fn reconsider(
+    incident: &Incident,
+    findings: &[Finding],
+    change: &Change,
+    changes: &[Change],
+    at: Timestamp,
+) -> Option<Incident> {
+    if incident.state != IncidentState::Open || rank(findings, std::slice::from_ref(change)).is_empty() {
+        return None;
+    }
+    let same = |it: &Suspect| it.change == change.id || (it.deployment.is_some() && it.deployment == change.deployment);
+    let ranked = merged(rank(findings, changes), &incident.suspects);
+    let shown = |all: &[Suspect]| -> Vec<_> { all.iter().map(|it| (it.change.clone(), it.score.to_bits())).collect() };
+    if shown(&ranked) == shown(&incident.suspects) {
+        return None;
+    }
+    let mut again = incident.clone();
+    if let Some(place) = ranked.iter().position(same).filter(|_| !incident.suspects.iter().any(same)) {
+        let text = format!("Suspected since it was told, in place {}: {}", place + 1, ranked[place].summary);
+        note(&mut again, at, "change", change.id.as_str(), text);
+    }
+    again.suspects = ranked;
+    Some(again)
+}
+
 fn reopen(incident: &mut Incident, finding: &Finding, at: Timestamp) {
     incident.state = IncidentState::Open;
     incident.resolved_at = None;

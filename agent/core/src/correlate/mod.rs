@@ -10,5 +10,5 @@ mod rank;
 #[cfg(test)]
 mod tests;
 
-pub use incident::{COMES_BACK_WITHIN, close, correlate, note};
+pub use incident::{COMES_BACK_WITHIN, close, correlate, note, reconsider};
 pub use rank::rank;

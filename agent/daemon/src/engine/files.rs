@@ -163,7 +163,7 @@ impl Engine {
         let target = Target::file(path);
         let cause = self.own.cause_of(&target, now.mono);
         let id = ChangeId::new(now.wall, self.ids.as_mut());
-        let at = found.state.modified_at.filter(|at| *at <= found.at).unwrap_or(found.at);
+        let at = found.state.altered_at(&accepted.state, found.at);
         self.on_change(
             Change { id, at, kind: kind.into(), target, actor: None, summary, attributes, deployment, cause },
             now,

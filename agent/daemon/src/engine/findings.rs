@@ -62,7 +62,7 @@ impl Engine {
         let homes = self.homes(&finding, now);
         let siblings: Vec<Finding> = self.lifecycle.open().filter(|it| it.id != finding.id).cloned().collect();
         let changes: Vec<_> = self.changes.iter().cloned().collect();
-        let incident = correlate::correlate(&finding, &homes, &siblings, &changes, now.wall, self.ids.as_mut());
+        let mut incident = correlate::correlate(&finding, &homes, &siblings, &changes, now.wall, self.ids.as_mut());
         finding.incident = Some(incident.id.clone());
         self.lifecycle.replace(finding.clone());
         let mut audit = vec![Self::draft(
@@ -77,9 +77,13 @@ impl Engine {
             }),
         )];
         if !self.incidents.contains_key(&incident.id) {
+            if incident.reopened == 0 {
+                self.history_of_changes.opened(&incident);
+            }
             let body = serde_json::json!({ "state": "open", "title": incident.title, "reopened": incident.reopened });
             audit.push(Self::draft(now, AuditKind::Incident, AGENT, &incident.id, body));
         }
+        self.tell_history(&mut incident);
         tracing::warn!(
             finding_id = %finding.id, incident_id = %incident.id, kind = finding.kind, target_name = %finding.target,
             severity = %finding.severity, title = finding.title, "Finding opened."

@@ -2,7 +2,7 @@
 
 use holdfast_core::correlate;
 use holdfast_core::model::audit::AuditKind;
-use holdfast_core::model::{Finding, Incident, IncidentId, RemediationState};
+use holdfast_core::model::{Change, Finding, Incident, IncidentId, RemediationState};
 
 use super::{AGENT, Engine, Moment};
 use crate::store::Writes;
@@ -63,5 +63,27 @@ impl Engine {
         let Some(incident) = incident.and_then(|id| self.incidents.get_mut(id)) else { return Vec::new() };
         correlate::note(incident, now.wall, kind, reference, text);
         vec![incident.clone()]
+    }
+
+    /// A change was told: where it may have come before an open incident, the suspects of that are ranked again. Logs of packages,
+    /// pipelines and sweeps of files come late.
+    pub(super) fn reconsider(&mut self, change: &Change, now: Moment) {
+        if change.cause.is_some() || self.incidents.is_empty() {
+            return;
+        }
+        let changes: &[Change] = self.changes.make_contiguous();
+        let lifecycle = &self.lifecycle;
+        let again = |incident: &Incident| {
+            let findings: Vec<Finding> = incident.findings.iter().filter_map(|id| lifecycle.get(id)).cloned().collect();
+            correlate::reconsider(incident, &findings, change, changes, now.wall)
+        };
+        let mut incidents: Vec<Incident> = self.incidents.values().filter_map(again).collect();
+        for incident in &mut incidents {
+            self.tell_history(incident);
+            self.incidents.insert(incident.id.clone(), incident.clone());
+        }
+        if !incidents.is_empty() {
+            self.ledger.soon(Writes { incidents, ..Writes::default() }, now);
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use holdfast_core::detect::drift::{ItemFacts, Judgement, judge_item};
 use holdfast_core::model::audit::{AuditKind, Draft};
 use holdfast_core::model::{
-    AcceptedItems, Attributes, Change, ChangeId, Deployment, Inventory, Item, ItemKind, ItemName, Timestamp,
+    AcceptedItems, Attributes, Change, ChangeId, Deployment, Inventory, Item, ItemKind, ItemName, NOT_BEFORE, Timestamp,
 };
 
 use super::{AGENT, Command, Engine, Moment};
@@ -155,7 +155,7 @@ impl Engine {
                 Judgement::Explained { .. } if drifted && cause.is_none() => {}
                 Judgement::Explained { by, reference } => {
                     self.inventory.doubted.remove(name);
-                    self.item_changed(name, Some((&by, &reference)), (at, now));
+                    self.item_changed(name, Some((&by, &reference)), (before, at), now);
                     self.inventory.accept(name);
                     accepted.insert(name.kind);
                     let body = serde_json::json!({
@@ -168,7 +168,7 @@ impl Engine {
                         continue;
                     }
                     if !drifted {
-                        self.item_changed(name, None, (at, now));
+                        self.item_changed(name, None, (before, at), now);
                     }
                     self.observe(detection, now, out);
                 }
@@ -219,7 +219,14 @@ impl Engine {
         self.lifecycle.open().filter(|it| it.kind == wanted && it.is_open()).map(name).collect()
     }
 
-    fn item_changed(&mut self, name: &ItemName, explained: Option<(&str, &str)>, (at, now): (Timestamp, Moment)) {
+    /// `before`: the last look at which it was as accepted; `at`: the one that saw the difference.
+    fn item_changed(
+        &mut self,
+        name: &ItemName,
+        explained: Option<(&str, &str)>,
+        (before, at): (Timestamp, Timestamp),
+        now: Moment,
+    ) {
         // The package manager's own log has told it.
         if name.kind == ItemKind::Package && explained.is_some() {
             return;
@@ -230,6 +237,9 @@ impl Engine {
             (Some(_), Some(_)) => "modified",
         };
         let mut attributes = Attributes::new();
+        if before < at {
+            attributes.insert(NOT_BEFORE.to_owned(), before.to_string());
+        }
         if let Some(item) = self.inventory.current(name) {
             attributes.insert("item.value".into(), item.value.clone());
             attributes.extend(item.facts.clone());

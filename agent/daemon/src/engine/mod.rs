@@ -11,6 +11,7 @@ mod deployments;
 mod facts;
 mod files;
 mod findings;
+mod history;
 mod incidents;
 mod inventory;
 mod labels;
@@ -216,6 +217,7 @@ pub struct Engine {
     /// Files of a package whose content did not fit it: looked at once more before judging.
     second_look: HashMap<String, u32>,
     changes: VecDeque<Change>,
+    history_of_changes: history::History,
     facts: facts::HostFacts,
     own: own_effects::OwnEffects,
     paused: Option<Paused>,
@@ -313,6 +315,7 @@ impl Engine {
             inventory: inventory::Known::load(&reader)?,
             second_look: HashMap::new(),
             changes: changes.into(),
+            history_of_changes: history::History::load(reader.setting(history::SETTING)?),
             facts: facts::HostFacts::new(config.cpus),
             own: own_effects::OwnEffects::default(),
             paused,
@@ -455,7 +458,10 @@ impl Engine {
 
     fn save_detectors(&mut self, now: Moment) {
         self.detectors_saved = now.mono;
-        let settings = vec![("detectors".to_owned(), self.detectors.save())];
+        let settings = vec![
+            ("detectors".to_owned(), self.detectors.save()),
+            (history::SETTING.to_owned(), serde_json::json!(self.history_of_changes)),
+        ];
         self.ledger.soon(Writes { settings, ..Writes::default() }, now);
     }
 
@@ -467,7 +473,11 @@ impl Engine {
         {
             self.changes.pop_front();
         }
-        self.changes.push_back(change.clone());
+        // What is told late has its place among the earlier ones.
+        let place = self.changes.partition_point(|it| it.at <= change.at);
+        self.changes.insert(place, change.clone());
+        self.history_of_changes.told(&change);
+        self.reconsider(&change, now);
         self.run_subscribed(&change.kind, None, now);
         self.telemetry.write_change(change);
     }

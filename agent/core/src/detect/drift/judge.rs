@@ -132,7 +132,7 @@ fn detection(facts: &Facts<'_>, differences: &[Difference], presence: Presence) 
         confidence: confidence::of_drift(facts.current_content.is_some() || current.sha256.is_none()),
         method: Method { name: METHOD.to_owned(), version: VERSION },
         evidence,
-        began_at: current.modified_at.filter(|at| *at <= facts.at).unwrap_or(facts.at),
+        began_at: current.altered_at(accepted, facts.at),
         cause: facts.cause.cloned(),
     }
 }

@@ -1,6 +1,6 @@
 //! Troubles that come and go, and what becomes of their incidents.
 
-use holdfast_core::model::{FindingState, Incident, IncidentState};
+use holdfast_core::model::{FindingState, Incident, IncidentState, ItemKind};
 
 use super::*;
 use crate::store::IncidentFilter;
@@ -52,4 +52,51 @@ fn what_comes_back_within_the_hour_is_the_same_incident_and_later_another() {
     }
     assert!(sim.incidents().iter().all(|it| it.state == IncidentState::Resolved));
     assert_eq!(sim.incidents().iter().map(|it| it.findings.len()).collect::<Vec<_>>(), [1, 3]);
+}
+
+fn unit_files(sim: &mut Sim, value: &str) {
+    sim.look_at(ItemKind::UnitFile, super::inventory::items(&[("web.service", value)]));
+}
+
+#[test]
+fn an_edited_unit_file_that_is_noticed_two_minutes_after_the_unit_failed_is_suspected_first() {
+    let mut sim = Sim::new("", Mode::Advise);
+    sim.set_unit("web.service", "active");
+    unit_files(&mut sim, "local file aaaa");
+    sim.run(10);
+    // Edited now.
+    sim.run(2);
+    sim.set_unit("web.service", "failed");
+    assert_eq!(sim.incidents()[0].suspects, []);
+    unit_files(&mut sim, "local file bbbb");
+    unit_files(&mut sim, "local file bbbb");
+    let incidents = sim.incidents();
+    assert_eq!(incidents.len(), 1, "{incidents:#?}");
+    assert_eq!(incidents[0].findings.len(), 2, "the drift is of it");
+    let first = &incidents[0].suspects[0];
+    assert_eq!((first.target.kind.as_str(), first.target.name.as_str()), ("unit_file", "web.service"));
+    assert!(incidents[0].timeline.iter().any(|it| it.kind == "change"), "{:?}", incidents[0].timeline);
+}
+
+#[test]
+fn what_was_known_of_a_kind_of_change_is_told_with_its_suspect_after_a_restart_too() {
+    let mut sim = Sim::new("", Mode::Advise);
+    sim.set_unit("web.service", "active");
+    for _ in 0..2 {
+        sim.package("web");
+        sim.set_unit("web.service", "failed");
+        sim.set_unit("web.service", "active");
+        sim.run(4_000);
+    }
+    sim.package("web");
+    sim.events.push_back(Event::Shutdown);
+    sim.drain();
+    sim.kill();
+    sim.boot();
+    sim.set_unit("web.service", "failed");
+    let incident = sim.incidents().remove(0);
+    let told: Vec<String> =
+        incident.suspects[0].evidence.iter().map(|it| format!("{}: {}", it.name, it.value)).collect();
+    let wanted = "suspect.kind_history: of 3 changes of this kind on this host, 3 were suspected first of an incident";
+    assert!(told.iter().any(|it| it == wanted), "{told:?}");
 }
