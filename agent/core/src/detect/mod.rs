@@ -15,6 +15,7 @@ mod detectors;
 mod disk;
 pub mod drift;
 mod exhaust;
+mod follows;
 mod groups;
 mod known;
 pub mod labels;
@@ -40,5 +41,6 @@ pub use config::{
     Threshold, Watch,
 };
 pub use detectors::Detectors;
+pub use follows::Follows;
 pub use odd::{ALARM_AT, Host, HostOddness, HostPart, Odd, Oddness};
 pub use unit::unit_failure;

@@ -39,7 +39,8 @@ impl Engine {
         match self.baselines.get(&found.state.path).cloned() {
             Some(accepted) => self.judge(&accepted, found, now, out),
             None if self.is_release_file(&found.state.path) => {}
-            None if found.state.sha256.is_none() => {}
+            // What appeared unexplained and is gone again ends its finding.
+            None if found.state.sha256.is_none() && !self.is_drifted(&Target::file(&found.state.path)) => {}
             None if found.first => self.accept_first_sight(found, now),
             None => self.judge(&absent(&found, now), found, now, out),
         }

@@ -12,6 +12,7 @@ use holdfast_core::model::{
 use holdfast_plugin_host::CheckReport;
 use tokio::sync::oneshot;
 
+use super::unheard::RESOLVED_BECAUSE;
 use super::{AGENT, Command, Engine, Moment};
 use crate::answers::{PluginAnswer, Skipped};
 use crate::request::{Answer, Refusal, RefusalKind};
@@ -104,8 +105,12 @@ impl Engine {
         if let Some(label) = self.labels.get(&finding.id).cloned() {
             self.keep_episode(Label { ended_at: now.wall, ..label }, out);
         }
-        let body =
+        let why = finding.evidence(RESOLVED_BECAUSE).map(ToString::to_string);
+        let mut body =
             serde_json::json!({ "state": "resolved", "target": finding.target.to_string(), "count": finding.count });
+        if let Some(why) = &why {
+            body["why"] = why.as_str().into();
+        }
         let audit = vec![Self::draft(now, AuditKind::Finding, AGENT, &finding.id, body)];
         tracing::info!(finding_id = %finding.id, kind = finding.kind, target_name = %finding.target, "Finding resolved.");
         self.pending.remove(&finding.id);
@@ -116,7 +121,7 @@ impl Engine {
         self.ledger.soon(Writes { findings: vec![finding], audit, ..Writes::default() }, now);
         self.withdraw(&id, "the finding was resolved before anything was done", now);
         if let Some(incident) = incident {
-            self.close_incident(&incident, None, now);
+            self.close_incident(&incident, why, now);
         }
     }
 
@@ -283,7 +288,7 @@ fn is_another_content(before: Option<&Finding>, detection: &Detection) -> bool {
 }
 
 /// The detection that would confirm a finding: same fingerprint.
-fn detection_of(finding: &Finding, now: Moment) -> Detection {
+pub(super) fn detection_of(finding: &Finding, now: Moment) -> Detection {
     let start = format!("{}|{}|{}|", finding.method.name, finding.kind, finding.target);
     Detection {
         kind: finding.kind.clone(),

@@ -52,6 +52,14 @@ impl Engine {
         self.ledger.soon(Writes { incidents: vec![closed], audit, ..Writes::default() }, now);
     }
 
+    /// After a start: a kill may have come between the end of the last finding and that of its incident.
+    pub(super) fn close_ended_incidents(&mut self, now: Moment) {
+        let open: Vec<IncidentId> = self.incidents.keys().cloned().collect();
+        for id in open {
+            self.close_incident(&id, None, now);
+        }
+    }
+
     /// Adds a line to an open incident's story and gives the document to be written.
     pub(super) fn note(
         &mut self,

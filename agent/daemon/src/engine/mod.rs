@@ -27,6 +27,7 @@ mod rules;
 mod status;
 mod tuning;
 mod undo;
+mod unheard;
 mod units;
 mod verification;
 
@@ -227,6 +228,8 @@ pub struct Engine {
     started: Moment,
     checks_due: BTreeMap<String, Duration>,
     detectors_saved: Duration,
+    /// When findings that nobody speaks of were looked for last.
+    unheard_at: Duration,
 }
 
 /// What the engine is made of.
@@ -325,6 +328,7 @@ impl Engine {
             started: now,
             checks_due: BTreeMap::new(),
             detectors_saved: now.mono,
+            unheard_at: now.mono,
             ledger,
             reader,
             telemetry,
@@ -349,6 +353,7 @@ impl Engine {
             out.push(Command::Watch(dir));
         }
         self.recover(now, &mut out);
+        self.close_ended_incidents(now);
         let open: Vec<FindingId> = self.lifecycle.open().map(|it| it.id.clone()).collect();
         for id in open {
             // Not at once: what is still there will be seen again within seconds, what is gone will be resolved.
@@ -385,7 +390,10 @@ impl Engine {
                 self.on_outcome(&remediation, (step, undo), result, now, &mut out);
             }
             Event::Episode { label, result } => self.on_episode(&label, result, now),
-            Event::TuningProved { wanted, lost, answer } => self.on_tuning_proved(*wanted, lost, answer, now),
+            Event::TuningProved { wanted, lost, answer } => {
+                self.on_tuning_proved(*wanted, lost, answer, now);
+                self.close_unheard(true, now, &mut out);
+            }
             Event::ReloadAsked => out.push(Command::Reload(None)),
             Event::Reloaded(reloaded, answer) => self.on_reloaded(reloaded, answer, now, &mut out),
             Event::Shutdown => self.on_shutdown(now),
@@ -451,6 +459,7 @@ impl Engine {
         self.observe_receivers(now, out);
         self.observe_store(now, out);
         self.observe_plugins(now, out);
+        self.close_unheard(false, now, out);
         if now.mono.saturating_sub(self.detectors_saved) >= Duration::from_mins(5) {
             self.save_detectors(now);
         }

@@ -23,8 +23,15 @@ const BELOW: &str = "below";
 /// The least part of a threshold's limit that counts as larger; its own hysteresis.
 const LIMIT_PART: f64 = 0.05;
 /// What differs from one time to the next without saying anything: times, names of runs, texts that repeat other evidence.
-const PASSING: [&str; 6] =
-    ["unit.invocation_id", "file.modified_at", "file.diff", "context.activity", "finding.flaps", "series.reason"];
+const PASSING: [&str; 7] = [
+    "unit.invocation_id",
+    "file.modified_at",
+    "file.diff",
+    "context.activity",
+    "finding.flaps",
+    "finding.resolved_because",
+    "series.reason",
+];
 
 /// One size; larger is worse.
 #[derive(Debug, Clone, PartialEq)]

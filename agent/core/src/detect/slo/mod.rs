@@ -24,7 +24,7 @@ use crate::model::{
 use windows::{Count, Windows};
 
 const KIND: &str = "slo.burn";
-const METHOD: &str = "burn_rate";
+pub(super) const METHOD: &str = "burn_rate";
 const VERSION: u32 = 1;
 /// Rates are added up over at most so much between two samples, and counters over at most so much.
 const GAP_S: f64 = 300.0;

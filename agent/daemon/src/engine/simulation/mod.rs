@@ -9,6 +9,7 @@ mod inventory;
 mod labels;
 mod learning;
 mod scenarios;
+mod unheard;
 mod versions;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -108,6 +109,7 @@ struct Sim {
     policy: String,
     ceiling: Mode,
     four_eyes: bool,
+    detect: DetectConfig,
     /// Who asks.
     caller: Caller,
     seed: u64,
@@ -146,6 +148,7 @@ impl Sim {
             policy: policy.into(),
             ceiling,
             four_eyes: false,
+            detect: DetectConfig::default(),
             caller: Caller { name: "alice (uid 1000)".into(), uid: 1_000, role: Role::Admin },
             seed: 1,
             engine: None,
@@ -194,7 +197,7 @@ impl Sim {
             ceiling: self.ceiling,
             four_eyes: self.four_eyes,
             redactor: Arc::new(holdfast_core::redact::Redactor::standard()),
-            detect: DetectConfig::default(),
+            detect: self.detect.clone(),
             content_bytes_max: 1 << 20,
             cpus: 2,
             retention: Duration::from_secs(1),
