@@ -23,6 +23,7 @@ mod late;
 pub mod lifecycle;
 mod odd;
 pub mod replay;
+mod restarts;
 mod said;
 mod series;
 mod silence;
@@ -43,4 +44,5 @@ pub use config::{
 pub use detectors::Detectors;
 pub use follows::Follows;
 pub use odd::{ALARM_AT, Host, HostOddness, HostPart, Odd, Oddness};
+pub use restarts::Restarts;
 pub use unit::unit_failure;

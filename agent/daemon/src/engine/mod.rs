@@ -40,7 +40,7 @@ use std::time::Duration;
 
 use holdfast_core::detect::labels::Labels;
 use holdfast_core::detect::lifecycle::Lifecycle;
-use holdfast_core::detect::{DetectConfig, Detectors};
+use holdfast_core::detect::{DetectConfig, Detectors, Restarts};
 use holdfast_core::model::audit::{AuditKind, Draft};
 use holdfast_core::model::{
     Change, Deployment, DeploymentId, DeploymentState, Detection, Finding, FindingId, IdSource, Incident, IncidentId,
@@ -211,6 +211,8 @@ pub struct Engine {
     history: Vec<PastRun>,
     units: BTreeMap<String, UnitState>,
     units_problem: Option<String>,
+    /// How often systemd restarted each unit by itself of late.
+    restarts: BTreeMap<String, Restarts>,
     deployments: BTreeMap<DeploymentId, Deployment>,
     baselines: BTreeMap<String, BaselineFile>,
     /// What the host is made of besides files: accepted, and as last seen.
@@ -313,6 +315,7 @@ impl Engine {
             outcome_asked: HashMap::new(),
             units: BTreeMap::new(),
             units_problem: None,
+            restarts: BTreeMap::new(),
             deployments: deployments.into_iter().map(|it| (it.id.clone(), it)).collect(),
             baselines: reader.baselines()?.into_iter().map(|it| (it.state.path.clone(), it)).collect(),
             inventory: inventory::Known::load(&reader)?,
@@ -459,6 +462,7 @@ impl Engine {
         self.observe_receivers(now, out);
         self.observe_store(now, out);
         self.observe_plugins(now, out);
+        self.settle_restarts(now, out);
         self.close_unheard(false, now, out);
         if now.mono.saturating_sub(self.detectors_saved) >= Duration::from_mins(5) {
             self.save_detectors(now);

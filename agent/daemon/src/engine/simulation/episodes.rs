@@ -100,3 +100,29 @@ fn what_was_known_of_a_kind_of_change_is_told_with_its_suspect_after_a_restart_t
     let wanted = "suspect.kind_history: of 3 changes of this kind on this host, 3 were suspected first of an incident";
     assert!(told.iter().any(|it| it == wanted), "{told:?}");
 }
+
+#[test]
+fn a_unit_that_crashes_every_ten_seconds_and_never_fails_is_found_and_left_to_systemd() {
+    let mut sim = Sim::new(super::scenarios::AUTO, Mode::Auto);
+    let told = |sim: &mut Sim, active_state: &str, n_restarts: u32| {
+        sim.world.runs += 1;
+        let state =
+            UnitState { n_restarts, restart: "always".into(), ..unit("web.service", active_state, sim.world.runs) };
+        sim.world.units.insert("web.service".into(), state.clone());
+        sim.events.push_back(Event::Unit(state, sim.now.wall));
+        sim.drain();
+        sim.run(5);
+    };
+    for n in 0..30 {
+        told(&mut sim, "active", n);
+        told(&mut sim, "activating", n + 1);
+    }
+    told(&mut sim, "active", 31);
+    let found = sim.newest();
+    assert_eq!((found.kind.as_str(), found.state), ("unit.restarting", FindingState::New));
+    assert_eq!((sim.findings().len(), sim.incidents().len()), (1, 1));
+    assert_eq!((sim.world.restarts, sim.remediations().len()), (0, 0), "no rule is for it");
+    // Nothing is told any more: it runs.
+    sim.run(700);
+    assert_eq!(sim.newest().state, FindingState::Resolved);
+}
