@@ -18,6 +18,8 @@ use crate::telemetry::Chain;
 const PACKAGE_SETTLES_MS: u64 = 3_000;
 /// So often a package's file that does not fit it is read again before it counts as drift.
 const SECOND_LOOKS_MAX: u32 = 2;
+/// Longer than any deployment explains after its end.
+pub(super) const EXPLAINED_WITHIN: std::time::Duration = std::time::Duration::from_hours(1);
 /// A check is started this long after the last change below a release, so that one copy is one check.
 const RELEASE_QUIET: std::time::Duration = std::time::Duration::from_millis(150);
 
@@ -77,20 +79,22 @@ impl Engine {
         let path = found.state.path.clone();
         let accepted_content = accepted.blob.as_ref().and_then(|digest| self.blobs.get(digest).ok().flatten());
         let cause = self.own.cause_of(&Target::file(&path), now.mono);
-        let deployments: Vec<_> = self.deployments.values().cloned().collect();
+        let refused = self.is_refused(&found);
+        let deployments = if refused { vec![] } else { self.deployments_since(found.at.minus(EXPLAINED_WITHIN)) };
         let judgement = drift::judge(&Facts {
             accepted: &accepted.state,
             accepted_content: accepted_content.as_deref(),
             current: &found.state,
             current_content: found.content.as_deref(),
             deployments: &deployments,
-            package: found.package.as_ref(),
+            package: found.package.as_ref().filter(|_| !refused),
             cause: cause.as_ref(),
             at: found.at,
         });
         match judgement {
             Judgement::Unchanged(detection) => {
                 self.second_look.remove(&path);
+                self.refused.remove(&path);
                 self.observe(detection, now, out);
             }
             Judgement::Explained { by, reference } => {
@@ -121,6 +125,17 @@ impl Engine {
                 self.observe(detection, now, out);
             }
         }
+    }
+
+    /// Whether a person refused this very content; another one is another matter.
+    fn is_refused(&mut self, found: &FileFound) -> bool {
+        let Some(refused) = self.refused.get_mut(&found.state.path) else { return false };
+        let content = found.state.sha256.as_deref().unwrap_or("absent");
+        let is_it = *refused.get_or_insert_with(|| content.to_owned()) == content;
+        if !is_it {
+            self.refused.remove(&found.state.path);
+        }
+        is_it
     }
 
     /// What a known change explains becomes the accepted state, and is recorded with its explanation.

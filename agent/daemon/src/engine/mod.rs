@@ -219,6 +219,8 @@ pub struct Engine {
     inventory: inventory::Known,
     /// Files of a package whose content did not fit it: looked at once more before judging.
     second_look: HashMap<String, u32>,
+    /// Files whose content a person refused by restoring what was accepted earlier: its digest or `absent`, once it was read.
+    refused: HashMap<String, Option<String>>,
     changes: VecDeque<Change>,
     history_of_changes: history::History,
     facts: facts::HostFacts,
@@ -276,7 +278,7 @@ impl Engine {
             limit: 100_000,
             ..RemediationFilter::default()
         })?;
-        let recent = Some(now.wall.minus(Duration::from_hours(24 * 30)));
+        let recent = Some(now.wall.minus(deployments::KEPT));
         let deployments = reader.deployments(&DeploymentFilter { since: recent, ..DeploymentFilter::default() })?;
         let changes = telemetry
             .reader()
@@ -320,6 +322,7 @@ impl Engine {
             baselines: reader.baselines()?.into_iter().map(|it| (it.state.path.clone(), it)).collect(),
             inventory: inventory::Known::load(&reader)?,
             second_look: HashMap::new(),
+            refused: HashMap::new(),
             changes: changes.into(),
             history_of_changes: history::History::load(reader.setting(history::SETTING)?),
             facts: facts::HostFacts::new(config.cpus),

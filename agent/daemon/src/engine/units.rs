@@ -73,7 +73,7 @@ impl Engine {
         let mine = |it: &&holdfast_core::model::Deployment| {
             it.names_unit(name) && it.started_at <= at && it.finished_at.is_none_or(|end| at <= end.plus(grace))
         };
-        self.deployments.values().rev().find(mine).map(|it| it.id.clone())
+        self.deployments.values().filter(mine).max_by_key(|it| it.started_at).map(|it| it.id.clone())
     }
 }
 

@@ -66,7 +66,7 @@ fn explanation(facts: &ItemFacts<'_>) -> Option<(String, String)> {
     if let Some(cause) = facts.cause {
         return Some((format!("the agent's own remediation {cause} altered {name}"), cause.to_string()));
     }
-    if let Some(deployment) = facts.deployments.iter().rev().find(|it| deployed(it, facts)) {
+    if let Some(deployment) = facts.deployments.iter().filter(|it| deployed(it, facts)).max_by_key(|it| it.started_at) {
         let Deployment { id, service, version, .. } = deployment;
         return Some((format!("deployment {id} of {service} {version} declared what alters {name}"), id.to_string()));
     }

@@ -23,7 +23,7 @@ pub fn judge(facts: &Facts<'_>) -> Judgement {
             reference: cause.to_string(),
         };
     }
-    if let Some(deployment) = facts.deployments.iter().rev().find(|it| explains(it, facts)) {
+    if let Some(deployment) = facts.deployments.iter().filter(|it| explains(it, facts)).max_by_key(|it| it.started_at) {
         return Judgement::Explained {
             by: format!(
                 "deployment {} of {} {} declared that it alters {}",
