@@ -6,7 +6,7 @@
 
 use holdfast_core::detect::tuning::{Difference, Proof, Tuning};
 use holdfast_core::model::plan::PlanDigest;
-use holdfast_core::model::{Detection, Effect, RemediationId, RunId, Timestamp};
+use holdfast_core::model::{Detection, Effect, FindingId, RemediationId, RunId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::status::Paused;
@@ -75,6 +75,19 @@ pub struct TuningVersion {
     /// The version whose settings these are again.
     #[serde(default)]
     pub reverted_to: Option<u64>,
+    /// Kept incidents that were not replayed beforehand, because all together are more than one proof takes: whether these are lost
+    /// nobody knows.
+    #[serde(default)]
+    pub not_replayed: u64,
+}
+
+/// What replaying the kept incidents came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replayed {
+    /// Found with the settings of now, and not with the wanted ones.
+    pub lost: Vec<FindingId>,
+    /// Not replayed: see [`TuningVersion::not_replayed`].
+    pub not_replayed: u64,
 }
 
 /// Answer to `BaselineRestore`.

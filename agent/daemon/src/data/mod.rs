@@ -5,5 +5,5 @@ mod prove;
 mod quality;
 
 pub use lineage::{DecisionStep, Lineage, Rows, lineage};
-pub use prove::lost;
+pub use prove::{REPLAYED_MAX, replayed};
 pub use quality::{Cardinality, Lacking, Quality, QualityOptions, Required, SeriesReport, quality};

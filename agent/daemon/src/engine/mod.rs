@@ -396,8 +396,8 @@ impl Engine {
                 self.on_outcome(&remediation, (step, undo), result, now, &mut out);
             }
             Event::Episode { label, result } => self.on_episode(&label, result, now),
-            Event::TuningProved { wanted, lost, answer } => {
-                self.on_tuning_proved(*wanted, lost, answer, now);
+            Event::TuningProved { wanted, replayed, answer } => {
+                self.on_tuning_proved(*wanted, replayed, answer, now);
                 self.close_unheard(true, now, &mut out);
             }
             Event::ReloadAsked => out.push(Command::Reload(None)),

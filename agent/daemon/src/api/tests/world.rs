@@ -142,6 +142,7 @@ fn tuning_versions() -> Vec<TuningVersion> {
         reason: reason.into(),
         proof: None,
         reverted_to: None,
+        not_replayed: 0,
     };
     vec![one(1, sustained(60), &Tuning::default(), "too nervous"), one(2, second, &sustained(60), "still too nervous")]
 }

@@ -110,6 +110,8 @@ struct Sim {
     ceiling: Mode,
     four_eyes: bool,
     detect: DetectConfig,
+    /// Samples that one proof of a tuning replays.
+    samples_max: u64,
     /// Who asks.
     caller: Caller,
     seed: u64,
@@ -149,6 +151,7 @@ impl Sim {
             ceiling,
             four_eyes: false,
             detect: DetectConfig::default(),
+            samples_max: crate::data::REPLAYED_MAX,
             caller: Caller { name: "alice (uid 1000)".into(), uid: 1_000, role: Role::Admin },
             seed: 1,
             engine: None,
@@ -332,8 +335,9 @@ impl Sim {
                 Some(Event::Episode { label, result: Ok(Box::new(episode)) })
             }
             Command::ProveTuning { wanted, before, after, answer } => {
-                let lost = crate::data::lost(&self.reader(), &before, &after).map_err(|it| it.to_string());
-                Some(Event::TuningProved { wanted, lost, answer })
+                let replayed = crate::data::replayed(&self.reader(), (&before, &after), self.samples_max);
+                let replayed = replayed.map_err(|it| it.to_string());
+                Some(Event::TuningProved { wanted, replayed, answer })
             }
             Command::Purge { filter, answer } => {
                 let purged = self.telemetry.as_ref()?.purge(filter).unwrap();
