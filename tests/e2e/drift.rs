@@ -122,6 +122,55 @@ fn what_the_host_is_made_of_drifts_only_by_what_nothing_explains() -> Result<()>
     })
 }
 
+/// What starts by itself, and a port that is opened while something else is deployed: a drop-in, a job of cron, a timer.
+#[test]
+fn what_was_made_to_start_by_itself_and_a_door_opened_during_a_deployment_are_found() -> Result<()> {
+    on("drift-starts", Machine::installed()?, |machine| {
+        machine.run("mkdir -p /etc/cron.d")?;
+        machine.set_up("advise", "[inventory]\nevery = \"1s\"\n", "")?;
+        machine.wait_until("everything is accepted at the first look", SOON, |m| {
+            Ok((m.holdfast(&["baseline", "verify", "user:root"])?.code == 0).then_some(()))
+        })?;
+
+        // An addition to a unit that is there, and what cron runs: files, each ends with its finding.
+        for (path, content) in [
+            ("/etc/systemd/system/systemd-journald.service.d/beacon.conf", "[Service]\nExecStartPost=-/bin/true\n"),
+            ("/etc/cron.d/beacon", "* * * * * root true\n"),
+        ] {
+            let directory = path.rsplit_once('/').context("a path")?.0;
+            machine.run(&format!("mkdir -p {directory}"))?;
+            machine.write_file(path, content, 0o644)?;
+            machine.until_finding("file.drift", path, SOON)?;
+            machine.run(&format!("rm {path}"))?;
+            machine.until_resolved("file.drift", path, SOON)?;
+        }
+
+        // A timer of somebody's own that is enabled.
+        machine.write_file("/etc/systemd/system/beacon.service", "[Service]\nExecStart=/bin/true\n", 0o644)?;
+        let timer = "[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n";
+        machine.write_file("/etc/systemd/system/beacon.timer", timer, 0o644)?;
+        machine.run("systemctl daemon-reload && systemctl enable beacon.timer")?;
+        let found = machine.until_finding("unit_file.drift", "beacon.timer", SOON)?;
+        ensure!(evidence(&found, "item.value").is_some_and(|it| it.contains("enabled")), "{found:#}");
+        machine.run("systemctl disable beacon.timer; rm /etc/systemd/system/beacon.*; systemctl daemon-reload")?;
+        machine.until_resolved("unit_file.drift", "beacon.timer", SOON)?;
+
+        // Somebody deploys, and somebody else opens a port meanwhile.
+        let start = ["deploy", "start", "--id", "app-8", "--service", "app", "--version", "8", "--unit", "app.service"];
+        machine.ask(&start)?;
+        machine.run("systemd-run -q --unit=door systemd-socket-activate -l 0.0.0.0:8100 /bin/cat")?;
+        let port = machine.until_finding("listener.drift", "tcp 0.0.0.0:8100", SOON)?;
+        // Since Linux 5.9 the kernel tells whose it is; before that the deployment is named as what ran then.
+        let told = evidence(&port, "unit.name").is_some_and(|it| it == "door.service");
+        let doubtful = evidence(&port, "deployment.id").is_some_and(|it| it == "app-8");
+        ensure!(told != doubtful, "{port:#}");
+        machine.ask(&["deploy", "finish", "app-8"])?;
+        machine.run("systemctl stop door")?;
+        machine.until_resolved("listener.drift", "tcp 0.0.0.0:8100", SOON)?;
+        machine.chain_verifies()
+    })
+}
+
 fn evidence(finding: &Value, name: &str) -> Option<String> {
     finding["evidence"].as_array()?.iter().find(|e| e["name"] == name)?["value"].as_str().map(str::to_owned)
 }

@@ -75,6 +75,19 @@ pub struct TuningVersion {
     /// The version whose settings these are again.
     #[serde(default)]
     pub reverted_to: Option<u64>,
+    /// Kept incidents that were not replayed beforehand, because all together are more than one proof takes: whether these are lost
+    /// nobody knows.
+    #[serde(default)]
+    pub not_replayed: u64,
+}
+
+/// What replaying the kept incidents came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replayed {
+    /// Found with the settings of now, and not with the wanted ones.
+    pub lost: Vec<FindingId>,
+    /// Not replayed: see [`TuningVersion::not_replayed`].
+    pub not_replayed: u64,
 }
 
 /// Answer to `BaselineRestore`.

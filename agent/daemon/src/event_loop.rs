@@ -17,6 +17,7 @@ use holdfast_plugin_host::{CheckReport, PluginVerdict, Proposal};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::act::{ActError, Outcome, Performed};
+use crate::answers::Replayed;
 use crate::collect::CollectorReport;
 use crate::data::Forgotten;
 use crate::engine::{Command, Engine, Moment, WantedTuning};
@@ -201,8 +202,8 @@ pub enum Event {
     TuningProved {
         /// Who wants what.
         wanted: Box<WantedTuning>,
-        /// Incidents that would not be found any more, or why nobody can tell.
-        lost: Result<Vec<FindingId>, String>,
+        /// Which of them would not be found any more, or why nobody can tell.
+        replayed: Result<Replayed, String>,
         /// Where the answer goes.
         answer: oneshot::Sender<Answer>,
     },

@@ -3,10 +3,12 @@
 //! A finding joins an open incident when they share a target, when the same change is the strongest suspect of both, or when both
 //! are troubles of the machine, or altered accounts, that began together, or are about one of its resources within an hour. Everything else opens an incident of its own: two causes in one
 //! incident mislead more than two incidents do.
+//!
+//! A trouble that comes and goes is one incident: a finding that comes back within [`COMES_BACK_WITHIN`] opens its own again.
 
 use std::time::Duration;
 
-use super::rank::{file_of_unit, rank};
+use super::rank::{file_of_unit, in_order, rank};
 use crate::model::{
     Change, Class, Finding, IdSource, Incident, IncidentId, IncidentState, Suspect, TimelineEntry, Timestamp, Value,
 };
@@ -19,6 +21,8 @@ const AT_ONCE: Duration = Duration::from_secs(15);
 const SHARED_SUSPECT_MIN: f64 = 0.6;
 /// Findings further apart than this don't share an incident because of a shared suspect.
 const SUSPECT_REACH: Duration = Duration::from_hours(1);
+/// A finding that comes back within this time of its end is the same trouble, and opens its incident again.
+pub const COMES_BACK_WITHIN: Duration = Duration::from_hours(1);
 /// Lines of an incident's story.
 const TIMELINE_MAX: usize = 200;
 /// Of which the beginning keeps this many when the middle is left out.
@@ -27,7 +31,8 @@ const TIMELINE_TEXT_MAX: usize = 500;
 
 /// Joins the finding to an open incident with a presumed common cause, or opens one; the suspects are ranked again.
 ///
-/// `open`: open incidents. `siblings`: findings of those incidents. `changes`: oldest first, the last hour or two.
+/// `open`: open incidents, and the one that the finding was in before, which is opened again if it was resolved. `siblings`: findings
+/// of those incidents. `changes`: oldest first, the last hour or two.
 /// Calling it again for a finding that an incident has already brings that incident up to date.
 pub fn correlate(
     finding: &Finding,
@@ -40,7 +45,7 @@ pub fn correlate(
     let own = rank(std::slice::from_ref(finding), changes);
     let home = open
         .iter()
-        .filter(|it| it.state == IncidentState::Open)
+        .filter(|it| it.state == IncidentState::Open || is_home(finding, it))
         .filter_map(|incident| belongs(finding, &own, incident, siblings).map(|strength| (strength, incident)))
         .max_by(|a, b| a.0.cmp(&b.0).then(a.1.detected_at.cmp(&b.1.detected_at)))
         .map(|(_, incident)| incident.clone());
@@ -57,17 +62,77 @@ pub fn correlate(
         detected_at: at,
         resolved_at: None,
         outcome: None,
+        reopened: 0,
+        reopened_at: None,
     });
+    let again = incident.state == IncidentState::Resolved;
+    if again {
+        reopen(&mut incident, finding, at);
+    }
     if !incident.findings.contains(&finding.id) {
         incident.findings.push(finding.id.clone());
-        note(&mut incident, finding.detected_at, "finding", finding.id.as_str(), finding.title.clone());
+        if !again {
+            note(&mut incident, finding.detected_at, "finding", finding.id.as_str(), finding.title.clone());
+        }
     }
     let mut members: Vec<Finding> =
         siblings.iter().filter(|it| it.id != finding.id && incident.findings.contains(&it.id)).cloned().collect();
     members.push(finding.clone());
     summarise(&mut incident, &members);
-    incident.suspects = rank(&members, changes);
+    let ranked = rank(&members, changes);
+    // What was suspected when the trouble began is not cleared because it went away for a while.
+    incident.suspects = if incident.reopened > 0 { merged(ranked, &incident.suspects) } else { ranked };
     incident
+}
+
+/// The open incident with its suspects ranked again because of a change that was told after it was opened; `None`: it alters nothing.
+///
+/// `findings`: those of the incident. `changes`: oldest first, this one among them. Suspects of before stay, whether or not their
+/// changes are remembered. What was decided meanwhile stays as it was decided.
+pub fn reconsider(
+    incident: &Incident,
+    findings: &[Finding],
+    change: &Change,
+    changes: &[Change],
+    at: Timestamp,
+) -> Option<Incident> {
+    if incident.state != IncidentState::Open || rank(findings, std::slice::from_ref(change)).is_empty() {
+        return None;
+    }
+    let same = |it: &Suspect| it.change == change.id || (it.deployment.is_some() && it.deployment == change.deployment);
+    let ranked = merged(rank(findings, changes), &incident.suspects);
+    let shown = |all: &[Suspect]| -> Vec<_> { all.iter().map(|it| (it.change.clone(), it.score.to_bits())).collect() };
+    if shown(&ranked) == shown(&incident.suspects) {
+        return None;
+    }
+    let mut again = incident.clone();
+    if let Some(place) = ranked.iter().position(same).filter(|_| !incident.suspects.iter().any(same)) {
+        let text = format!("Suspected since it was told, in place {}: {}", place + 1, ranked[place].summary);
+        note(&mut again, at, "change", change.id.as_str(), text);
+    }
+    again.suspects = ranked;
+    Some(again)
+}
+
+fn reopen(incident: &mut Incident, finding: &Finding, at: Timestamp) {
+    incident.state = IncidentState::Open;
+    incident.resolved_at = None;
+    incident.outcome = None;
+    incident.reopened = incident.reopened.saturating_add(1);
+    incident.reopened_at = Some(at);
+    let times = incident.reopened;
+    note(incident, at, "finding", finding.id.as_str(), format!("Opened again ({times}): {}", finding.title));
+}
+
+/// Suspects of now, and those of before that are not among them.
+fn merged(mut ranked: Vec<Suspect>, before: &[Suspect]) -> Vec<Suspect> {
+    let known = |it: &&Suspect| {
+        ranked.iter().all(|new| new.change != it.change && (it.deployment.is_none() || new.deployment != it.deployment))
+    };
+    let older: Vec<Suspect> = before.iter().filter(known).cloned().collect();
+    ranked.extend(older);
+    in_order(&mut ranked);
+    ranked
 }
 
 fn summarise(incident: &mut Incident, members: &[Finding]) {
@@ -86,9 +151,14 @@ fn summarise(incident: &mut Incident, members: &[Finding]) {
     }
 }
 
+/// Whether the incident is the finding's own.
+fn is_home(finding: &Finding, incident: &Incident) -> bool {
+    incident.findings.contains(&finding.id) || finding.incident.as_ref() == Some(&incident.id)
+}
+
 /// How strongly the finding belongs to the incident; `None`: it doesn't.
 fn belongs(finding: &Finding, own: &[Suspect], incident: &Incident, siblings: &[Finding]) -> Option<u8> {
-    if incident.findings.contains(&finding.id) || finding.incident.as_ref() == Some(&incident.id) {
+    if is_home(finding, incident) {
         return Some(4);
     }
     let members = siblings.iter().filter(|it| incident.findings.contains(&it.id));

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::model::unit_name::{base_of, word_in};
-use crate::model::{Change, Evidence, Finding, RELATED_UNITS, Suspect, Target, Timestamp, Value};
+use crate::model::{Change, Evidence, Finding, RELATED_UNITS, Suspect, Target, Value};
 
 const WEIGHT_MATCH: f64 = 0.45;
 const WEIGHT_TIMING: f64 = 0.30;
@@ -22,12 +22,15 @@ const BEFORE_MAX: Duration = Duration::from_hours(2);
 const AFTER_MAX: Duration = Duration::from_secs(5);
 /// A service manager's or watcher's word on the symptom itself comes this close to it.
 const ECHO: Duration = Duration::from_mins(1);
+/// From this fit on a finding is about what was changed.
+const FIT_CLEAR: f64 = 0.5;
 const SUSPECTS_MAX: usize = 10;
 const SCORE_MIN: f64 = 0.2;
 
 /// Changes suspected of these findings' common cause, most suspicious first. `changes`: oldest first.
 ///
-/// Never a suspect: what the agent did itself, what came after the symptom, and what merely reports the symptom.
+/// Never a suspect: what the agent did itself, what came after the symptom, and what merely reports the symptom. A change that was
+/// noticed late may have come before it: what counts is the earliest that it may have happened.
 /// A deployment's change names its units and paths in the attributes `deployment.units`, `deployment.paths` (lists with
 /// spaces between) and `deployment.release_dir`; changes that carry the same deployment count as one with it.
 pub fn rank(findings: &[Finding], changes: &[Change]) -> Vec<Suspect> {
@@ -37,9 +40,14 @@ pub fn rank(findings: &[Finding], changes: &[Change]) -> Vec<Suspect> {
         groups.entry(key).or_default().push(change);
     }
     let mut suspects: Vec<Suspect> = groups.values().filter_map(|group| suspect(findings, group)).collect();
+    in_order(&mut suspects);
+    suspects
+}
+
+/// Most suspicious first, and no more than a person reads.
+pub(super) fn in_order(suspects: &mut Vec<Suspect>) {
     suspects.sort_by(|a, b| b.score.total_cmp(&a.score).then(b.at.cmp(&a.at)).then(a.change.cmp(&b.change)));
     suspects.truncate(SUSPECTS_MAX);
-    suspects
 }
 
 struct Parts {
@@ -49,11 +57,14 @@ struct Parts {
     share: Option<f64>,
     timing: f64,
     lag_s: f64,
+    /// By how much the symptom was there before the change was noticed.
+    late_s: f64,
     score: f64,
 }
 
 fn suspect(findings: &[Finding], group: &[&Change]) -> Option<Suspect> {
-    let face = group.iter().find(|it| it.kind.starts_with("service.")).or_else(|| group.first())?;
+    let of = |subject: &str| group.iter().find(|it| it.kind.starts_with(subject));
+    let face = of("service.").or_else(|| of("deployment.")).or_else(|| group.first())?;
     let prior = group.iter().map(|it| kind_prior(&it.kind)).fold(0.0, f64::max);
     let best = findings
         .iter()
@@ -67,6 +78,10 @@ fn suspect(findings: &[Finding], group: &[&Change]) -> Option<Suspect> {
         Evidence::new("suspect.before_s", rounded(best.lag_s)),
         Evidence::new("suspect.kind_prior", prior),
     ];
+    if best.late_s > 0.0 {
+        evidence.push(Evidence::new("suspect.noticed_after_s", rounded(best.late_s)));
+    }
+    evidence.push(Evidence::new("suspect.reach", reach(findings, group)));
     evidence.extend(best.share.map(|share| Evidence::new("suspect.unit_share", rounded(share))));
     if face.deployment.is_some() {
         evidence.push(Evidence::new("suspect.deployment_changes", group.len() as u64));
@@ -83,6 +98,25 @@ fn suspect(findings: &[Finding], group: &[&Change]) -> Option<Suspect> {
     })
 }
 
+/// How much of the incident is about what was changed, in words. Says nothing of the cause.
+fn reach(findings: &[Finding], group: &[&Change]) -> String {
+    let fits = |finding: &&Finding| group.iter().any(|it| fit_of_finding(it, finding).0 >= FIT_CLEAR);
+    let about = findings.iter().filter(fits).count();
+    let mut units: Vec<&str> = group.iter().flat_map(|it| listed(it, "deployment.units")).collect();
+    units.sort_unstable();
+    units.dedup();
+    let hit = units.iter().filter(|unit| findings.iter().any(|it| it.target == Target::unit(**unit))).count();
+    let text = format!("{about} of {} findings here are about what it changed", findings.len());
+    match units.len() {
+        0 => text,
+        named => format!("{text}; {hit} of the {named} units that it names are among them"),
+    }
+}
+
+fn listed<'c>(change: &'c Change, name: &str) -> impl Iterator<Item = &'c str> {
+    change.attributes.get(name).map(String::as_str).unwrap_or_default().split_whitespace()
+}
+
 fn rounded(value: f64) -> f64 {
     (value * 1e3).round() / 1e3
 }
@@ -90,21 +124,25 @@ fn rounded(value: f64) -> f64 {
 fn parts(finding: &Finding, group: &[&Change], prior: f64) -> Option<Parts> {
     let symptom = finding.began_at;
     let earlier = |change: &&&Change| {
-        change.at <= symptom.plus(AFTER_MAX) && symptom.since(change.at) <= BEFORE_MAX && !echo(change, finding)
+        change.earliest() <= symptom.plus(AFTER_MAX) && symptom.since(change.at) <= BEFORE_MAX && !echo(change, finding)
     };
-    let mut latest: Option<Timestamp> = None;
+    let mut nearest: Option<(f64, f64)> = None;
     let (mut fit, mut why, mut share) = (0.0, String::new(), None);
     for change in group.iter().filter(earlier) {
-        latest = Some(latest.map_or(change.at, |at| at.max(change.at)));
+        let late_s = change.at.since(symptom.plus(AFTER_MAX)).as_secs_f64();
+        // Of one that was noticed late, the middle of the time in which it may have happened.
+        let middle_s = symptom.since(change.earliest()).as_secs_f64() / 2.0;
+        let lag_s = if late_s > 0.0 { middle_s } else { symptom.since(change.at).as_secs_f64() };
+        nearest = nearest.into_iter().chain([(lag_s, late_s)]).min_by(|a, b| a.0.total_cmp(&b.0));
         let (one, reason, of_units) = fit_of_finding(change, finding);
         if one > fit {
             (fit, why, share) = (one, reason, of_units);
         }
     }
-    let lag_s = symptom.since(latest?).as_secs_f64();
+    let (lag_s, late_s) = nearest?;
     let timing = (-lag_s / HALF_LIFE_S).exp2();
     let score = WEIGHT_MATCH * fit + WEIGHT_TIMING * timing + WEIGHT_KIND * prior;
-    Some(Parts { fit, why, share, timing, lag_s, score })
+    Some(Parts { fit, why, share, timing, lag_s, late_s, score })
 }
 
 /// The change is how the symptom itself was noticed: the unit that failed, the file that drifted.
@@ -124,7 +162,8 @@ fn echo(change: &Change, finding: &Finding) -> bool {
 /// How often changes of this kind turn out to break things; a prior, not a measurement of this host.
 fn kind_prior(kind: &str) -> f64 {
     match kind.split_once('.').map_or(kind, |(subject, _)| subject) {
-        "service" => 0.9,
+        // What runs or failed breaks as much as what is done.
+        "service" | "deployment" => 0.9,
         "flag" => 0.8,
         "package" | "file" => 0.7,
         "unit" => 0.3,
@@ -153,11 +192,10 @@ fn fit_of(change: &Change, symptom: &Target) -> (f64, String) {
     if change.target == *symptom {
         return (1.0, "the same target".to_owned());
     }
-    let list = |name: &str| change.attributes.get(name).map(String::as_str).unwrap_or_default().split_whitespace();
-    let mut roots = list("deployment.paths").chain(list("deployment.release_dir"));
+    let mut roots = listed(change, "deployment.paths").chain(listed(change, "deployment.release_dir"));
     match symptom.kind.as_str() {
         "unit" => {
-            if list("deployment.units").any(|unit| unit == symptom.name) {
+            if listed(change, "deployment.units").any(|unit| unit == symptom.name) {
                 return (1.0, format!("the deployment names {}", symptom.name));
             }
             unit_fit(change, &symptom.name)

@@ -200,6 +200,71 @@ fn the_symptom_does_not_suspect_itself() {
     assert_eq!(rank(&[drift, unit], std::slice::from_ref(&edit))[0].change, edit.id);
 }
 
+fn noticed(mut change: Change, earliest_s: i64) -> Change {
+    change.attributes.insert(crate::model::NOT_BEFORE.to_owned(), at(earliest_s).to_string());
+    change
+}
+
+#[test]
+fn what_was_noticed_late_may_have_come_before_the_symptom_and_is_suspected() {
+    let edit = change("unit_file.modified", Target::new("unit_file", "web.service"), 100);
+    assert_eq!(rank(&[web_failed()], std::slice::from_ref(&edit)), [], "it came after what it could have caused");
+    let seen_late = noticed(edit.clone(), -20);
+    check_guilty(&[web_failed()], &seen_late, &[change("file.modified", Target::file("/etc/motd"), -5)]);
+    let ranked = rank(&[web_failed()], std::slice::from_ref(&seen_late));
+    assert!(ranked[0].evidence.contains(&Evidence::new("suspect.noticed_after_s", 95.0)), "{ranked:#?}");
+    assert!(ranked[0].evidence.contains(&Evidence::new("suspect.before_s", 10.0)), "{ranked:#?}");
+    assert_eq!(rank(&[web_failed()], &[noticed(edit, 60)]), [], "it was as accepted when the symptom was there");
+    // The drift itself suspects it as little as before.
+    let drift = finding("unit_file.drift", Target::new("unit_file", "web.service"), 100);
+    assert_eq!(rank(&[drift], &[seen_late]), []);
+}
+
+#[test]
+fn a_running_or_failed_deployment_is_suspected_like_one_that_is_done() {
+    for kind in ["deployment.started", "deployment.failed"] {
+        let mut running = deployed("web-7", "web.service db.service", "/srv/web", -60);
+        running.kind = kind.to_owned();
+        check_guilty(&[web_failed()], &running, &[change("file.modified", Target::file("/etc/web.conf"), -60)]);
+        // Its own files do not stand for it.
+        let mut file = change("file.modified", Target::file("/srv/web/a"), -90);
+        file.deployment = running.deployment.clone();
+        assert_eq!(rank(&[web_failed()], &[file, running.clone()])[0].change, running.id, "{kind}");
+    }
+}
+
+#[test]
+fn how_much_of_the_incident_fits_a_suspect_is_said_in_words() {
+    let busy = finding("metric.anomaly", Target::series("holdfast.cpu.utilization"), 5);
+    let ranked = rank(&[web_failed(), busy], &[deployed("web-7", "web.service db.service", "/srv/web", -60)]);
+    let reach = ranked[0].evidence.iter().find(|it| it.name == "suspect.reach").unwrap().value.to_string();
+    assert_eq!(reach, "1 of 2 findings here are about what it changed; 1 of the 2 units that it names are among them");
+}
+
+#[test]
+fn a_change_that_is_told_late_joins_the_suspects_of_an_open_incident() {
+    let mut desk = Desk::new(vec![change("package.upgraded", Target::new("package", "tzdata"), -10)]);
+    let incident = desk.take(web_failed());
+    let late = change("package.upgraded", Target::new("package", "web-server"), -60);
+    let again = |changes: &[Change]| reconsider(&incident, &desk.findings, &late, changes, at(90));
+    let known = [late.clone(), desk.changes[0].clone()];
+    let now = again(&known).unwrap();
+    let order: Vec<&str> = now.suspects.iter().map(|it| it.target.name.as_str()).collect();
+    assert_eq!(order, ["web-server", "tzdata"]);
+    let line = now.timeline.last().unwrap();
+    assert_eq!((line.kind.as_str(), line.reference.as_str(), line.at), ("change", late.id.as_str(), at(90)));
+    assert!(line.text.starts_with("Suspected since it was told, in place 1: "), "{line:?}");
+    // Told once more it alters nothing; and what is not remembered any more stays suspected.
+    assert_eq!(reconsider(&now, &desk.findings, &late, &known, at(95)), None);
+    let kept = again(std::slice::from_ref(&late)).unwrap();
+    assert_eq!(kept.suspects.len(), 2);
+    let after = change("file.modified", Target::file("/etc/web.conf"), 60);
+    assert_eq!(reconsider(&incident, &desk.findings, &after, std::slice::from_ref(&after), at(90)), None);
+    desk.findings[0].state = FindingState::Resolved;
+    let closed = close(&incident, &desk.findings, at(50), None).unwrap();
+    assert_eq!(reconsider(&closed, &desk.findings, &late, &known, at(90)), None);
+}
+
 struct Desk {
     open: Vec<Incident>,
     findings: Vec<Finding>,
@@ -316,9 +381,32 @@ fn an_incident_closes_when_none_of_its_findings_is_open() {
     assert_eq!((closed.state, closed.resolved_at), (IncidentState::Resolved, Some(at(50))));
     assert_eq!(closed.outcome.as_deref(), Some("restarted"));
     assert_eq!(close(&closed, &desk.findings, at(60), None), None);
-    // A finding that comes back afterwards is a new episode.
+}
+
+#[test]
+fn a_trouble_that_comes_back_opens_its_own_incident_again_and_keeps_what_was_suspected() {
+    let mut desk = Desk::new(vec![deployed("web-7", "web.service", "/srv/web", -60)]);
+    let incident = desk.take(web_failed());
+    desk.findings[0].state = FindingState::Resolved;
+    let closed = close(&incident, &desk.findings, at(50), Some("restarted".to_owned())).unwrap();
     desk.open = vec![closed.clone()];
-    assert_ne!(desk.take(web_failed()).id, closed.id);
+    // The deployment is out of reach by now, and somebody looked into it meanwhile.
+    desk.changes = vec![change("file.modified", Target::file("/etc/web.conf"), 60)];
+    let mut again = finding("unit.failed", Target::unit("web.service"), 70);
+    again.incident = Some(closed.id.clone());
+    let opened = desk.take(again);
+    assert_eq!(
+        (opened.id.clone(), opened.state, opened.outcome.clone()),
+        (closed.id.clone(), IncidentState::Open, None)
+    );
+    assert_eq!((opened.reopened, opened.reopened_at, opened.resolved_at), (1, Some(at(71)), None));
+    assert_eq!((opened.began_at, opened.detected_at), (closed.began_at, closed.detected_at));
+    assert!(opened.timeline.last().unwrap().text.starts_with("Opened again (1): "), "{:?}", opened.timeline);
+    let suspects: Vec<&str> = opened.suspects.iter().map(|it| it.kind.as_str()).collect();
+    assert!(suspects.contains(&"service.deployed") && suspects.contains(&"file.modified"), "{suspects:?}");
+    // Another trouble opens none that is resolved.
+    desk.open = vec![closed.clone()];
+    assert_ne!(desk.take(finding("unit.failed", Target::unit("web.service"), 90)).id, closed.id);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use super::said::{Said, span};
 use crate::model::{Class, Confidence, Detection, Evidence, Method, Presence, SeriesKey, Severity, Target, Timestamp};
 
 const KIND: &str = "resource.exhausting";
-const METHOD: &str = "resource_time_to_full";
+pub(super) const METHOD: &str = "resource_time_to_full";
 const VERSION: u32 = 1;
 /// More than this part free is plenty, whatever the trend.
 const FREE_MAX: f64 = 0.5;

@@ -107,6 +107,11 @@ impl Groups {
         }
     }
 
+    /// When a resource was measured last.
+    pub(super) fn heard(&self, name: &str) -> Option<Timestamp> {
+        self.resources.iter().find(|it| it.name == name)?.at
+    }
+
     /// Resources that are not measured any more: what hangs on them is inconclusive. Whether some were forgotten, and places moved.
     pub(super) fn sweep(&mut self, at: Timestamp, out: &mut Vec<Detection>) -> bool {
         let before = self.resources.len();

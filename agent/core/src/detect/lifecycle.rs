@@ -51,7 +51,8 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// Takes up the findings that the store calls open or suppressed.
+    /// Takes up the findings that the store calls open or suppressed, and those that were resolved within the hour. Of two with one
+    /// fingerprint the later in the list is the newer.
     pub fn new(open: Vec<Finding>) -> Self {
         let mut all = Self::default();
         for finding in open {

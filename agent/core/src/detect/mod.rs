@@ -15,6 +15,7 @@ mod detectors;
 mod disk;
 pub mod drift;
 mod exhaust;
+mod follows;
 mod groups;
 mod known;
 pub mod labels;
@@ -22,6 +23,7 @@ mod late;
 pub mod lifecycle;
 mod odd;
 pub mod replay;
+mod restarts;
 mod said;
 mod series;
 mod silence;
@@ -40,5 +42,7 @@ pub use config::{
     Threshold, Watch,
 };
 pub use detectors::Detectors;
+pub use follows::Follows;
 pub use odd::{ALARM_AT, Host, HostOddness, HostPart, Odd, Oddness};
+pub use restarts::Restarts;
 pub use unit::unit_failure;

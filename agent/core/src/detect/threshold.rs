@@ -12,7 +12,7 @@ use super::config::Threshold;
 use super::said::{Said, number, series_target};
 use crate::model::{Class, Detection, Evidence, Method, Presence, SeriesKey, Timestamp};
 
-const METHOD: &str = "threshold";
+pub(super) const METHOD: &str = "threshold";
 const VERSION: u32 = 1;
 /// The good side begins this part of the limit away from it, for a finding that is to be cleared.
 const HYSTERESIS: f64 = 0.05;

@@ -1,7 +1,8 @@
 //! `unit.failed`: the service manager itself says that a unit failed.
 //!
 //! No statistics: certain when it is stated. A unit on its way from one state to another is inconclusive, because it may end
-//! up either way; a unit that systemd restarts by itself (`auto-restart`) is on its way too.
+//! up either way; a unit that systemd restarts by itself (`auto-restart`) is on its way too, and one that it restarts again and again is
+//! `unit.restarting`.
 
 use crate::model::{
     CauseId, Class, Confidence, Detection, Evidence, Method, Presence, Severity, Target, Timestamp, UnitState,
@@ -69,7 +70,7 @@ fn title(unit: &UnitState, presence: Presence) -> String {
 }
 
 /// What people keep enabled they miss when it fails; of the others, less can be said.
-fn severity(unit: &UnitState) -> Severity {
+pub(super) fn severity(unit: &UnitState) -> Severity {
     let service = [".service", ".socket", ".mount"].iter().any(|kind| unit.name.ends_with(kind));
     if service && unit.unit_file_state.starts_with("enabled") { Severity::High } else { Severity::Medium }
 }

@@ -64,7 +64,7 @@ fn suspicion(incident: &Incident, deployment: &Deployment) -> Option<f64> {
 fn belongs(incident: &Incident, inputs: &GateInputs) -> bool {
     let it = &inputs.deployment;
     let other = incident.suspects.first().and_then(|s| s.deployment.as_ref()).is_some_and(|id| *id != it.id);
-    if other || incident.began_at < it.started_at {
+    if other || incident.reopened_at.unwrap_or(incident.began_at) < it.started_at {
         return false;
     }
     let findings = inputs.findings.iter().filter(|f| incident.findings.contains(&f.id));

@@ -124,6 +124,8 @@ fn incident(began: i64, suspects: &[(&str, f64)], findings: &[&Finding]) -> Inci
         detected_at: at(began),
         resolved_at: None,
         outcome: None,
+        reopened: 0,
+        reopened_at: None,
     }
 }
 

@@ -8,6 +8,10 @@ use super::target::Target;
 use super::time::Timestamp;
 use super::unit_name::{full_unit_name, template_of};
 
+/// Attribute of a change that was noticed by looking now and then: the last look that did not see it, so it happened after that and not
+/// after [`Change::at`].
+pub const NOT_BEFORE: &str = "change.not_before";
+
 /// One change: subject and past-tense predicate, as CDEvents names them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
@@ -31,6 +35,14 @@ pub struct Change {
     pub deployment: Option<DeploymentId>,
     /// Set when the agent's own remediation made it; such a change matches no rule.
     pub cause: Option<CauseId>,
+}
+
+impl Change {
+    /// The earliest that it may have happened: [`Change::at`], unless it was noticed late.
+    pub fn earliest(&self) -> Timestamp {
+        let earliest = self.attributes.get(NOT_BEFORE).and_then(|it| it.parse().ok());
+        earliest.map_or(self.at, |it: Timestamp| it.min(self.at))
+    }
 }
 
 /// How a deployment stands.

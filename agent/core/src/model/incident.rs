@@ -79,4 +79,17 @@ pub struct Incident {
     pub resolved_at: Option<Timestamp>,
     /// How it ended, for people.
     pub outcome: Option<String>,
+    /// How often it was opened again after it was resolved, because one of its findings came back.
+    #[serde(default)]
+    pub reopened: u64,
+    /// When it was opened again last.
+    #[serde(default)]
+    pub reopened_at: Option<Timestamp>,
+}
+
+impl Incident {
+    /// When its newest episode began to be told: its last opening, else its first report.
+    pub fn opened_at(&self) -> Timestamp {
+        self.reopened_at.unwrap_or(self.detected_at)
+    }
 }

@@ -21,7 +21,7 @@ pub mod unit;
 pub mod unit_name;
 
 pub use audit::{AuditEntry, AuditKind};
-pub use change::{Change, Deployment, DeploymentState};
+pub use change::{Change, Deployment, DeploymentState, NOT_BEFORE};
 pub use decision::{Approval, Decision, Mode, Reason, Verdict};
 pub use evidence::{Evidence, RELATED_EVIDENCE, RELATED_UNITS, Value};
 pub use finding::{Class, Confidence, Detection, Finding, FindingState, Method, Presence, Severity};

@@ -99,3 +99,12 @@ pub struct FileState {
     /// Last change of the content, as the file system tells.
     pub modified_at: Option<Timestamp>,
 }
+
+impl FileState {
+    /// When it came to differ from what was accepted, seen at that moment. Its own time counts where it can be believed: a new content
+    /// that is older than the one before was put there with its time kept, and turning mode or owner leaves no time.
+    pub fn altered_at(&self, accepted: &Self, seen: Timestamp) -> Timestamp {
+        let newer = |it: &Timestamp| *it <= seen && accepted.modified_at.is_none_or(|before| *it >= before);
+        self.modified_at.filter(|it| newer(it) && self.sha256 != accepted.sha256).unwrap_or(seen)
+    }
+}

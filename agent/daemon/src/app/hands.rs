@@ -119,12 +119,15 @@ impl Hands for RealHands {
             Command::ProveTuning { wanted, before, after, answer } => {
                 let (state, events) = (self.state.clone(), self.events.clone());
                 self.runtime.spawn(async move {
-                    let proved = tokio::task::spawn_blocking(move || crate::data::lost(&state, &before, &after)).await;
-                    let lost = match proved {
-                        Ok(lost) => lost.map_err(|error| Chain(&error).to_string()),
+                    let proved = tokio::task::spawn_blocking(move || {
+                        crate::data::replayed(&state, (&before, &after), crate::data::REPLAYED_MAX)
+                    })
+                    .await;
+                    let replayed = match proved {
+                        Ok(replayed) => replayed.map_err(|error| Chain(&error).to_string()),
                         Err(_) => Err("replaying kept incidents panicked".to_owned()),
                     };
-                    events.send(Event::TuningProved { wanted, lost, answer }).await;
+                    events.send(Event::TuningProved { wanted, replayed, answer }).await;
                 });
             }
             Command::Purge { by, filter, answer } => {

@@ -7,5 +7,5 @@ mod quality;
 
 pub use forget::{Forgotten, forget};
 pub use lineage::{DecisionStep, Lineage, Rows, lineage};
-pub use prove::lost;
+pub use prove::{REPLAYED_MAX, replayed};
 pub use quality::{Cardinality, Lacking, Quality, QualityOptions, Required, SeriesReport, quality};

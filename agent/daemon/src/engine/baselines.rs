@@ -75,6 +75,8 @@ impl Engine {
         let names: Vec<ItemName> = items.into_iter().map(|(name, _)| name).collect();
         self.judge_items_now(&names, now, out);
         if !paths.is_empty() {
+            // What lies there now was just refused: no deployment and no package brings it back.
+            self.refused.extend(paths.iter().map(|path| (path.clone(), None)));
             self.read_for(paths, ReadFor::Look, out);
         }
         let number = self.reader.baseline_version()?;

@@ -333,6 +333,7 @@ impl Engine {
             self.decided.clear();
             self.consider_all(now);
             self.start_next(now, out);
+            self.close_unheard(true, now, out);
             Ok(serde_json::json!(answers::Reloaded {
                 policy_digest: self.policy.digest().to_owned(),
                 problems: warnings

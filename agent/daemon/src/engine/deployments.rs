@@ -1,10 +1,11 @@
 //! Deployments as their pipelines announce them: start, finish, and what lies in the release afterwards.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use holdfast_core::model::audit::AuditKind;
 use holdfast_core::model::{
-    Attributes, Change, ChangeId, Deployment, DeploymentId, DeploymentState, RunId, Target, full_unit_name,
+    Attributes, Change, ChangeId, Deployment, DeploymentId, DeploymentState, RunId, Target, Timestamp, full_unit_name,
 };
 use tokio::sync::oneshot;
 
@@ -18,6 +19,8 @@ use crate::telemetry::Chain;
 const KERNEL: [&str; 4] = ["proc", "sys", "dev", "run"];
 /// A deployment that nobody finished counts as running for so long.
 const EXPIRES_AFTER: Duration = Duration::from_hours(24);
+/// Ended ones are remembered for so long beside the store.
+pub(super) const KEPT: Duration = Duration::from_hours(24 * 30);
 /// The environment that is meant where nobody names one.
 const ENVIRONMENT: &str = "production";
 /// The manifest of digests in a release directory, as `sha256sum` writes it.
@@ -32,6 +35,7 @@ impl Engine {
         out: &mut Vec<Command>,
     ) -> Answer {
         self.expire_deployments(now);
+        self.forget_deployments(now);
         let id = match start.id {
             Some(id) => id,
             None => RunId::new(now.wall, self.ids.as_mut()).as_str().replacen("run_", "dep_", 1).parse().map_err(
@@ -245,6 +249,28 @@ impl Engine {
             cause: None,
         };
         self.on_change(change, now);
+    }
+
+    /// Deployments that ran at or after this moment; the others explain nothing that altered since.
+    pub(super) fn deployments_since(&self, at: Timestamp) -> Vec<Deployment> {
+        let ran =
+            |it: &&Deployment| it.state == DeploymentState::Running || it.finished_at.unwrap_or(it.started_at) >= at;
+        self.deployments.values().filter(ran).cloned().collect()
+    }
+
+    /// Lets go of old ones, as a restart does: the store keeps them. The last release of each service in its place stays, for its files
+    /// are watched.
+    fn forget_deployments(&mut self, now: Moment) {
+        let mut last: BTreeMap<(&str, Option<&str>), (Timestamp, &DeploymentId)> = BTreeMap::new();
+        for it in self.deployments.values().filter(|it| it.state == DeploymentState::Succeeded) {
+            let place = (it.service.as_str(), it.release_dir.as_deref());
+            let newest = last.entry(place).or_insert((it.started_at, &it.id));
+            *newest = (*newest).max((it.started_at, &it.id));
+        }
+        let kept: BTreeSet<DeploymentId> = last.into_values().map(|(_, id)| id.clone()).collect();
+        self.deployments.retain(|id, it| {
+            it.state == DeploymentState::Running || now.wall.since(it.started_at) <= KEPT || kept.contains(id)
+        });
     }
 
     /// What was started and never finished stops explaining changes.

@@ -18,6 +18,8 @@ use crate::telemetry::Chain;
 const PACKAGE_SETTLES_MS: u64 = 3_000;
 /// So often a package's file that does not fit it is read again before it counts as drift.
 const SECOND_LOOKS_MAX: u32 = 2;
+/// Longer than any deployment explains after its end.
+pub(super) const EXPLAINED_WITHIN: std::time::Duration = std::time::Duration::from_hours(1);
 /// A check is started this long after the last change below a release, so that one copy is one check.
 const RELEASE_QUIET: std::time::Duration = std::time::Duration::from_millis(150);
 
@@ -39,7 +41,8 @@ impl Engine {
         match self.baselines.get(&found.state.path).cloned() {
             Some(accepted) => self.judge(&accepted, found, now, out),
             None if self.is_release_file(&found.state.path) => {}
-            None if found.state.sha256.is_none() => {}
+            // What appeared unexplained and is gone again ends its finding.
+            None if found.state.sha256.is_none() && !self.is_drifted(&Target::file(&found.state.path)) => {}
             None if found.first => self.accept_first_sight(found, now),
             None => self.judge(&absent(&found, now), found, now, out),
         }
@@ -76,20 +79,22 @@ impl Engine {
         let path = found.state.path.clone();
         let accepted_content = accepted.blob.as_ref().and_then(|digest| self.blobs.get(digest).ok().flatten());
         let cause = self.own.cause_of(&Target::file(&path), now.mono);
-        let deployments: Vec<_> = self.deployments.values().cloned().collect();
+        let refused = self.is_refused(&found);
+        let deployments = if refused { vec![] } else { self.deployments_since(found.at.minus(EXPLAINED_WITHIN)) };
         let judgement = drift::judge(&Facts {
             accepted: &accepted.state,
             accepted_content: accepted_content.as_deref(),
             current: &found.state,
             current_content: found.content.as_deref(),
             deployments: &deployments,
-            package: found.package.as_ref(),
+            package: found.package.as_ref().filter(|_| !refused),
             cause: cause.as_ref(),
             at: found.at,
         });
         match judgement {
             Judgement::Unchanged(detection) => {
                 self.second_look.remove(&path);
+                self.refused.remove(&path);
                 self.observe(detection, now, out);
             }
             Judgement::Explained { by, reference } => {
@@ -120,6 +125,17 @@ impl Engine {
                 self.observe(detection, now, out);
             }
         }
+    }
+
+    /// Whether a person refused this very content; another one is another matter.
+    fn is_refused(&mut self, found: &FileFound) -> bool {
+        let Some(refused) = self.refused.get_mut(&found.state.path) else { return false };
+        let content = found.state.sha256.as_deref().unwrap_or("absent");
+        let is_it = *refused.get_or_insert_with(|| content.to_owned()) == content;
+        if !is_it {
+            self.refused.remove(&found.state.path);
+        }
+        is_it
     }
 
     /// What a known change explains becomes the accepted state, and is recorded with its explanation.
@@ -163,7 +179,7 @@ impl Engine {
         let target = Target::file(path);
         let cause = self.own.cause_of(&target, now.mono);
         let id = ChangeId::new(now.wall, self.ids.as_mut());
-        let at = found.state.modified_at.filter(|at| *at <= found.at).unwrap_or(found.at);
+        let at = found.state.altered_at(&accepted.state, found.at);
         self.on_change(
             Change { id, at, kind: kind.into(), target, actor: None, summary, attributes, deployment, cause },
             now,

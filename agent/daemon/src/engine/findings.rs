@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use holdfast_core::correlate;
 use holdfast_core::detect::labels::Seen;
-use holdfast_core::detect::lifecycle::{ENDED, FindingEvent};
+use holdfast_core::detect::lifecycle::FindingEvent;
 use holdfast_core::model::audit::AuditKind;
 use holdfast_core::model::{
-    Detection, Evidence, Finding, FindingId, FindingState, Incident, IncidentId, Label, Presence, RemediationState,
-    RunId, Severity, Target, Value,
+    Detection, Evidence, Finding, FindingId, FindingState, Label, Presence, RunId, Severity, Target,
 };
 use holdfast_plugin_host::CheckReport;
 use tokio::sync::oneshot;
@@ -44,7 +43,11 @@ impl Engine {
                 self.consider(&id, now, out);
             }
             Some(FindingEvent::Opened(finding)) if ruling.suppresses() => self.suppressed(finding, &ruling, now),
-            Some(FindingEvent::Opened(finding)) => self.opened(finding, now, out),
+            Some(FindingEvent::Opened(mut finding)) => {
+                let earlier = Self::earlier_incident(before.as_ref(), &finding, now);
+                finding.incident = finding.incident.or(earlier);
+                self.opened(finding, now, out);
+            }
             Some(FindingEvent::Updated(finding)) if Self::is_ruled_otherwise(&finding, &ruling) => {
                 self.ruled_otherwise(finding, &ruling, now, out);
             }
@@ -56,10 +59,10 @@ impl Engine {
     }
 
     pub(super) fn opened(&mut self, mut finding: Finding, now: Moment, out: &mut Vec<Command>) {
-        let open: Vec<Incident> = self.incidents.values().cloned().collect();
+        let homes = self.homes(&finding, now);
         let siblings: Vec<Finding> = self.lifecycle.open().filter(|it| it.id != finding.id).cloned().collect();
         let changes: Vec<_> = self.changes.iter().cloned().collect();
-        let incident = correlate::correlate(&finding, &open, &siblings, &changes, now.wall, self.ids.as_mut());
+        let mut incident = correlate::correlate(&finding, &homes, &siblings, &changes, now.wall, self.ids.as_mut());
         finding.incident = Some(incident.id.clone());
         self.lifecycle.replace(finding.clone());
         let mut audit = vec![Self::draft(
@@ -74,9 +77,13 @@ impl Engine {
             }),
         )];
         if !self.incidents.contains_key(&incident.id) {
-            let body = serde_json::json!({ "state": "open", "title": incident.title });
+            if incident.reopened == 0 {
+                self.history_of_changes.opened(&incident);
+            }
+            let body = serde_json::json!({ "state": "open", "title": incident.title, "reopened": incident.reopened });
             audit.push(Self::draft(now, AuditKind::Incident, AGENT, &incident.id, body));
         }
+        self.tell_history(&mut incident);
         tracing::warn!(
             finding_id = %finding.id, incident_id = %incident.id, kind = finding.kind, target_name = %finding.target,
             severity = %finding.severity, title = finding.title, "Finding opened."
@@ -117,33 +124,6 @@ impl Engine {
         }
     }
 
-    /// Closes an incident whose findings are all closed; a remediation that still watches keeps it open.
-    pub(super) fn close_incident(&mut self, id: &IncidentId, outcome: Option<String>, now: Moment) {
-        let busy = |it: &holdfast_core::model::Remediation| {
-            it.incident.as_ref() == Some(id)
-                && matches!(
-                    it.state,
-                    RemediationState::Running | RemediationState::Verifying | RemediationState::Undoing
-                )
-        };
-        if self.remediations.values().any(busy) {
-            return;
-        }
-        let Some(incident) = self.incidents.get(id) else { return };
-        let findings: Vec<Finding> = incident.findings.iter().filter_map(|f| self.finding(f)).collect();
-        // What nobody looks at any more is not known to have gone away.
-        let unseen = findings.iter().find_map(|it| match it.evidence(ENDED) {
-            Some(Value::Text(why)) => Some(why.clone()),
-            _ => None,
-        });
-        let outcome = outcome.or(unseen).or_else(|| Some("the symptoms went away".to_owned()));
-        let Some(closed) = correlate::close(incident, &findings, now.wall, outcome) else { return };
-        self.incidents.remove(id);
-        let body = serde_json::json!({ "state": "resolved", "outcome": closed.outcome });
-        let audit = vec![Self::draft(now, AuditKind::Incident, AGENT, id, body)];
-        self.ledger.soon(Writes { incidents: vec![closed], audit, ..Writes::default() }, now);
-    }
-
     /// A finding, open or not.
     pub(super) fn finding(&self, id: &FindingId) -> Option<Finding> {
         self.lifecycle.get(id).cloned().or_else(|| self.reader.finding(id).ok().flatten())
@@ -158,19 +138,6 @@ impl Engine {
         finding.state = state;
         self.lifecycle.replace(finding.clone());
         Some(finding)
-    }
-
-    /// Adds a line to an open incident's story and gives the document to be written.
-    pub(super) fn note(
-        &mut self,
-        incident: Option<&IncidentId>,
-        (kind, reference): (&str, &str),
-        text: String,
-        now: Moment,
-    ) -> Vec<Incident> {
-        let Some(incident) = incident.and_then(|id| self.incidents.get_mut(id)) else { return Vec::new() };
-        correlate::note(incident, now.wall, kind, reference, text);
-        vec![incident.clone()]
     }
 
     /// A failing collector is a finding about the agent, never its end.

@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use holdfast_core::detect::drift::{ItemFacts, Judgement, judge_item};
 use holdfast_core::model::audit::{AuditKind, Draft};
 use holdfast_core::model::{
-    AcceptedItems, Attributes, Change, ChangeId, Deployment, Inventory, Item, ItemKind, ItemName, Timestamp,
+    AcceptedItems, Attributes, Change, ChangeId, Inventory, Item, ItemKind, ItemName, NOT_BEFORE, Timestamp,
 };
 
+use super::files::EXPLAINED_WITHIN;
 use super::{AGENT, Command, Engine, Moment};
 use crate::answers::BaselineAnswer;
 use crate::request::{Answer, Refusal, RefusalKind};
@@ -117,22 +118,25 @@ impl Engine {
         let settled = open.difference(&differing);
         let names: Vec<ItemName> = settled.chain(differing.iter().take(JUDGED_MAX)).cloned().collect();
         self.inventory.doubted.retain(|name, _| name.kind != kind || differing.contains(name));
-        self.judge_items(&names, (before, at), now, out);
+        self.judge_items(&names, (before, at), true, now, out);
     }
 
-    /// Judges these, each of which is named once.
+    /// Judges these, each of which is named once. `may_explain`: whether what altered around the machine counts.
     fn judge_items(
         &mut self,
         names: &[ItemName],
         (before, at): (Timestamp, Timestamp),
+        may_explain: bool,
         now: Moment,
         out: &mut Vec<Command>,
     ) {
         if names.is_empty() {
             return;
         }
-        let deployments: Vec<Deployment> = self.deployments.values().cloned().collect();
-        let changes: Vec<Change> = self.changes.iter().cloned().collect();
+        let doubts = names.iter().filter_map(|name| self.inventory.doubted.get(name).copied());
+        let since = doubts.fold(before, Timestamp::min).minus(EXPLAINED_WITHIN);
+        let deployments = if may_explain { self.deployments_since(since) } else { vec![] };
+        let changes: Vec<Change> = self.changes.iter().filter(|_| may_explain).cloned().collect();
         let (mut audit, mut accepted) = (Vec::new(), BTreeSet::new());
         for name in names {
             let before = self.inventory.doubted.get(name).copied().unwrap_or(before);
@@ -155,7 +159,7 @@ impl Engine {
                 Judgement::Explained { .. } if drifted && cause.is_none() => {}
                 Judgement::Explained { by, reference } => {
                     self.inventory.doubted.remove(name);
-                    self.item_changed(name, Some((&by, &reference)), (at, now));
+                    self.item_changed(name, Some((&by, &reference)), (before, at), now);
                     self.inventory.accept(name);
                     accepted.insert(name.kind);
                     let body = serde_json::json!({
@@ -168,7 +172,7 @@ impl Engine {
                         continue;
                     }
                     if !drifted {
-                        self.item_changed(name, None, (at, now));
+                        self.item_changed(name, None, (before, at), now);
                     }
                     self.observe(detection, now, out);
                 }
@@ -202,7 +206,7 @@ impl Engine {
         self.inventory.accepted = before.0;
     }
 
-    /// What is accepted was altered by hand: judged at once.
+    /// What is accepted was altered by hand: judged at once, and what is there now was refused, whoever brought it.
     pub(super) fn judge_items_now(&mut self, names: &[ItemName], now: Moment, out: &mut Vec<Command>) {
         for name in names {
             // Nothing is in doubt: a person decided.
@@ -210,7 +214,7 @@ impl Engine {
         }
         let known: Vec<ItemName> =
             names.iter().filter(|name| self.inventory.last.contains_key(&name.kind)).cloned().collect();
-        self.judge_items(&known, (now.wall, now.wall), now, out);
+        self.judge_items(&known, (now.wall, now.wall), false, now, out);
     }
 
     fn drifted_items(&self, kind: ItemKind) -> BTreeSet<ItemName> {
@@ -219,7 +223,14 @@ impl Engine {
         self.lifecycle.open().filter(|it| it.kind == wanted && it.is_open()).map(name).collect()
     }
 
-    fn item_changed(&mut self, name: &ItemName, explained: Option<(&str, &str)>, (at, now): (Timestamp, Moment)) {
+    /// `before`: the last look at which it was as accepted; `at`: the one that saw the difference.
+    fn item_changed(
+        &mut self,
+        name: &ItemName,
+        explained: Option<(&str, &str)>,
+        (before, at): (Timestamp, Timestamp),
+        now: Moment,
+    ) {
         // The package manager's own log has told it.
         if name.kind == ItemKind::Package && explained.is_some() {
             return;
@@ -230,6 +241,9 @@ impl Engine {
             (Some(_), Some(_)) => "modified",
         };
         let mut attributes = Attributes::new();
+        if before < at {
+            attributes.insert(NOT_BEFORE.to_owned(), before.to_string());
+        }
         if let Some(item) = self.inventory.current(name) {
             attributes.insert("item.value".into(), item.value.clone());
             attributes.extend(item.facts.clone());
@@ -289,7 +303,7 @@ impl Engine {
         for name in &items {
             self.inventory.doubted.remove(name);
         }
-        self.judge_items(&items, (now.wall, now.wall), now, out);
+        self.judge_items(&items, (now.wall, now.wall), true, now, out);
         let accepted = items.iter().map(ToString::to_string).collect();
         Ok(serde_json::json!(BaselineAnswer { accepted, skipped: vec![] }))
     }

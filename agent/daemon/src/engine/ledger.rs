@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use holdfast_core::model::audit::Head;
-use holdfast_core::model::{AuditEntry, Timestamp};
+use holdfast_core::model::{AuditEntry, Incident, IncidentId, Timestamp};
 
 use super::Moment;
 use crate::store::{Expired, Sent, StateDb, StateReader, StoreError, Writes};
@@ -48,6 +48,11 @@ impl Ledger {
     /// Entries that found no place while the disk refused.
     pub(super) fn lost(&self) -> u64 {
         self.lost
+    }
+
+    /// An incident that waits for the disk.
+    pub(super) fn waiting_incident(&self, id: &IncidentId) -> Option<&Incident> {
+        self.backlog.incidents.iter().find(|it| it.id == *id)
     }
 
     /// Everything that waits and this, durably once it returns. On an error `writes` are forgotten: the caller changes nothing.

@@ -11,6 +11,8 @@ mod deployments;
 mod facts;
 mod files;
 mod findings;
+mod history;
+mod incidents;
 mod inventory;
 mod labels;
 mod ledger;
@@ -27,6 +29,7 @@ mod rules;
 mod status;
 mod tuning;
 mod undo;
+mod unheard;
 mod units;
 mod verification;
 
@@ -39,11 +42,11 @@ use std::time::Duration;
 
 use holdfast_core::detect::labels::Labels;
 use holdfast_core::detect::lifecycle::Lifecycle;
-use holdfast_core::detect::{DetectConfig, Detectors};
+use holdfast_core::detect::{DetectConfig, Detectors, Restarts};
 use holdfast_core::model::audit::{AuditKind, Draft};
 use holdfast_core::model::{
-    Change, Deployment, DeploymentId, DeploymentState, Detection, FindingId, IdSource, Incident, IncidentId, Mode,
-    Plan, Remediation, RemediationId, RunId, Timestamp, UnitState,
+    Change, Deployment, DeploymentId, DeploymentState, Detection, Finding, FindingId, IdSource, Incident, IncidentId,
+    Mode, Plan, Remediation, RemediationId, RunId, Timestamp, UnitState,
 };
 use holdfast_core::policy::{Authorized, PastRun, Policy};
 use holdfast_core::redact::Redactor;
@@ -216,13 +219,18 @@ pub struct Engine {
     history: Vec<PastRun>,
     units: BTreeMap<String, UnitState>,
     units_problem: Option<String>,
+    /// How often systemd restarted each unit by itself of late.
+    restarts: BTreeMap<String, Restarts>,
     deployments: BTreeMap<DeploymentId, Deployment>,
     baselines: BTreeMap<String, BaselineFile>,
     /// What the host is made of besides files: accepted, and as last seen.
     inventory: inventory::Known,
     /// Files of a package whose content did not fit it: looked at once more before judging.
     second_look: HashMap<String, u32>,
+    /// Files whose content a person refused by restoring what was accepted earlier: its digest or `absent`, once it was read.
+    refused: HashMap<String, Option<String>>,
     changes: VecDeque<Change>,
+    history_of_changes: history::History,
     facts: facts::HostFacts,
     own: own_effects::OwnEffects,
     paused: Option<Paused>,
@@ -235,6 +243,8 @@ pub struct Engine {
     detectors_saved: Duration,
     /// When old records are looked for.
     records_due: Duration,
+    /// When findings that nobody speaks of were looked for last.
+    unheard_at: Duration,
 }
 
 /// What the engine is made of.
@@ -261,8 +271,8 @@ impl Engine {
         let Parts { state, telemetry, blobs, plugins, policy, policy_files, ids } = parts;
         let ledger = Ledger::new(state);
         let reader = ledger.reader();
-        let mut open =
-            reader.findings(&FindingFilter { open_only: true, limit: 100_000, ..FindingFilter::default() })?;
+        let mut open = recently_resolved(&reader, now.wall)?;
+        open.extend(reader.findings(&FindingFilter { open_only: true, limit: 100_000, ..FindingFilter::default() })?);
         open.extend(reader.findings(&FindingFilter {
             suppressed_only: true,
             limit: 100_000,
@@ -279,7 +289,7 @@ impl Engine {
             limit: 100_000,
             ..RemediationFilter::default()
         })?;
-        let recent = Some(now.wall.minus(Duration::from_hours(24 * 30)));
+        let recent = Some(now.wall.minus(deployments::KEPT));
         let deployments = reader.deployments(&DeploymentFilter { since: recent, ..DeploymentFilter::default() })?;
         let changes = telemetry
             .reader()
@@ -318,11 +328,14 @@ impl Engine {
             outcome_asked: HashMap::new(),
             units: BTreeMap::new(),
             units_problem: None,
+            restarts: BTreeMap::new(),
             deployments: deployments.into_iter().map(|it| (it.id.clone(), it)).collect(),
             baselines: reader.baselines()?.into_iter().map(|it| (it.state.path.clone(), it)).collect(),
             inventory: inventory::Known::load(&reader)?,
             second_look: HashMap::new(),
+            refused: HashMap::new(),
             changes: changes.into(),
+            history_of_changes: history::History::load(reader.setting(history::SETTING)?),
             facts: facts::HostFacts::new(config.cpus),
             own: own_effects::OwnEffects::default(),
             paused,
@@ -334,6 +347,7 @@ impl Engine {
             checks_due: BTreeMap::new(),
             detectors_saved: now.mono,
             records_due: now.mono + records::LOOK_EVERY,
+            unheard_at: now.mono,
             ledger,
             reader,
             telemetry,
@@ -358,6 +372,7 @@ impl Engine {
             out.push(Command::Watch(dir));
         }
         self.recover(now, &mut out);
+        self.close_ended_incidents(now);
         let open: Vec<FindingId> = self.lifecycle.open().map(|it| it.id.clone()).collect();
         for id in open {
             // Not at once: what is still there will be seen again within seconds, what is gone will be resolved.
@@ -395,7 +410,10 @@ impl Engine {
             }
             Event::Episode { label, result } => self.on_episode(&label, result, now),
             Event::Purged { by, result, answer } => self.on_purged(&by, result, answer, now),
-            Event::TuningProved { wanted, lost, answer } => self.on_tuning_proved(*wanted, lost, answer, now),
+            Event::TuningProved { wanted, replayed, answer } => {
+                self.on_tuning_proved(*wanted, replayed, answer, now);
+                self.close_unheard(true, now, &mut out);
+            }
             Event::ReloadAsked => out.push(Command::Reload(None)),
             Event::Reloaded(reloaded, answer) => self.on_reloaded(reloaded, answer, now, &mut out),
             Event::Shutdown => self.on_shutdown(now),
@@ -462,6 +480,8 @@ impl Engine {
         self.observe_store(now, out);
         self.observe_plugins(now, out);
         self.expire_records(now);
+        self.settle_restarts(now, out);
+        self.close_unheard(false, now, out);
         if now.mono.saturating_sub(self.detectors_saved) >= Duration::from_mins(5) {
             self.save_detectors(now);
         }
@@ -469,7 +489,10 @@ impl Engine {
 
     fn save_detectors(&mut self, now: Moment) {
         self.detectors_saved = now.mono;
-        let settings = vec![("detectors".to_owned(), self.detectors.save())];
+        let settings = vec![
+            ("detectors".to_owned(), self.detectors.save()),
+            (history::SETTING.to_owned(), serde_json::json!(self.history_of_changes)),
+        ];
         self.ledger.soon(Writes { settings, ..Writes::default() }, now);
     }
 
@@ -481,7 +504,11 @@ impl Engine {
         {
             self.changes.pop_front();
         }
-        self.changes.push_back(change.clone());
+        // What is told late has its place among the earlier ones.
+        let place = self.changes.partition_point(|it| it.at <= change.at);
+        self.changes.insert(place, change.clone());
+        self.history_of_changes.told(&change);
+        self.reconsider(&change, now);
         self.run_subscribed(&change.kind, None, now);
         self.telemetry.write_change(change);
     }
@@ -497,4 +524,13 @@ impl Engine {
     fn draft(now: Moment, kind: AuditKind, actor: &str, subject: impl ToString, body: serde_json::Value) -> Draft {
         Draft { at: now.wall, kind, actor: actor.to_owned(), subject: subject.to_string(), body }
     }
+}
+
+/// Findings that were resolved so shortly before the start that coming back is flapping; the oldest first.
+fn recently_resolved(reader: &StateReader, now: Timestamp) -> Result<Vec<Finding>, StoreError> {
+    let since = Some(now.minus(Duration::from_hours(24)));
+    let mut all = reader.findings(&FindingFilter { since, ..FindingFilter::default() })?;
+    all.retain(|it| it.resolved_at.is_some_and(|at| now.since(at) <= holdfast_core::correlate::COMES_BACK_WITHIN));
+    all.reverse();
+    Ok(all)
 }

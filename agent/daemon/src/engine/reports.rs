@@ -72,7 +72,8 @@ impl Engine {
         }
     }
 
-    fn end_finding(&mut self, id: &FindingId, why: &str, now: Moment, out: &mut Vec<Command>) {
+    /// Ends a finding without its measure's word, for this reason.
+    pub(super) fn end_finding(&mut self, id: &FindingId, why: &str, now: Moment, out: &mut Vec<Command>) {
         if let Some(finding) = self.lifecycle.end(id, why, now.wall) {
             self.resolved(finding, Some(why), now, out);
         }

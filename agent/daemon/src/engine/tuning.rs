@@ -1,7 +1,8 @@
 //! Settings of the detectors over those of the configuration: versions, each on record, each reversible.
 //!
 //! Nobody but a person applies one, and the agent convinces itself first: kept incidents are replayed under the settings of now and
-//! under the new ones, and settings that lose one are refused, whoever wants them.
+//! under the new ones, and settings that lose one are refused, whoever wants them. Where not all of them could be replayed, the answer and
+//! the record say how many were not.
 
 use holdfast_core::detect::DetectConfig;
 use holdfast_core::detect::tuning::Tuning;
@@ -10,7 +11,7 @@ use holdfast_core::model::audit::AuditKind;
 use tokio::sync::oneshot;
 
 use super::{Command, Engine, Moment, WantedTuning};
-use crate::answers::TuningVersion;
+use crate::answers::{Replayed, TuningVersion};
 use crate::event_loop::refuse;
 use crate::request::{Answer, Caller, Refusal, RefusalKind};
 use crate::store::{StateReader, StoreError, TUNING_SETTING, Writes};
@@ -100,13 +101,13 @@ impl Engine {
     pub(super) fn on_tuning_proved(
         &mut self,
         wanted: WantedTuning,
-        lost: Result<Vec<FindingId>, String>,
+        replayed: Result<Replayed, String>,
         answer: oneshot::Sender<Answer>,
         now: Moment,
     ) {
-        let reply = match lost {
+        let reply = match replayed {
             Err(why) => Err(Refusal::new(RefusalKind::Failed, format!("nothing was altered: {why}"))),
-            Ok(lost) if !lost.is_empty() => {
+            Ok(Replayed { lost, .. }) if !lost.is_empty() => {
                 let names: Vec<&str> = lost.iter().map(FindingId::as_str).collect();
                 let message = format!(
                     "nothing was altered: with these settings {} would not be found any more",
@@ -115,12 +116,12 @@ impl Engine {
                 Err(Refusal::new(RefusalKind::Conflict, message)
                     .hint("they are labelled true-positive; `holdfast findings episodes` lists what is kept of them"))
             }
-            Ok(_) => self.put_in_force(wanted, now),
+            Ok(Replayed { not_replayed, .. }) => self.put_in_force(wanted, not_replayed, now),
         };
         let _ = answer.send(reply);
     }
 
-    fn put_in_force(&mut self, wanted: WantedTuning, now: Moment) -> Answer {
+    fn put_in_force(&mut self, wanted: WantedTuning, not_replayed: u64, now: Moment) -> Answer {
         let before = self.tuning.tuning();
         let WantedTuning { tuning, by, mut reason, proof, reverted_to } = wanted;
         self.config.redactor.line(&mut reason);
@@ -133,6 +134,7 @@ impl Engine {
             reason,
             proof,
             reverted_to,
+            not_replayed,
         };
         let mut versions = self.tuning.versions.clone();
         versions.push(version.clone());
@@ -140,6 +142,7 @@ impl Engine {
         let body = serde_json::json!({
             "version": version.number, "before": before, "after": version.tuning, "differences": version.differences,
             "reason": version.reason, "proof": version.proof, "reverted_to": version.reverted_to,
+            "not_replayed": version.not_replayed,
         });
         let audit = vec![Self::draft(now, AuditKind::Tuning, &version.by, "detection", body)];
         let settings = vec![(TUNING_SETTING.to_owned(), serde_json::json!(versions))];

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use holdfast_core::detect::unit_failure;
+use holdfast_core::detect::{Restarts, unit_failure};
 use holdfast_core::model::{Attributes, Change, ChangeId, Target, Timestamp, UnitState};
 
 use super::{Command, Engine, Moment};
@@ -29,6 +29,7 @@ impl Engine {
             self.on_change(change, now);
         }
         self.judge_unit(&unit, at, now, out);
+        self.count_restarts(&unit, at, now, out);
         self.units.insert(unit.name.clone(), unit);
     }
 
@@ -46,12 +47,33 @@ impl Engine {
         self.observe(detection, now, out);
     }
 
+    fn count_restarts(&mut self, unit: &UnitState, at: Timestamp, now: Moment, out: &mut Vec<Command>) {
+        let cause = self.own.cause_of(&Target::unit(&unit.name), now.mono);
+        let said = self.restarts.entry(unit.name.clone()).or_default().step(unit, at, cause);
+        if let Some(detection) = said {
+            self.observe(detection, now, out);
+        }
+        // systemd forgot it, and so may we.
+        if unit.load_state == "unloaded" {
+            self.restarts.remove(&unit.name);
+        }
+    }
+
+    /// Units that were restarted again and again and are told of no more: time alone ends that.
+    pub(super) fn settle_restarts(&mut self, now: Moment, out: &mut Vec<Command>) {
+        let standing = |(name, it): (&String, &Restarts)| it.stands().then(|| self.units.get(name).cloned()).flatten();
+        let standing: Vec<UnitState> = self.restarts.iter().filter_map(standing).collect();
+        for unit in standing {
+            self.count_restarts(&unit, now.wall, now, out);
+        }
+    }
+
     fn deployment_of_unit(&self, name: &str, at: Timestamp) -> Option<holdfast_core::model::DeploymentId> {
         let grace = Duration::from_secs(5);
         let mine = |it: &&holdfast_core::model::Deployment| {
             it.names_unit(name) && it.started_at <= at && it.finished_at.is_none_or(|end| at <= end.plus(grace))
         };
-        self.deployments.values().rev().find(mine).map(|it| it.id.clone())
+        self.deployments.values().filter(mine).max_by_key(|it| it.started_at).map(|it| it.id.clone())
     }
 }
 

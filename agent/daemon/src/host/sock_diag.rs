@@ -21,6 +21,9 @@ const HEAD_BYTES: usize = 16;
 const QUESTION_BYTES: usize = HEAD_BYTES + 60;
 const STATES_AT: usize = HEAD_BYTES + 52;
 const SOCKET_BYTES: usize = 72;
+/// Attributes follow the socket, each with its length and kind; this one says whose it is, since Linux 5.9.
+const ATTRIBUTE_HEAD_BYTES: usize = 4;
+const CGROUP_ID: u16 = 21;
 const INET: u8 = 2;
 const INET6: u8 = 10;
 /// The kernel answers at once, in pieces of at most 32 KiB.
@@ -40,6 +43,8 @@ pub struct TcpSocket {
     pub uid: u32,
     /// As `/proc/PID/fd` names it; 0 where it belongs to no process any more.
     pub inode: u64,
+    /// The inode number of the directory of the control group that opened it; `None` where the kernel doesn't say.
+    pub cgroup: Option<u64>,
 }
 
 /// Tells `each` of this network namespace's TCP sockets in one of these states, both families: bit N is state N.
@@ -107,6 +112,7 @@ fn number(bytes: &[u8], at: usize) -> Option<u32> {
 
 /// `struct inet_diag_msg`.
 fn socket(body: &[u8]) -> Option<TcpSocket> {
+    let cgroup = attribute(body.get(SOCKET_BYTES..)?, CGROUP_ID).and_then(|it| it.get(..8)?.try_into().ok());
     let body = body.get(..SOCKET_BYTES)?;
     let port = u16::from_be_bytes([body[4], body[5]]);
     let address: [u8; 16] = body[8..24].try_into().ok()?;
@@ -116,7 +122,21 @@ fn socket(body: &[u8]) -> Option<TcpSocket> {
         _ => return None,
     };
     let (uid, inode) = (number(body, 64)?, u64::from(number(body, 68)?));
-    Some(TcpSocket { state: body[1], local: SocketAddr::new(ip, port), uid, inode })
+    let cgroup = cgroup.map(u64::from_ne_bytes).filter(|id| *id != 0);
+    Some(TcpSocket { state: body[1], local: SocketAddr::new(ip, port), uid, inode, cgroup })
+}
+
+/// The value of an attribute; what is cut is not there.
+fn attribute(mut bytes: &[u8], wanted: u16) -> Option<&[u8]> {
+    loop {
+        let half = |at: usize| Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
+        let (len, kind) = (usize::from(half(0)?), half(2)?);
+        let value = bytes.get(ATTRIBUTE_HEAD_BYTES..len)?;
+        if kind == wanted {
+            return Some(value);
+        }
+        bytes = bytes.get(len.next_multiple_of(4)..)?;
+    }
 }
 
 #[cfg(test)]
@@ -155,10 +175,32 @@ mod tests {
         let four = message(20, &listening(INET, &[127, 0, 0, 1], 80));
         let six = message(GETSOCK, &listening(INET6, &Ipv6Addr::LOCALHOST.octets(), 8080));
         let (found, ended) = parsed(&[four.clone(), six, message(DONE, &0_i32.to_ne_bytes())].concat());
-        let local = |text: &str| TcpSocket { state: 10, local: text.parse().unwrap(), uid: 1000, inode: 4242 };
+        let local =
+            |text: &str| TcpSocket { state: 10, local: text.parse().unwrap(), uid: 1000, inode: 4242, cgroup: None };
         assert_eq!(found, [local("127.0.0.1:80"), local("[::1]:8080")]);
         assert!(ended.unwrap());
         assert!(!parsed(&four).1.unwrap(), "more pieces follow");
+    }
+
+    #[test]
+    fn whose_control_group_it_is_is_read_among_the_attributes() {
+        let attribute = |kind: u16, value: &[u8]| {
+            let mut bytes = ((ATTRIBUTE_HEAD_BYTES + value.len()) as u16).to_ne_bytes().to_vec();
+            bytes.extend(kind.to_ne_bytes());
+            bytes.extend(value);
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+            bytes
+        };
+        let with = |attributes: &[u8]| {
+            let body = [listening(INET, &[0, 0, 0, 0], 80), attributes.to_vec()].concat();
+            parsed(&message(20, &body)).0[0].cgroup
+        };
+        let (shutdown, group) = (attribute(8, &[3]), attribute(CGROUP_ID, &7_777_u64.to_ne_bytes()));
+        assert_eq!(with(&[shutdown.clone(), group.clone()].concat()), Some(7_777));
+        assert_eq!(with(&shutdown), None);
+        assert_eq!(with(&group[..8]), None, "cut");
+        assert_eq!(with(&attribute(CGROUP_ID, &[1, 2])), None);
+        assert_eq!(with(&[0, 0, 0, 0, 0, 0, 0, 0]), None, "an attribute without a length ends them");
     }
 
     #[test]
@@ -182,6 +224,12 @@ mod tests {
         assert!(found.iter().all(|it| it.state == 10), "{found:?}");
         let it = found.iter().find(|it| it.local == mine.local_addr().unwrap()).unwrap();
         assert_eq!((it.uid, it.inode > 0), (rustix::process::geteuid().as_raw(), true));
+        // Where the kernel says whose it is, it is the group that this process is in.
+        let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let own = own.lines().find_map(|line| line.strip_prefix("0::")).map(|path| format!("/sys/fs/cgroup{path}"));
+        let folder =
+            own.and_then(|path| std::fs::metadata(path).ok()).map(|it| std::os::unix::fs::MetadataExt::ino(&it));
+        assert!(it.cgroup.is_none() || folder.is_none() || it.cgroup == folder, "{it:?} {folder:?}");
     }
 
     proptest! {

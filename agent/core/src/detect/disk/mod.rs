@@ -23,8 +23,8 @@ use full::Full;
 use trend::{Forecast, Trend};
 use turns::Turns;
 
-const METHOD_FULL: &str = "disk_full";
-const METHOD_FILLING: &str = "disk_time_to_full";
+pub(super) const METHOD_FULL: &str = "disk_full";
+pub(super) const METHOD_FILLING: &str = "disk_time_to_full";
 const VERSION: u32 = 1;
 /// An exbibyte and more: more than any file system holds.
 const BYTES_MAX: f64 = 1e19;

@@ -15,7 +15,7 @@ use crate::model::{
 };
 
 const METHOD: &str = "item_drift";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Where package managers keep what is installed.
 const PACKAGE_DATABASES: [&str; 3] =
     ["/var/lib/dpkg/status", "/var/lib/rpm/rpmdb.sqlite", "/usr/lib/sysimage/rpm/rpmdb.sqlite"];
@@ -69,7 +69,7 @@ fn explanation(facts: &ItemFacts<'_>) -> Option<(String, String)> {
     if let Some(cause) = facts.cause {
         return Some((format!("the agent's own remediation {cause} altered {name}"), cause.to_string()));
     }
-    if let Some(deployment) = facts.deployments.iter().rev().find(|it| deployed(it, facts)) {
+    if let Some(deployment) = facts.deployments.iter().filter(|it| deployed(it, facts)).max_by_key(|it| it.started_at) {
         let Deployment { id, service, version, .. } = deployment;
         return Some((format!("deployment {id} of {service} {version} declared what alters {name}"), id.to_string()));
     }
@@ -87,10 +87,25 @@ fn by_package(kind: ItemKind) -> &'static str {
     }
 }
 
+fn unit_of<'f>(facts: &ItemFacts<'f>) -> Option<&'f str> {
+    facts.current.and_then(|it| it.facts.get("unit.name")).map(String::as_str)
+}
+
+fn ran_then(deployment: &Deployment, facts: &ItemFacts<'_>) -> bool {
+    let ran = while_deploying::reach(deployment, DEPLOYMENT_GRACE);
+    ran.is_some_and(|it| it.holds(facts.at) || it.holds(facts.before))
+}
+
+/// The deployment that a new port of an unknown owner may belong to: one that names units ran then.
+fn perhaps_of<'f>(facts: &ItemFacts<'f>) -> Option<&'f Deployment> {
+    let unknown = facts.name.kind == ItemKind::Listener && facts.accepted.is_none() && unit_of(facts).is_none();
+    let ran = |it: &&Deployment| !it.units.is_empty() && ran_then(it, facts);
+    facts.deployments.iter().filter(ran).max_by_key(|it| it.started_at).filter(|_| unknown)
+}
+
 /// Whether a deployment that ran then declared the item: by its file, or the unit that listens.
 fn deployed(deployment: &Deployment, facts: &ItemFacts<'_>) -> bool {
-    let ran = while_deploying::reach(deployment, DEPLOYMENT_GRACE);
-    if !ran.is_some_and(|it| it.holds(facts.at) || it.holds(facts.before)) {
+    if !ran_then(deployment, facts) {
         return false;
     }
     match facts.name.kind {
@@ -100,9 +115,8 @@ fn deployed(deployment: &Deployment, facts: &ItemFacts<'_>) -> bool {
         ItemKind::Sysctl => deployment.declares_path(&format!("/proc/sys/{}", facts.name.name.replace('.', "/"))),
         ItemKind::Module => deployment.declares_path("/proc/modules"),
         ItemKind::Listener => {
-            // Whose the port is cannot always be told: looking into the processes of others takes root's rights.
-            let unit = facts.current.and_then(|it| it.facts.get("unit.name"));
-            unit.map_or(!deployment.units.is_empty(), |unit| deployment.names_unit(unit))
+            // A port whose owner nobody knows may be anybody's, whatever is being deployed meanwhile.
+            unit_of(facts).is_some_and(|unit| deployment.names_unit(unit))
         }
         ItemKind::UnitFile => {
             let name = &facts.name.name;
@@ -184,6 +198,9 @@ fn detection(facts: &ItemFacts<'_>, presence: Presence) -> Detection {
         evidence.extend(item.facts.iter().map(|(name, fact)| Evidence::new(name, fact.as_str())));
     }
     let (class, severity) = weight(facts);
+    if let Some(deployment) = perhaps_of(facts).filter(|_| presence == Presence::Present) {
+        evidence.push(Evidence::new("deployment.id", deployment.id.as_str()));
+    }
     Detection {
         kind: format!("{kind}.drift"),
         class,
@@ -209,6 +226,12 @@ fn title(facts: &ItemFacts<'_>, presence: Presence) -> String {
     let what = match (facts.accepted, facts.current, kind) {
         (None, Some(it), ItemKind::Listener) => {
             let who = it.facts.get("process.executable.name").map_or("a program", |it| it.as_str());
+            if let Some(deployment) = perhaps_of(facts) {
+                return format!(
+                    "{who} of {} listens on {name} since deployment {} ran, and whose it is cannot be told",
+                    it.value, deployment.id
+                );
+            }
             return format!("{who} of {} listens on {name}, and no known change explains it", it.value);
         }
         (None, Some(it), _) => format!("appeared ({})", it.value),
@@ -240,6 +263,7 @@ fn weight(facts: &ItemFacts<'_>) -> (Class, Severity) {
             (Class::Security, if powerful { Severity::High } else { Severity::Medium })
         }
         ItemKind::Module => (Class::Security, Severity::High),
+        ItemKind::Listener if perhaps_of(facts).is_some() => (Class::Security, Severity::Low),
         ItemKind::Listener | ItemKind::UnitFile => (Class::Security, Severity::Medium),
     }
 }

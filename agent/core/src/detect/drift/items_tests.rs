@@ -157,10 +157,21 @@ fn a_port_is_explained_by_its_units_deployment_or_by_what_the_host_states() {
     let drift = case(Some("other.service")).drift();
     assert!(drift.evidence.iter().any(|it| it.name == "unit.name"), "{drift:?}");
     assert_eq!(drift.title, "a program of uid=33 listens on tcp 0.0.0.0:80, and no known change explains it");
-    // Whose it is cannot be told: a deployment that starts units explains it, one without does not.
-    case(None).explained_by("web-7");
+    assert_eq!(drift.severity, Severity::Medium);
+    // Whose it is cannot be told: it may be the deployment's or anybody's, and is told as what it is.
+    let doubtful = case(None).drift();
+    assert_eq!(doubtful.severity, Severity::Low);
+    assert_eq!(
+        doubtful.title,
+        "a program of uid=33 listens on tcp 0.0.0.0:80 since deployment web-7 ran, and whose it is cannot be told"
+    );
+    assert!(doubtful.evidence.contains(&Evidence::new("deployment.id", "web-7")), "{doubtful:?}");
     let without = [Deployment { units: vec![], ..deployment(&[], Some(9_990)) }];
-    Case { deployments: &without, ..case(None) }.drift();
+    assert_eq!(Case { deployments: &without, ..case(None) }.drift().severity, Severity::Medium);
+    let before = [deployment(&[], Some(1_000))];
+    assert_eq!(Case { deployments: &before, ..case(None) }.drift().severity, Severity::Medium);
+    // What turned from one account to another is no new port.
+    assert_eq!(Case { accepted: Some("uid=1000"), ..case(None) }.drift().severity, Severity::Medium);
     Case { deployments: &[], stated_by: Some("only this host reaches it"), ..case(None) }.explained_by("listener");
 }
 

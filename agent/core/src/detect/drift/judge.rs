@@ -23,7 +23,7 @@ pub fn judge(facts: &Facts<'_>) -> Judgement {
             reference: cause.to_string(),
         };
     }
-    if let Some(deployment) = facts.deployments.iter().rev().find(|it| explains(it, facts)) {
+    if let Some(deployment) = facts.deployments.iter().filter(|it| explains(it, facts)).max_by_key(|it| it.started_at) {
         return Judgement::Explained {
             by: format!(
                 "deployment {} of {} {} declared that it alters {}",
@@ -132,7 +132,7 @@ fn detection(facts: &Facts<'_>, differences: &[Difference], presence: Presence) 
         confidence: confidence::of_drift(facts.current_content.is_some() || current.sha256.is_none()),
         method: Method { name: METHOD.to_owned(), version: VERSION },
         evidence,
-        began_at: current.modified_at.filter(|at| *at <= facts.at).unwrap_or(facts.at),
+        began_at: current.altered_at(accepted, facts.at),
         cause: facts.cause.cloned(),
     }
 }

@@ -9,6 +9,7 @@
 //! | `slo.burn` | burn rate | |
 //! | `disk.full` | how little is free: bytes, or inodes | |
 //! | `unit.failed` | | the result (`exit-code`, `signal`, ..) |
+//! | `unit.restarting` | restarts within ten minutes | the result |
 //! | `file.drift`, other drift | | digest, mode and owner; the item's value |
 //! | `telemetry.clock_jump` | seconds that the clock was set by | forwards or backwards |
 //! | `telemetry.silent`, `telemetry.stuck` | | |
@@ -23,8 +24,15 @@ const BELOW: &str = "below";
 /// The least part of a threshold's limit that counts as larger; its own hysteresis.
 const LIMIT_PART: f64 = 0.05;
 /// What differs from one time to the next without saying anything: times, names of runs, texts that repeat other evidence.
-const PASSING: [&str; 6] =
-    ["unit.invocation_id", "file.modified_at", "file.diff", "context.activity", "finding.flaps", "series.reason"];
+const PASSING: [&str; 7] = [
+    "unit.invocation_id",
+    "file.modified_at",
+    "file.diff",
+    "context.activity",
+    "finding.flaps",
+    "finding.ended",
+    "series.reason",
+];
 
 /// One size; larger is worse.
 #[derive(Debug, Clone, PartialEq)]
@@ -105,6 +113,12 @@ impl Like {
                 if let Some(rate) = number(evidence, "slo.burn_rate") {
                     like.size("burn rate", rate, 0.0);
                 }
+            }
+            "unit.restarting" => {
+                if let Some(restarts) = number(evidence, "unit.restarts") {
+                    like.size("restarts", restarts, 0.0);
+                }
+                like.same(evidence, &["unit.result"]);
             }
             "disk.full" => {
                 if let Some(share) = number(evidence, "filesystem.inodes_used_share") {

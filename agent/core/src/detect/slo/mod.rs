@@ -24,7 +24,7 @@ use crate::model::{
 use windows::{Count, Windows};
 
 const KIND: &str = "slo.burn";
-const METHOD: &str = "burn_rate";
+pub(super) const METHOD: &str = "burn_rate";
 const VERSION: u32 = 1;
 /// Rates are added up over at most so much between two samples, and counters over at most so much.
 const GAP_S: f64 = 300.0;
@@ -49,6 +49,9 @@ const PAIRS: [Pair; 4] = [
     Pair { long_s: 86_400, short_s: 7_200, spent: 0.10, severity: Severity::Medium },
     Pair { long_s: 259_200, short_s: 21_600, spent: 0.10, severity: Severity::Low },
 ];
+
+/// How far back events are remembered.
+const KNOWN_S: u64 = 259_200;
 
 /// Which part of an objective a series is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,6 +181,16 @@ impl Slo {
         Burning { pair, limit, least, long_rate: covered * rate(&long), short_rate: rate(&short), long, short }
     }
 
+    /// The share of the window's budget that is spent, as far as the last days tell: at least this much, at most 1.
+    fn spent(&self, objective: &Objective, at: Timestamp) -> f64 {
+        let window_s = objective.window.0.as_secs();
+        let known_s = window_s.min(KNOWN_S);
+        let count = self.windows.sum(at, known_s);
+        let rate = if count.total > 0.0 { count.errors / count.total / objective.budget() } else { 0.0 };
+        let share = known_s as f64 / window_s.max(1) as f64;
+        (self.windows.covered(at, known_s) * rate * share).clamp(0.0, 1.0)
+    }
+
     fn judge(&mut self, objective: &Objective, at: Timestamp, out: &mut Vec<Detection>) {
         let all: Vec<Burning<'_>> = PAIRS
             .iter()
@@ -243,9 +256,11 @@ impl Slo {
             Evidence::new("slo.events", it.long.total),
             Evidence::new("slo.errors", it.long.errors),
         ];
-        // At this rate the whole budget is gone after this part of the window.
-        let gone_s = objective.window.0.as_secs_f64() / it.long_rate.max(1e-9);
         if presence == Presence::Present {
+            // At this rate what is left of the budget is gone after this part of the window.
+            let spent = self.spent(objective, at);
+            let gone_s = objective.window.0.as_secs_f64() * (1.0 - spent) / it.long_rate.max(1e-9);
+            evidence.push(Evidence::new("slo.budget_spent_share", (spent * 1e3).round() / 1e3));
             evidence.push(Evidence::new("slo.budget_gone_in_s", gone_s.min(1e12).round()));
         }
         Detection {

@@ -102,6 +102,28 @@ fn an_hour_of_two_percent_errors_is_critical_within_the_hour_and_over_when_it_is
 }
 
 #[test]
+fn what_was_spent_before_is_not_there_to_spend() {
+    let number = |said: &Detection, name: &str| match said.evidence.iter().find(|it| it.name == name).unwrap().value {
+        crate::model::Value::Number(n) => n,
+        crate::model::Value::Integer(n) => n as f64,
+        _ => panic!("{name}"),
+    };
+    let day_s = 86_400.0;
+    // Twenty times what is allowed for six hours: a sixth of the budget of 30 days is gone.
+    let mut fresh = Service::new(objective(0.999));
+    fresh.minutes(360, 20.0, 0.02);
+    let last = &fresh.said.last().unwrap().1;
+    let (spent, rate) = (number(last, "slo.budget_spent_share"), number(last, "slo.burn_rate"));
+    assert!((0.15..0.18).contains(&spent), "{spent}");
+    let gone_s = number(last, "slo.budget_gone_in_s");
+    assert!((gone_s - 30.0 * day_s * (1.0 - spent) / rate).abs() < 0.001 * gone_s, "{gone_s}");
+    // Once it is all spent nothing is left, whatever the rate.
+    fresh.minutes(2 * 1_440, 20.0, 0.02);
+    let last = &fresh.said.last().unwrap().1;
+    assert_eq!((number(last, "slo.budget_spent_share"), number(last, "slo.budget_gone_in_s")), (1.0, 0.0));
+}
+
+#[test]
 fn a_slow_burn_is_a_low_finding_after_days_and_none_before() {
     let mut shop = Service::new(objective(0.999));
     // One and a half times what the budget allows.

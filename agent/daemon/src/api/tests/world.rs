@@ -142,6 +142,7 @@ fn tuning_versions() -> Vec<TuningVersion> {
         reason: reason.into(),
         proof: None,
         reverted_to: None,
+        not_replayed: 0,
     };
     vec![one(1, sustained(60), &Tuning::default(), "too nervous"), one(2, second, &sustained(60), "still too nervous")]
 }
@@ -404,6 +405,8 @@ fn incident() -> Incident {
         detected_at: at(100),
         resolved_at: None,
         outcome: None,
+        reopened: 0,
+        reopened_at: None,
     }
 }
 

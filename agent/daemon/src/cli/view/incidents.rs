@@ -19,7 +19,7 @@ pub(in super::super) fn list(it: &IncidentsDocument, look: Look) -> String {
             one.id.to_string(),
             incident_state(one.state),
             severity(one.severity),
-            relative(one.detected_at, look.now),
+            relative(one.opened_at(), look.now),
             one.findings.len().to_string(),
             one.suspects.len().to_string(),
             one.title.clone(),
@@ -39,6 +39,10 @@ pub(in super::super) fn show(it: &IncidentDocument, look: Look) -> String {
     fact(&mut out, "began", &dated(incident.began_at, look.now));
     let noticed = span(incident.detected_at.since(incident.began_at));
     fact(&mut out, "detected", &format!("{}, {noticed} after it began", stamp(incident.detected_at)));
+    if let Some(at) = incident.reopened_at {
+        let times = incident.reopened;
+        fact(&mut out, "opened again", &format!("{times} times, the last time {}", dated(at, look.now)));
+    }
     if let Some(at) = incident.resolved_at {
         fact(&mut out, "resolved", &format!("{}, after {}", stamp(at), span(at.since(incident.began_at))));
     }

@@ -123,6 +123,13 @@ pub(in super::super) fn version(it: &TuningVersion, _: Look) -> String {
     for one in &it.differences {
         let _ = writeln!(out, "  {}", difference(one));
     }
+    if it.not_replayed > 0 {
+        let text = format!(
+            "{} kept incidents were not replayed, for all together are more than one proof takes: whether they would still be found is not known.",
+            it.not_replayed
+        );
+        let _ = writeln!(out, "{}", paint(Ink::Yellow, &text));
+    }
     let _ = writeln!(out, "`holdfast tune revert --reason ..` takes it back.");
     out
 }

@@ -47,6 +47,14 @@ impl Sim {
         self.run(1);
     }
 
+    /// The watch tells what lies there.
+    pub(super) fn tell(&mut self, path: &str) {
+        let found = self.found(path, false);
+        self.events.push_back(Event::File(Box::new(found)));
+        self.drain();
+        self.run(1);
+    }
+
     /// The watch begins with this file.
     pub(super) fn watched(&mut self, path: &str, text: &str) {
         self.world.files.insert(path.to_owned(), (text.to_owned(), 0o644));

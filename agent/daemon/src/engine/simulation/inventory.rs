@@ -10,7 +10,7 @@ use crate::store::FindingFilter;
 const EVE: &str = "uid=1001 gid=1001 home=/home/eve shell=/bin/bash";
 const DAEMON: &str = "uid=107 gid=113 home=/nonexistent shell=/usr/sbin/nologin";
 
-fn items(all: &[(&str, &str)]) -> Items {
+pub(super) fn items(all: &[(&str, &str)]) -> Items {
     let item = |value: &str| Item { value: value.to_owned(), ..Item::default() };
     all.iter().map(|(name, value)| ((*name).to_owned(), item(value))).collect()
 }
@@ -21,7 +21,7 @@ impl Sim {
         self.look_at(ItemKind::User, items(users));
     }
 
-    fn look_at(&mut self, kind: ItemKind, items: Items) {
+    pub(super) fn look_at(&mut self, kind: ItemKind, items: Items) {
         self.run(60);
         let found = Inventory::from([(kind, items)]);
         self.events.push_back(Event::Inventory(Box::new(found), self.now.wall));
@@ -32,7 +32,7 @@ impl Sim {
         self.drifted_items("user.drift")
     }
 
-    fn drifted_items(&self, kind: &str) -> Vec<String> {
+    pub(super) fn drifted_items(&self, kind: &str) -> Vec<String> {
         let all = self.reader().findings(&FindingFilter { open_only: true, ..FindingFilter::default() }).unwrap();
         let open = all.into_iter().filter(|it| it.kind == kind);
         open.map(|it| it.target.name).collect()
@@ -49,7 +49,7 @@ impl Sim {
         all.into_iter().filter(|it| it.target.kind == "user").map(|it| it.summary).collect()
     }
 
-    fn package(&mut self, name: &str) {
+    pub(super) fn package(&mut self, name: &str) {
         let at = self.now.wall;
         let change = Change {
             id: ChangeId::new(at, &mut holdfast_core::model::SeededIds(7)),

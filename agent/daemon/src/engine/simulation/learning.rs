@@ -119,3 +119,16 @@ fn what_cannot_be_tuned_or_taken_back_is_refused() {
     assert_eq!(versions.iter().map(|it| (it.number, it.reverted_to)).collect::<Vec<_>>(), [(1, None), (2, Some(0))]);
     assert!(versions[1].tuning.is_empty());
 }
+
+#[test]
+fn an_incident_that_was_not_replayed_is_said_in_the_answer_and_on_record() {
+    let (mut sim, id) = busy(100);
+    sim.label(&id, Says::TruePositive).unwrap();
+    quiet_again(&mut sim);
+    sim.samples_max = 10;
+    let applied: crate::answers::TuningVersion =
+        serde_json::from_value(apply(&mut sim, sustained(600)).unwrap()).unwrap();
+    assert_eq!(applied.not_replayed, 1);
+    assert_eq!(sim.reader().tunings().unwrap()[0].not_replayed, 1);
+    assert_eq!(sim.reader().audit_about("detection", 10).unwrap()[0].body["not_replayed"], 1);
+}

@@ -3,12 +3,14 @@
 //! The simulated actuator keeps the real one's promise: a request id is carried out at most once, for ever. Everything runs
 //! in one thread in a fixed order, so a seed names a history exactly; a failing test prints it.
 
+mod episodes;
 mod files;
 mod inventory;
 mod labels;
 mod learning;
 mod scenarios;
 mod silence;
+mod unheard;
 mod versions;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -114,6 +116,9 @@ struct Sim {
     policy: String,
     ceiling: Mode,
     four_eyes: bool,
+    detect: DetectConfig,
+    /// Samples that one proof of a tuning replays.
+    samples_max: u64,
     /// Who asks.
     caller: Caller,
     seed: u64,
@@ -156,6 +161,8 @@ impl Sim {
             policy: policy.into(),
             ceiling,
             four_eyes: false,
+            detect: DetectConfig::default(),
+            samples_max: crate::data::REPLAYED_MAX,
             caller: Caller { name: "alice (uid 1000)".into(), uid: 1_000, role: Role::Admin },
             seed: 1,
             engine: None,
@@ -206,7 +213,7 @@ impl Sim {
             ceiling: self.ceiling,
             four_eyes: self.four_eyes,
             redactor: Arc::new(holdfast_core::redact::Redactor::standard()),
-            detect: DetectConfig::default(),
+            detect: self.detect.clone(),
             content_bytes_max: 1 << 20,
             cpus: 2,
             retention: Duration::from_secs(1),
@@ -342,8 +349,9 @@ impl Sim {
                 Some(Event::Episode { label, result: Ok(Box::new(episode)) })
             }
             Command::ProveTuning { wanted, before, after, answer } => {
-                let lost = crate::data::lost(&self.reader(), &before, &after).map_err(|it| it.to_string());
-                Some(Event::TuningProved { wanted, lost, answer })
+                let replayed = crate::data::replayed(&self.reader(), (&before, &after), self.samples_max);
+                let replayed = replayed.map_err(|it| it.to_string());
+                Some(Event::TuningProved { wanted, replayed, answer })
             }
             Command::Purge { by, filter, answer } => {
                 let forgotten = crate::data::forget(self.telemetry.as_ref()?, &self.reader(), filter);

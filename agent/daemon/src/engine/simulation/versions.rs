@@ -1,6 +1,6 @@
 //! Versions of what is accepted: every alteration is one, and an earlier one can be accepted again.
 
-use holdfast_core::model::{Finding, FindingState};
+use holdfast_core::model::{Finding, FindingState, ItemKind};
 
 use super::*;
 use crate::request::RefusalKind;
@@ -150,5 +150,36 @@ fn in_random_histories_every_version_can_be_accepted_again() {
             }
         }
         sim.assert_chain();
+    }
+}
+
+#[test]
+fn what_is_restored_just_after_a_deployment_or_while_it_runs_stays_restored() {
+    for ends in [false, true] {
+        let mut sim = Sim::new("", Mode::Advise);
+        sim.watched(CONF, "port = 80\n");
+        let old = sim.accepted_digest(CONF);
+        sim.look_at(ItemKind::Package, super::inventory::items(&[("app:amd64", "1")]));
+        let version = sim.reader().baseline_version().unwrap();
+        sim.deploy("app-2", None, &[CONF, "/var/lib/dpkg/status"]);
+        sim.write(CONF, "port = 81\n", 0o644);
+        sim.look_at(ItemKind::Package, super::inventory::items(&[("app:amd64", "2")]));
+        assert_ne!(sim.accepted_digest(CONF), old, "the deployment explains it");
+        if ends {
+            sim.finish("app-2");
+        }
+        sim.run(1);
+        sim.restore(version).unwrap();
+        sim.run(5);
+        sim.look_at(ItemKind::Package, super::inventory::items(&[("app:amd64", "2")]));
+        assert_eq!(sim.accepted_digest(CONF), old, "ends: {ends}");
+        assert_eq!(sim.reader().accepted_items(ItemKind::Package).unwrap().unwrap()["app:amd64"], "1");
+        assert_eq!(sim.drift().len(), 1);
+        assert_eq!(sim.drifted_items("package.drift"), ["app:amd64"]);
+        if !ends {
+            // Another content is another matter, and the deployment still runs.
+            sim.write(CONF, "port = 82\n", 0o644);
+            assert_eq!(sim.drift().len(), 1, "what drifted is accepted by a person only");
+        }
     }
 }

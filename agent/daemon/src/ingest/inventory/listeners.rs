@@ -1,10 +1,12 @@
 //! Ports on which something listens, by netlink or from `/proc/net`, and whose they are.
 //!
-//! The sockets of others' processes are seen by root only; without that right the account that opened the port is known, and not
-//! the program. Sockets of UDP have no state of listening: one that is bound below the ephemeral ports counts.
+//! The sockets of others' processes are seen by root only; without that right the account that opened the port is known and, of
+//! TCP since Linux 5.9, the unit by its control group, and not the program. Sockets of UDP have no state of listening: one that is
+//! bound below the ephemeral ports counts.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::MetadataExt as _;
 
 use holdfast_core::model::Items;
 
@@ -24,6 +26,12 @@ const EPHEMERAL: u16 = 32_768;
 /// Processes and their open files that are looked through for the owners of new ports.
 const PROCESSES_MAX: usize = 20_000;
 const DESCRIPTORS_MAX: usize = 200_000;
+/// Where control groups of version 2 lie, alone or beside those of version 1.
+const GROUP_ROOTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
+/// Control groups that are looked through for the owners of new ports.
+const GROUPS_MAX: usize = 20_000;
+/// The unit of systemd itself.
+const INIT: &str = "init.scope";
 
 /// One port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +41,8 @@ pub(super) struct Socket {
     address: IpAddr,
     uid: u32,
     inode: u64,
+    /// Inode number of the control group that opened it, where the kernel says so.
+    cgroup: Option<u64>,
 }
 
 impl Socket {
@@ -61,7 +71,8 @@ pub(super) fn sockets(fs: &FsRoot) -> Option<Vec<Socket>> {
 fn asked(fs: &FsRoot) -> Option<Vec<Socket>> {
     let mut found = Vec::new();
     let one = |it: TcpSocket| {
-        found.push(Socket { name: format!("tcp {}", it.local), address: it.local.ip(), uid: it.uid, inode: it.inode });
+        let TcpSocket { local, uid, inode, cgroup, .. } = it;
+        found.push(Socket { name: format!("tcp {local}"), address: local.ip(), uid, inode, cgroup });
     };
     (fs.is_real() && tcp_sockets(LISTENING, one).is_ok()).then_some(found)
 }
@@ -74,7 +85,7 @@ pub(super) fn parse<'t>(text: &'t str, transport: &'t str, ephemeral: u16) -> im
         let listens =
             if transport == "tcp" { state == LISTEN } else { state == UNCONNECTED && local.port() < ephemeral };
         let (uid, inode) = (fields.get(7)?.parse().ok()?, fields.get(9)?.parse().ok()?);
-        listens.then(|| Socket { name: format!("{transport} {local}"), address: local.ip(), uid, inode })
+        listens.then(|| Socket { name: format!("{transport} {local}"), address: local.ip(), uid, inode, cgroup: None })
     })
 }
 
@@ -102,12 +113,17 @@ fn address(text: &str) -> Option<SocketAddr> {
 pub(super) fn items(fs: &FsRoot, sockets: &[Socket]) -> Items {
     let wanted: BTreeSet<u64> = sockets.iter().map(|it| it.inode).collect();
     let owners = owners(fs, &wanted);
+    let groups: BTreeSet<u64> =
+        sockets.iter().filter(|it| !owners.contains_key(&it.inode)).filter_map(|it| it.cgroup).collect();
+    let units = units_of_groups(fs, &groups);
     let one = |socket: &Socket| {
         let mut found = item(socket.value());
         if let Some(owner) = owners.get(&socket.inode) {
             found.facts.insert("process.executable.name".to_owned(), owner.program.clone());
             found.facts.insert("process.pid".to_owned(), owner.pid.to_string());
             found.facts.extend(owner.unit.iter().map(|unit| ("unit.name".to_owned(), unit.clone())));
+        } else if let Some(unit) = socket.cgroup.and_then(|it| units.get(&it)) {
+            found.facts.insert("unit.name".to_owned(), unit.clone());
         }
         let mapped = matches!(socket.address, IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some_and(|it| it.is_loopback()));
         if socket.address.is_loopback() || mapped {
@@ -159,4 +175,65 @@ fn process(fs: &FsRoot, pid: u32) -> Process {
     let program = program.unwrap_or_else(|_| "a process that is gone".to_owned());
     let unit = fs.read(&format!("/proc/{pid}/cgroup"), &mut text).ok().and_then(|()| unit_of_cgroup(&text));
     Process { pid, program, unit }
+}
+
+/// The units whose control groups have these inode numbers. What systemd itself opened belongs to whatever socket unit it was for,
+/// which its group does not tell.
+fn units_of_groups(fs: &FsRoot, wanted: &BTreeSet<u64>) -> HashMap<u64, String> {
+    let mut found = HashMap::new();
+    let root = GROUP_ROOTS.into_iter().find(|root| fs.path(root).join("cgroup.procs").exists());
+    let Some(root) = root.filter(|_| !wanted.is_empty()) else { return found };
+    let mut waiting = vec![String::new()];
+    let mut looked_at = 0;
+    while let Some(path) = waiting.pop() {
+        looked_at += 1;
+        if looked_at > GROUPS_MAX || found.len() == wanted.len() {
+            break;
+        }
+        let folder = fs.path(format!("{root}{path}"));
+        if let Ok(it) = std::fs::metadata(&folder)
+            && wanted.contains(&it.ino())
+            && let Some(unit) = unit_of_cgroup(&format!("0::{path}")).filter(|it| it != INIT)
+        {
+            found.insert(it.ino(), unit);
+        }
+        let Ok(inside) = std::fs::read_dir(folder) else { continue };
+        let folders = inside.flatten().filter(|it| it.file_type().is_ok_and(|kind| kind.is_dir()));
+        waiting.extend(folders.filter_map(|it| Some(format!("{path}/{}", it.file_name().to_str()?))));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_of_a_process_that_nobody_may_look_into_is_its_control_groups_units() {
+        let dir = tempfile::tempdir().unwrap();
+        let fs = FsRoot::new(dir.path());
+        let group = |path: &str| {
+            let folder = dir.path().join("sys/fs/cgroup").join(path);
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join("cgroup.procs"), "").unwrap();
+            std::fs::metadata(folder).unwrap().ino()
+        };
+        group("");
+        let groups = [
+            group("system.slice/web.service"),
+            group("system.slice/web.service/worker"),
+            group("init.scope"),
+            u64::MAX,
+        ];
+        let sockets: Vec<Socket> = (1..)
+            .zip(groups.map(Some).into_iter().chain([None]))
+            .map(|(inode, cgroup)| {
+                let address = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+                Socket { name: format!("tcp 0.0.0.0:{inode}"), address, uid: 33, inode, cgroup }
+            })
+            .collect();
+        let found = items(&fs, &sockets);
+        let units: Vec<_> = found.values().map(|it| it.facts.get("unit.name").map(String::as_str)).collect();
+        assert_eq!(units, [Some("web.service"), Some("web.service"), None, None, None]);
+    }
 }

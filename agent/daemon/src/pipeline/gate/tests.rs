@@ -434,6 +434,8 @@ fn an_open_incident_takes_an_hour_of_the_past_and_only_if_it_moves_what_is_compa
             detected_at: at(-39_000),
             resolved_at: None,
             outcome: None,
+            reopened: 0,
+            reopened_at: None,
         };
         stores.state.commit(Writes { findings: vec![found], incidents: vec![incident], ..Writes::default() }).unwrap();
     }

@@ -40,7 +40,7 @@ pub struct FindingFilter {
 pub struct IncidentFilter {
     /// Only open ones.
     pub open_only: bool,
-    /// Only those detected at or after this moment.
+    /// Only those detected, or opened again, at or after this moment.
     pub since: Option<Timestamp>,
     /// At most so many; 0 stands for 1000.
     pub limit: usize,

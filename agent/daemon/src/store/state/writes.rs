@@ -114,7 +114,7 @@ impl Writes {
             let body = json("incident", it.id.as_str(), it)?;
             put(
                 "INSERT OR REPLACE INTO incident (id, revision, open, at, body) VALUES (?,?,?,?,?)",
-                params![it.id.as_str(), next(), it.state == IncidentState::Open, it.detected_at.ns(), body],
+                params![it.id.as_str(), next(), it.state == IncidentState::Open, it.opened_at().ns(), body],
             )?;
         }
         for it in &self.remediations {
