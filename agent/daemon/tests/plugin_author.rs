@@ -94,7 +94,7 @@ fn who_watches_is_answered_again_after_each_change_until_they_end_it() {
     let mut watching = command(env!("CARGO_BIN_EXE_holdfast"), &plugin, &["plugin", "run", "--watch", "--offline"]);
     let mut child = watching.stdout(writer.try_clone().unwrap()).stderr(writer).spawn().unwrap();
     drop(watching);
-    let (tell, told) = std::sync::mpsc::channel();
+    let (tell, told) = std::sync::mpsc::sync_channel(10_000);
     let lines = std::io::BufReader::new(reader).lines();
     std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| tell.send(line)));
     // An answer is whole when it says that it waits.

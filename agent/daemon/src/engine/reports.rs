@@ -65,8 +65,7 @@ impl Engine {
             let plugin = finder(it).or_else(|| about(it).then_some(it.target.name.as_str()))?;
             Some((it.id.clone(), self.plugins.silent(plugin)?))
         };
-        let ended: Vec<_> =
-            self.lifecycle.open().chain(self.lifecycle.suppressed()).filter_map(|it| silent(it)).collect();
+        let ended: Vec<_> = self.lifecycle.open().chain(self.lifecycle.suppressed()).filter_map(silent).collect();
         for (id, why) in ended {
             self.end_finding(&id, &why, now, out);
         }

@@ -382,13 +382,10 @@ impl Sim {
                     began_at: self.now.wall,
                     cause: None,
                 };
-                let report = match self.evaluated.clone() {
-                    Some(evaluated) => CheckReport { detections: vec![], evaluated, skipped: vec![] },
-                    None => {
-                        let evaluated = vec![detection.kind.clone()];
-                        CheckReport { detections: vec![detection], evaluated, skipped: vec![] }
-                    }
-                };
+                let rule = detection.kind.clone();
+                let detections = if self.evaluated.is_some() { vec![] } else { vec![detection] };
+                let evaluated = self.evaluated.clone().unwrap_or_else(|| vec![rule]);
+                let report = CheckReport { detections, evaluated, skipped: vec![] };
                 Some(Event::Checked { plugin, run, elapsed: Duration::ZERO, result: Ok(report), answer })
             }
             Command::Undo { .. } | Command::Watch(_) | Command::Unwatch(_) | Command::Reload(_) => None,

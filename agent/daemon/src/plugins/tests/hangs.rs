@@ -1,6 +1,6 @@
 //! A call that hangs in the host: nobody is waited for twice, everybody sees it, and it is over when the host answers.
 
-use std::sync::RwLock;
+use tokio::sync::RwLock;
 
 use super::*;
 
@@ -9,7 +9,7 @@ struct Behind(Arc<RwLock<()>>);
 
 impl UnitSource for Behind {
     fn unit(&self, name: &str, within: Duration) -> Result<Option<UnitState>, WorldError> {
-        drop(self.0.read());
+        drop(self.0.blocking_read());
         OneUnit.unit(name, within)
     }
     fn units(&self, within: Duration) -> Result<Vec<UnitState>, WorldError> {
@@ -23,7 +23,7 @@ const ASKS: &str = "[read]\nunits = [\"web*.service\"]\n[settings]\ndeed = \"uni
 /// The plugin, behind a door; a call is waited for for so long beyond its deadline of 200 ms.
 fn behind_a_door(host: &Host, margin: Duration) -> (Arc<Plugins>, Arc<RwLock<()>>) {
     host.install("guests/hostile.wasm", Some(ASKS));
-    let door = Arc::<RwLock<()>>::default();
+    let door = Arc::new(RwLock::new(()));
     let mut options = PluginsOptions { margin, ..host.options() };
     options.limits.deadline = Duration::from_millis(200);
     let sources = Sources { units: Arc::new(Behind(Arc::clone(&door))), ..host.sources() };
@@ -42,7 +42,7 @@ async fn a_call_that_hangs_is_shown_waited_for_once_and_over_when_it_ends() {
     let (plugins, door) = behind_a_door(&host, Duration::from_millis(300));
     assert_eq!(stuck(&plugins), Presence::Cleared);
     for failures in 1..=3 {
-        let shut = door.write().unwrap();
+        let shut = door.write().await;
         let error = plugins.check("hostile", run(), NOW).await.unwrap_err();
         assert!(matches!(error, PluginError::Stuck { .. }), "{error}");
         host.clock.advance(Duration::from_secs(90));
