@@ -119,3 +119,17 @@ fn what_cannot_be_tuned_or_taken_back_is_refused() {
     assert_eq!(versions.iter().map(|it| (it.number, it.reverted_to)).collect::<Vec<_>>(), [(1, None), (2, Some(0))]);
     assert!(versions[1].tuning.is_empty());
 }
+
+#[test]
+fn what_departs_just_after_the_agent_was_started_names_that() {
+    let mut sim = Sim::new("", Mode::Advise);
+    sim.cpu = Some(0.1);
+    sim.run(1000);
+    sim.kill();
+    sim.boot();
+    sim.run(60);
+    sim.cpu = Some(0.9);
+    sim.run(80);
+    let named = sim.newest().evidence("context.activity").map(ToString::to_string);
+    assert_eq!(named.as_deref(), Some("the agent was started"));
+}
