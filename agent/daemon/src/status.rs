@@ -40,6 +40,12 @@ pub struct StatusDocument {
     pub policy: PolicyStatus,
     /// Open findings.
     pub open_findings: u64,
+    /// Series that the detectors watch.
+    #[serde(default)]
+    pub series_watched: u64,
+    /// Series that they should watch and do not, because there are too many.
+    #[serde(default)]
+    pub series_left_out: u64,
     /// What people said about findings.
     #[serde(default)]
     pub labels: LabelsStatus,

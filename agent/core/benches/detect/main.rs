@@ -8,6 +8,7 @@
 
 mod contrast;
 mod corpus;
+mod findings;
 mod nab;
 mod pages;
 mod reliability;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use corpus::{File, Result};
+use findings::Finding;
 use holdfast_core::detect::{ALARM_AT, Host, Odd};
 use holdfast_core::model::Timestamp;
 use serde_json::json;
@@ -31,6 +33,8 @@ struct Said {
     score: Vec<f64>,
     alarm: Vec<f64>,
     named: Vec<Vec<usize>>,
+    /// What the whole of the detectors made of it.
+    found: Vec<Finding>,
 }
 
 fn main() -> ExitCode {
@@ -79,21 +83,33 @@ fn run() -> Result<()> {
         return Ok(());
     }
     let begun = cpu_ns()?;
-    let said: Vec<Said> = files.iter().map(watch).collect();
+    let mut said: Vec<Said> = files.iter().map(watch).collect();
     let values: usize = files.iter().map(|it| it.rows.iter().map(Vec::len).sum::<usize>()).sum();
     let cost_us = (cpu_ns()? - begun) / 1e3 / values as f64;
+    // Beside the cost of a detector alone.
+    for (file, said) in files.iter().zip(&mut said) {
+        said.found = findings::of(file);
+    }
     if let Some(out) = &out {
         for (file, said) in files.iter().zip(&said) {
             write(out, file, said)?;
         }
     }
-    for suite in suites {
-        let of: Vec<(&File, &Said)> = files.iter().zip(&said).filter(|(file, _)| file.suite == suite).collect();
+    for suite in &suites {
+        let of: Vec<(&File, &Said)> = files.iter().zip(&said).filter(|(file, _)| file.suite == *suite).collect();
         report(suite, &of, as_json);
     }
+    let found: Vec<(&File, &[Finding])> =
+        files.iter().zip(&said).map(|(file, said)| (file, said.found.as_slice())).collect();
     if as_json {
+        println!(
+            "{}",
+            json!({"bench": "detect", "suite": "all", "findings": {"reliability": findings::reliability(&found)}})
+        );
         println!("{}", json!({"bench": "detect", "samples": values, "cost_us": cost_us}));
     } else {
+        println!("== findings of all suites");
+        findings::print_reliability(&found);
         println!("cost: {cost_us:.2} us a sample, {values} samples");
         println!("a series' state: {} bytes as JSON after 5000 samples", state_bytes()?);
     }
@@ -107,7 +123,7 @@ fn cpu_ns() -> Result<f64> {
 }
 
 fn watch(file: &File) -> Said {
-    let mut said = Said { score: Vec::new(), alarm: Vec::new(), named: Vec::new() };
+    let mut said = Said { score: Vec::new(), alarm: Vec::new(), named: Vec::new(), found: Vec::new() };
     let columns = file.rows.first().map_or(0, Vec::len);
     let (mut one, mut host) = (Odd::default(), Host::new(columns));
     let least = vec![PART_OF_SCALE; columns];
@@ -181,6 +197,10 @@ fn report(suite: &str, of: &[(&File, &Said)], as_json: bool) {
     if let Some((any, part, count)) = named {
         record["named"] = json!({"right_among_three": any, "of_three_right": part, "windows": count});
     }
+    let found: Vec<(&File, &[Finding])> = of.iter().map(|(file, said)| (*file, said.found.as_slice())).collect();
+    let told = findings::told(&found);
+    record["findings"] = json!({"opened": told.opened, "false_per_series_day": told.false_per_day(), "recall": told.recall(),
+        "delay_s": told.delay_s, "reliability": findings::reliability(&found)});
     if as_json {
         println!("{record}");
         return;
@@ -209,6 +229,16 @@ fn report(suite: &str, of: &[(&File, &Said)], as_json: bool) {
             part * 100.0
         );
     }
+    println!(
+        "   findings: {} opened, in {:.0} % of windows; {:.4} a series-day outside them ({} in {:.0} series-days); median delay {:.0} s",
+        told.opened,
+        told.recall() * 100.0,
+        told.false_per_day(),
+        told.wrong,
+        told.days,
+        told.delay_s
+    );
+    findings::print_reliability(&found);
     reliability::print(of.iter().map(|(file, said)| (*file, said.score.as_slice())));
 }
 

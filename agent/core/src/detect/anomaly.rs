@@ -2,63 +2,37 @@
 //!
 //! A departure counts in time: bins outside add to it, bins inside take twice as much away, so a spike of five seconds reaches
 //! nothing, whatever its height. It is over when the series has been well inside for as long as it had to be outside. What stays
-//! for an hour is taken as the new normal. What comes again and again (an hourly job) is reported three times and then known,
+//! for an hour is taken as the new normal. What comes again and again (an hourly job, a nightly one) is reported a few times and then known,
 //! until it is larger or some days have passed. An anomaly alone is no trouble: severity is modest, and recent deployments and
 //! package runs lower the confidence.
 //!
-//! How odd each bin is, by several comparisons at once, is watched beside ([`Odd`]): it says what is unusual, and after an hour how sure
-//! the report may be. docs/detection.md has what was measured.
+//! Whether a departure that has lasted is said is decided by how odd its values are ([`Odd`]), once the series is known well enough: it has to be
+//! news, or odder than a stated score. Until then every departure that lasts is said. The bench measures this very path; docs/detection.md has what it is worth.
+
+mod episode;
+mod report;
 
 use serde::{Deserialize, Serialize};
 
-use super::activity::{ACTIVITY_REACH, Activity};
+use super::activity::Activity;
 use super::baseline::{BIN, Baseline, Bin, Expected, Floor, Sketch};
-use super::confidence;
 use super::config::DetectConfig;
 use super::known::Known;
 use super::labels::Labels;
 use super::odd::Odd;
 use super::said::{Said, number, series_target};
-use crate::model::{Class, Detection, Evidence, Method, MetricKind, Presence, SeriesKey, Severity, Timestamp};
+use crate::model::{Detection, Evidence, Presence, SeriesKey, Timestamp};
+use episode::{Decides, Episode};
 
 const KIND: &str = "metric.anomaly";
 const METHOD: &str = "baseline_robust";
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
+/// Every hour has come once: an alarm is one from then on.
+const DAY_S: f64 = 86_400.0;
 /// Bins after which the oddness of a series is calibrated: its members know it by then.
-const CALIBRATED_AFTER: u64 = 720;
+const KNOWN_AFTER: u64 = 720;
 /// Inside for good begins at this part of the reporting limit.
 const CALM_PART: f64 = 0.6;
-/// Bins outside that a departure has at least: of slow series two readings are no duration.
-const BINS_MIN: u32 = 3;
-/// One bin can't say more than this many deviations.
-const SCORE_MAX: f64 = 50.0;
-
-/// A departure under way, reported or not.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Episode {
-    up: bool,
-    began_at: Timestamp,
-    /// Leaky count of the time outside.
-    outside_s: f64,
-    calm_s: f64,
-    score_sum: f64,
-    bins: u32,
-    /// Value farthest from the level, and the level it left.
-    extreme: f64,
-    /// The highest oddness, and what it was about.
-    odd: f64,
-    reason: String,
-    level: f64,
-    scale: f64,
-    /// Lasted long enough, but is known from earlier ones.
-    known: bool,
-}
-
-impl Episode {
-    fn score(&self) -> f64 {
-        self.score_sum / f64::from(self.bins.max(1))
-    }
-}
 
 /// Everything known about one watched series.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -101,7 +75,7 @@ impl Anomaly {
             odd: Odd::default(),
             sketch: Sketch::default(),
             episode: None,
-            known: [Known::default(); 2],
+            known: Default::default(),
             said: Said::default(),
             protected: [None; 2],
             settings: Settings::default(),
@@ -121,10 +95,7 @@ impl Anomaly {
 
     /// Whether the episode under way is as large as an incident that a person has confirmed.
     fn is_known_incident(&self) -> bool {
-        self.episode.as_ref().is_some_and(|it| {
-            let size = (it.extreme - it.level).abs();
-            self.protected[usize::from(!it.up)].is_some_and(|least| size >= least)
-        })
+        self.episode.as_ref().is_some_and(|it| it.reaches(&self.protected))
     }
 
     /// Samples are missing: a departure that isn't reported yet is counted anew.
@@ -141,16 +112,15 @@ impl Anomaly {
         }
     }
 
-    /// One sample (a rate, for counters).
+    /// One sample (a rate, for counters). `step_s`: seconds from one to the next, usually.
     pub(super) fn step(
         &mut self,
         config: &DetectConfig,
         key: &SeriesKey,
-        at: Timestamp,
-        value: f64,
+        (at, value, step_s): (Timestamp, f64, f64),
         activity: &[Activity],
     ) -> Option<Detection> {
-        let mean = self.bin.push(at, value)?;
+        let mean = self.bin.push(at, value, step_s)?;
         let bin_s = BIN.as_secs_f64();
         let since_last_s = self.last_bin_at.map_or(bin_s, |last| at.since(last).as_secs_f64());
         self.last_bin_at = Some(at);
@@ -175,47 +145,30 @@ impl Anomaly {
             return None;
         };
         let score = (value - expected.level) / expected.scale;
+        let decides = self.decides(at);
         let Settings { limit, sustained_s } = self.settings;
         let outside = score.abs() > limit;
         let Some(episode) = &mut self.episode else {
             if outside {
                 self.sketch.clear();
                 self.sketch.push(value);
-                self.episode = Some(Episode {
-                    up: score > 0.0,
-                    // The bin that ended now began one bin ago.
-                    began_at: at.minus(BIN),
-                    outside_s: passed_s,
-                    calm_s: 0.0,
-                    score_sum: score.abs().min(SCORE_MAX),
-                    bins: 1,
-                    extreme: value,
-                    odd: oddness.score,
-                    reason: oddness.reason().unwrap_or_default().to_owned(),
-                    level: expected.level,
-                    scale: expected.scale,
-                    known: false,
-                });
+                // The bin that ended now began one bin ago.
+                let episode = Episode::new(at.minus(BIN), passed_s, (value, score), expected, oddness);
+                let opens = episode.opens(sustained_s, decides, &self.protected);
+                self.episode = Some(episode);
+                if opens {
+                    return self.begin(config, key, at, value, expected, activity);
+                }
             } else {
                 self.baseline.learn(at, value, passed_s, self.floor, config.warm_up.0, &mut self.sketch);
             }
             return None;
         };
-        if oddness.score > episode.odd {
-            episode.odd = oddness.score;
-            if let Some(reason) = oddness.reason().filter(|it| *it != episode.reason) {
-                reason.clone_into(&mut episode.reason);
-            }
-        }
+        episode.hear(oddness);
         self.sketch.push(value);
         let outside = outside && (score > 0.0) == episode.up;
         if outside {
-            episode.outside_s += passed_s;
-            episode.score_sum += score.abs().min(SCORE_MAX);
-            episode.bins = episode.bins.saturating_add(1);
-            if (value - expected.level).abs() > (episode.extreme - expected.level).abs() {
-                episode.extreme = value;
-            }
+            episode.add(passed_s, (value, score), expected);
         }
         let calm = score.abs() < limit * CALM_PART;
         episode.calm_s = if calm { episode.calm_s + passed_s } else { 0.0 };
@@ -227,33 +180,37 @@ impl Anomaly {
                     self.end_unreported(at, value, passed_s, config);
                     return None;
                 }
-            } else if episode.outside_s >= sustained_s && episode.bins >= BINS_MIN {
+            } else if episode.opens(sustained_s, decides, &self.protected) {
                 return self.begin(config, key, at, value, expected, activity);
             }
-            return None;
+            // Not odd enough to be said, but it stays: without this the baseline would wait for the old level for good.
+            if !episode.has_lasted(sustained_s) {
+                return None;
+            }
         }
-        if at.since(episode.began_at) >= config.adopt_after.0 && !calm && !self.is_known_incident() {
+        let stays = at.since(episode.began_at) >= config.adopt_after.0 && !calm;
+        if stays && !self.is_known_incident() {
             return self.adopt(key, at, value, expected);
+        }
+        if !standing {
+            return None;
         }
         let episode = self.episode.as_mut()?;
         if episode.calm_s >= sustained_s {
             let detection = self.said.present.then(|| self.detection(key, at, value, expected, Presence::Cleared, &[]));
-            self.said.cleared();
-            self.episode = None;
-            self.sketch.clear();
+            self.over();
             return detection;
         }
         if episode.known {
             // Larger than it used to be: then it is news after all.
-            let size = (episode.extreme - episode.level).abs();
-            let side = usize::from(!episode.up);
-            let covered = self.known[side].faded(at).covers(size);
+            let covered =
+                self.known[usize::from(!episode.up)].covers(episode.size(), episode.began_at, at, episode.is_news());
             if outside && (!covered || self.is_known_incident()) {
                 return self.begin(config, key, at, value, expected, activity);
             }
             return None;
         }
-        let severity = severity(episode);
+        let severity = episode.severity();
         self.said.due(at, severity).then(|| self.detection(key, at, value, expected, Presence::Present, activity))
     }
 
@@ -275,9 +232,9 @@ impl Anomaly {
     ) -> Option<Detection> {
         let incident = self.is_known_incident();
         let episode = self.episode.as_mut()?;
-        let size = (episode.extreme - episode.level).abs();
+        let (size, began_at) = (episode.size(), episode.began_at);
         let known = &mut self.known[usize::from(!episode.up)];
-        let covered = known.faded(at).covers(size) && !incident;
+        let covered = known.covers(size, began_at, at, episode.is_news()) && !incident;
         if !episode.known || !covered {
             known.add(size, at);
         }
@@ -286,7 +243,7 @@ impl Anomaly {
             episode.known = true;
             return None;
         }
-        let severity = severity(episode);
+        let severity = episode.severity();
         self.said.present(at, severity);
         Some(self.detection(key, at, value, expected, Presence::Present, activity))
     }
@@ -302,10 +259,28 @@ impl Anomaly {
             detection.evidence.push(Evidence::new("series.adopted", true));
         }
         self.baseline.adopt(&self.sketch);
-        self.said.cleared();
-        self.episode = None;
-        self.sketch.clear();
+        self.over();
         detection
+    }
+
+    /// The departure is over. If it was said, or known, what comes at this time of day is remembered by its whole size.
+    fn over(&mut self) {
+        if let Some(episode) = self.episode.take().filter(|it| self.said.present || it.known) {
+            self.known[usize::from(!episode.up)].came(episode.size(), episode.began_at);
+        }
+        self.said.cleared();
+        self.sketch.clear();
+    }
+
+    /// How far oddness is known well enough to decide.
+    fn decides(&self, at: Timestamp) -> Decides {
+        if self.baseline.history(at).as_secs_f64() < DAY_S {
+            Decides::Not
+        } else if self.odd.seen() < KNOWN_AFTER {
+            Decides::Alarms
+        } else {
+            Decides::All
+        }
     }
 
     /// For a finding whose series has gone silent.
@@ -317,79 +292,5 @@ impl Anomaly {
             detection.title = format!("{key} gives no samples any more");
             detection
         })
-    }
-
-    fn detection(
-        &self,
-        key: &SeriesKey,
-        at: Timestamp,
-        value: f64,
-        expected: Expected,
-        presence: Presence,
-        activity: &[Activity],
-    ) -> Detection {
-        let began_at = self.episode.as_ref().map_or(at, |it| it.began_at);
-        let lasted = at.since(began_at);
-        let score = self.episode.as_ref().map_or(0.0, Episode::score);
-        let context = activity.iter().rev().find(|it| it.at <= at && began_at.since(it.at) <= ACTIVITY_REACH);
-        let unit = if key.kind == MetricKind::Counter { " per second" } else { "" };
-        let title = match presence {
-            Presence::Cleared => format!("{key} is back at {}{unit}", number(value)),
-            _ => format!(
-                "{key} is {}{unit}, expected about {}, for {} s",
-                number(value),
-                number(expected.level),
-                lasted.as_secs()
-            ),
-        };
-        let history = self.baseline.history(at);
-        let mut evidence = vec![
-            Evidence::new("series.key", key.to_string()),
-            Evidence::new("series.value", value),
-            Evidence::new("series.expected", expected.level),
-            Evidence::new("series.scale", expected.scale),
-            Evidence::new("series.deviations", score),
-            Evidence::new("series.lasted_s", lasted.as_secs()),
-            Evidence::new("series.history_s", history.as_secs()),
-        ];
-        if let Some(episode) = &self.episode {
-            evidence.push(Evidence::new("series.extreme", episode.extreme));
-            evidence.push(Evidence::new("series.oddness", episode.odd));
-            if !episode.reason.is_empty() {
-                evidence.push(Evidence::new("series.reason", episode.reason.as_str()));
-            }
-        }
-        if self.is_known_incident() {
-            evidence.push(Evidence::new("series.known_incident", true));
-        }
-        if let Some(context) = context {
-            evidence.push(Evidence::new("context.activity", context.what.as_str()));
-        }
-        let odd = self.episode.as_ref().filter(|_| self.odd.seen() >= CALIBRATED_AFTER).map(|it| it.odd);
-        Detection {
-            kind: KIND.to_owned(),
-            class: Class::Reliability,
-            target: series_target(key),
-            discriminator: String::new(),
-            presence,
-            title,
-            severity: self.episode.as_ref().map_or(Severity::Low, severity),
-            confidence: confidence::of_departure(score, odd, lasted, history, context.is_some()),
-            method: Method { name: METHOD.to_owned(), version: VERSION },
-            evidence,
-            began_at,
-            cause: None,
-        }
-    }
-}
-
-/// Modest on purpose: less of something is seldom trouble, and even much more is only worth a look this week.
-fn severity(episode: &Episode) -> Severity {
-    if !episode.up {
-        Severity::Informational
-    } else if episode.score() >= 20.0 {
-        Severity::Medium
-    } else {
-        Severity::Low
     }
 }

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::model::{MetricKind, SeriesKey, Timestamp};
 use crate::stats::robust::Location;
 
+/// Samples so many bins apart are bins themselves.
+const SLOW_BINS: f64 = 1.5;
 /// Width of a bin.
 pub(super) const BIN: Duration = Duration::from_secs(5);
 /// How slowly the level follows: a departure of a minute must not become its own past.
@@ -32,8 +34,13 @@ pub(super) struct Bin {
 }
 
 impl Bin {
-    /// Adds a sample; the mean of the bin before, when this sample begins a new one.
-    pub(super) fn push(&mut self, at: Timestamp, value: f64) -> Option<f64> {
+    /// Adds a sample; the mean of the bin before, when this sample begins a new one. Of a series that comes more slowly, `step_s` apart, each
+    /// sample is a bin of its own, and nobody waits for the next.
+    pub(super) fn push(&mut self, at: Timestamp, value: f64, step_s: f64) -> Option<f64> {
+        if step_s > SLOW_BINS * BIN.as_secs_f64() {
+            *self = Self::default();
+            return Some(value);
+        }
         let number = at.ns().div_euclid(BIN.as_nanos() as i64);
         if number == self.number && self.count > 0 {
             self.sum += value;

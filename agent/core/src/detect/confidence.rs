@@ -1,8 +1,8 @@
 //! The one place where scores become confidence.
 //!
 //! Confidence is how likely a statement is true, 0 to 1. What the host or a digest says itself is certain. The curves for
-//! statistical methods are stated priors, but for oddness, which is calibrated on labelled history: the score of a tail is no
-//! probability of trouble. All stay below 0.95 and are lowered by what is known to make them worse.
+//! statistical methods are stated priors, but for departures of series that are known well, which are calibrated on labelled history: the score
+//! of a tail is no probability of trouble, and neither duration nor height told more than it there. All stay below 0.95 and are lowered by what is known to make them worse.
 
 use std::time::Duration;
 
@@ -16,21 +16,14 @@ pub fn of_threshold() -> Confidence {
     Confidence::clamped(0.98)
 }
 
-/// How often a value of such oddness lay in a labelled window: (oddness, share), never falling. Measured on the univariate labelled series
-/// of `cargo xtask bench detect` and pooled where it fell; the table is in docs/detection.md.
-const ODDNESS: [(f64, f64); 9] = [
-    (0.05, 0.05),
-    (0.15, 0.05),
-    (0.25, 0.05),
-    (0.35, 0.05),
-    (0.45, 0.14),
-    (0.55, 0.31),
-    (0.65, 0.41),
-    (0.75, 0.43),
-    (0.85, 0.80),
-];
+/// How often a departure whose oddest value was so odd was first said within a labelled window: (oddness, share), never falling. Measured on
+/// the findings of `cargo xtask bench detect` over all its suites, and pooled where it fell; the table is in docs/detection.md.
+const ODDNESS: [(f64, f64); 6] =
+    [(0.5, 0.20), (0.575, 0.25), (0.625, 0.29), (0.675, 0.52), (0.725, 0.58), (0.775, 0.68)];
+/// The same of those that were said because they lasted, of series whose oddness is not known yet, after their first day.
+const LASTING: f64 = 0.48;
 
-/// The share of values of this oddness that were trouble, between the measured ones; never less than the first.
+/// The share of departures with such an oddest value that were trouble, between the measured ones; never less than the first, nor more than the last.
 pub fn of_oddness(oddness: f64) -> Confidence {
     let mut before = ODDNESS[0];
     for it in ODDNESS {
@@ -43,25 +36,26 @@ pub fn of_oddness(oddness: f64) -> Confidence {
     Confidence::clamped(before.1)
 }
 
-/// A departure of `deviations` robust standard deviations on average that has lasted so long, for a series watched so long.
-/// Whatever the height, it grows with duration and history; deliberate activity nearby halves the belief that it is trouble.
-/// `oddness`, once the series is known well enough: its measured share takes the place of the prior.
-pub fn of_departure(
-    deviations: f64,
-    oddness: Option<f64>,
-    lasted: Duration,
-    history: Duration,
-    activity: bool,
-) -> Confidence {
+/// A departure that lasts, of a series that is known for more than a day, and too little for its oddness.
+pub fn of_lasting() -> Confidence {
+    Confidence::clamped(LASTING)
+}
+
+/// A departure of `deviations` robust standard deviations on average that has lasted so long, of a series in its first day: a stated prior that
+/// grows with height, duration and history.
+pub fn of_young(deviations: f64, lasted: Duration, history: Duration) -> Confidence {
     // 6 deviations: 0.5; 12: 0.75; 50: 0.94.
-    let prior = 1.0 - 3.0 / deviations.max(3.0);
-    let height = oddness.map_or(prior, |it| of_oddness(it).get());
+    let height = 1.0 - 3.0 / deviations.max(3.0);
     // 30 s: 0.75; 2 min: 0.92; 5 min: 0.97.
     let duration = 1.0 - 10.0 / (lasted.as_secs_f64() + 10.0);
     // A day holds every hour once; before that the next one may simply be unknown.
     let seen = 0.7 + 0.3 * (history.as_secs_f64() / 86_400.0).min(1.0);
-    let context = if activity { 0.5 } else { 1.0 };
-    Confidence::clamped((height * duration * seen * context).min(STATISTICAL_MAX))
+    Confidence::clamped((height * duration * seen).min(STATISTICAL_MAX))
+}
+
+/// Deliberate activity nearby halves the belief that a departure is trouble. Nobody has labelled that: it is a stated prior.
+pub fn beside_activity(alone: Confidence) -> Confidence {
+    Confidence::clamped(alone.get() / 2.0)
 }
 
 /// A trend with this Mann-Kendall score whose interval reaches from `low` to `high` times its middle.

@@ -6,16 +6,17 @@
 
 mod saved;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::activity::{ACTIVITY_REACH, Activity};
+use super::activity::{ACTIVITY_REACH, Activities};
 use super::anomaly::Anomaly;
 use super::config::{DetectConfig, Threshold};
 use super::disk::{self, Mount};
 use super::groups::Groups;
 use super::labels::Labels;
+use super::late::Refused;
 use super::series::Watched;
 use super::silence::SILENT_AFTER;
 use super::telemetry::{Clock, Sources, UPTIME};
@@ -24,11 +25,9 @@ use super::together::Together;
 use crate::model::{Change, Detection, Presence, SampleBatch, SeriesId, SeriesKey, Timestamp, has_all};
 
 /// Series that are watched at once.
-const SERIES_MAX: usize = 2048;
+pub(super) const SERIES_MAX: usize = 2048;
 /// File systems that are judged at once; the collector reports 128.
 const MOUNTS_MAX: usize = 256;
-/// Deliberate activity that is remembered.
-const ACTIVITY_MAX: usize = 16;
 /// How often silent series are looked for.
 const SWEPT_EVERY: Duration = Duration::from_secs(30);
 /// Beyond this nothing that is measured lies, and sums of squares stay finite.
@@ -61,14 +60,13 @@ pub struct Detectors {
     pub(super) mounts: Vec<Mount>,
     pub(super) groups: Groups,
     pub(super) together: Together,
-    /// Series of units that found no place there.
-    pub(super) refused: HashMap<SeriesId, Arc<SeriesKey>>,
-    activity: VecDeque<Activity>,
+    /// Series that found no place, here or there.
+    pub(super) refused: BTreeMap<SeriesId, Refused>,
+    activity: Activities,
     sources: Sources,
     clock: Clock,
     uptime: Option<SeriesId>,
-    swept_at: Timestamp,
-    left_out: u64,
+    pub(super) swept_at: Timestamp,
     /// What people confirmed: not saved here, for it lies in the labels.
     known: Labels,
     scratch: Vec<f64>,
@@ -86,13 +84,12 @@ impl Detectors {
             mounts: Vec::new(),
             groups: Groups::default(),
             together: Together::default(),
-            refused: HashMap::new(),
-            activity: VecDeque::new(),
+            refused: BTreeMap::new(),
+            activity: Activities::default(),
             sources: Sources::default(),
             clock: Clock::default(),
             uptime: None,
             swept_at: Timestamp::default(),
-            left_out: 0,
             known: Labels::default(),
             scratch: Vec::new(),
             touched: Vec::new(),
@@ -110,8 +107,12 @@ impl Detectors {
         }
         self.sources.listened(at);
         self.take_up(batch);
-        self.forget_activity(at);
-        let activity = self.activity.make_contiguous();
+        // Departures may last an hour before they are adopted; what preceded them is still their context.
+        self.activity.forget(at, ACTIVITY_REACH + self.config.adopt_after.0);
+        if let Some((_, uptime_s)) = batch.samples.iter().find(|(id, _)| Some(*id) == self.uptime) {
+            self.activity.uptime(at, *uptime_s);
+        }
+        let activity = self.activity.all();
         let report = self.config.telemetry.report;
         let from_sources = report && self.sources.are_there();
         for (id, value) in &batch.samples {
@@ -153,7 +154,7 @@ impl Detectors {
                     }
                 }
                 if !(report && watched.stillness.is_stuck()) {
-                    out.extend(anomaly.step(&self.config, &watched.key, at, value, activity));
+                    out.extend(anomaly.step(&self.config, &watched.key, (at, value, watched.step_s), activity));
                 }
             }
             if !watched.thresholds.is_empty() {
@@ -192,24 +193,15 @@ impl Detectors {
     }
 
     /// Something deliberate happened: for a while it is the likelier reason for a departure, and lowers confidence.
-    /// Deployments, package runs and pipelines count; what the agent did itself counts too.
+    /// Deployments, also those that run or failed, package runs and pipelines count; what the agent did itself counts too.
     pub fn note_activity(&mut self, what: &Change) {
-        let kinds = ["service.", "package.", "pipeline_run.", "flag."];
-        if what.cause.is_none() && !kinds.iter().any(|kind| what.kind.starts_with(kind)) {
-            return;
-        }
-        let text =
-            if what.summary.is_empty() { format!("{} {}", what.kind, what.target) } else { what.summary.clone() };
-        if let Some(last) = self.activity.back_mut()
-            && last.what == text
-        {
-            last.at = last.at.max(what.at);
-            return;
-        }
-        if self.activity.len() >= ACTIVITY_MAX {
-            self.activity.pop_front();
-        }
-        self.activity.push_back(Activity { at: what.at, what: text });
+        self.activity.change(what);
+    }
+
+    /// The agent itself was started: its own first looks at everything cost something, and what else was started with it does.
+    /// That the host was booted is read off its uptime.
+    pub fn note_start(&mut self, at: Timestamp) {
+        self.activity.note(at, "the agent was started".to_owned());
     }
 
     /// From now on nothing that people confirmed is taken for normal. To be told again after every change of a label, and after
@@ -241,16 +233,6 @@ impl Detectors {
         self.find_divisors();
     }
 
-    /// Series that should be watched and are not, because there are too many.
-    pub fn left_out(&self) -> u64 {
-        self.left_out
-    }
-
-    /// Series and file systems watched now.
-    pub fn watched(&self) -> usize {
-        self.series.len()
-    }
-
     /// A series has a number now: watch it, if any method wants it.
     pub(super) fn bind(&mut self, id: SeriesId, key: &Arc<SeriesKey>, at: Timestamp) {
         self.by_id.remove(&id);
@@ -268,12 +250,9 @@ impl Detectors {
             self.by_id.insert(id, slot);
             return;
         }
-        if !self.wanted(key) {
-            self.refuse(id, key);
-            return;
-        }
-        if self.series.len() >= SERIES_MAX {
-            self.left_out = self.left_out.saturating_add(1);
+        let wanted = self.wanted(key);
+        if !wanted || self.series.len() >= SERIES_MAX {
+            self.refuse(id, key, wanted, at);
             return;
         }
         let slot = self.series.len();
@@ -329,7 +308,6 @@ impl Detectors {
             return Some(at);
         }
         if self.mounts.len() >= MOUNTS_MAX {
-            self.left_out = self.left_out.saturating_add(1);
             return None;
         }
         let mut mount = Mount::new(name);
@@ -351,14 +329,6 @@ impl Detectors {
                 })
                 .collect();
             self.series[slot].divisors = found;
-        }
-    }
-
-    fn forget_activity(&mut self, at: Timestamp) {
-        // Departures may last an hour before they are adopted; what preceded them is still their context.
-        let kept = ACTIVITY_REACH + self.config.adopt_after.0;
-        while self.activity.front().is_some_and(|it| at.since(it.at) > kept) {
-            self.activity.pop_front();
         }
     }
 }

@@ -11,6 +11,7 @@ mod anomaly;
 mod baseline;
 pub mod confidence;
 mod config;
+mod daily;
 mod detectors;
 mod disk;
 pub mod drift;

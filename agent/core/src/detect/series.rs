@@ -116,18 +116,20 @@ impl Watched {
 }
 
 /// A shared key is written as the key.
-mod shared {
+pub(super) mod shared {
     use std::sync::Arc;
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     use crate::model::SeriesKey;
 
-    pub(super) fn serialize<S: Serializer>(key: &Arc<SeriesKey>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in super::super) fn serialize<S: Serializer>(key: &Arc<SeriesKey>, serializer: S) -> Result<S::Ok, S::Error> {
         SeriesKey::serialize(key, serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<SeriesKey>, D::Error> {
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Arc<SeriesKey>, D::Error> {
         SeriesKey::deserialize(deserializer).map(Arc::new)
     }
 }

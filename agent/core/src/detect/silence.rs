@@ -11,15 +11,18 @@ use crate::model::{Detection, Timestamp};
 pub(super) const SILENT_AFTER: Duration = Duration::from_mins(3);
 /// A silent series is forgotten after this time, unless a finding hangs on it.
 pub(super) const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
+/// While others wait for a place, it is forgotten after this time.
+pub(super) const GIVES_WAY_AFTER: Duration = Duration::from_hours(1);
 
 impl Detectors {
     /// Series that have gone silent: what hangs on them is inconclusive; the long silent ones are forgotten.
     pub(super) fn sweep(&mut self, at: Timestamp, out: &mut Vec<Detection>) {
         let mut forget = self.groups.sweep(at, out);
+        let kept = if self.is_short() { GIVES_WAY_AFTER } else { FORGOTTEN_AFTER };
         for watched in &mut self.series {
             let Some((last, _)) = watched.last else { continue };
             let quiet = at.since(last);
-            if quiet <= SILENT_AFTER.max(Duration::from_secs_f64((watched.step_s * 10.0).clamp(0.0, 1e6))) {
+            if quiet <= patience(watched, SILENT_AFTER) {
                 continue;
             }
             let key = &watched.key;
@@ -36,17 +39,24 @@ impl Detectors {
             {
                 mount.silent(at, out);
             }
-            forget |= quiet > FORGOTTEN_AFTER && !standing(watched, &self.mounts);
+            forget |= quiet > kept && !standing(watched, &self.mounts);
         }
         if forget {
-            self.forget_silent(at);
+            self.forget_silent(at, kept);
         }
     }
 
-    fn forget_silent(&mut self, at: Timestamp) {
+    fn forget_silent(&mut self, at: Timestamp, kept: Duration) {
         let mounts = std::mem::take(&mut self.mounts);
-        self.series
-            .retain(|it| it.last.is_none_or(|(last, _)| at.since(last) <= FORGOTTEN_AFTER) || standing(it, &mounts));
+        let gone = |it: &mut Watched| {
+            it.last.is_some_and(|(last, _)| at.since(last) > patience(it, kept)) && !standing(it, &mounts)
+        };
+        let gone: Vec<Watched> = self.series.extract_if(.., gone).collect();
+        for it in gone {
+            // It may come back, and nobody would say so.
+            let heard_at = it.last.map_or(at, |(last, _)| last);
+            self.refuse(it.id, &it.key, true, heard_at);
+        }
         let used =
             |name: &str| self.series.iter().any(|it| disk::role(&it.key).is_some_and(|(mount, _)| mount == name));
         self.mounts = mounts.into_iter().filter(|mount| used(&mount.name)).collect();
@@ -57,6 +67,11 @@ impl Detectors {
         }
         self.find_divisors();
     }
+}
+
+/// What comes slowly is waited for: ten of its own steps, or so long.
+fn patience(watched: &Watched, least: Duration) -> Duration {
+    least.max(Duration::from_secs_f64((watched.step_s * 10.0).clamp(0.0, 1e6)))
 }
 
 fn standing(watched: &Watched, mounts: &[Mount]) -> bool {

@@ -185,6 +185,9 @@ fn judgement(out: &mut Exposition, it: &StatusDocument, counts: &StateCounts) {
     });
     out.gauge("holdfast_findings", "Findings that still count, by state and severity.", open);
     out.gauge("holdfast_findings_open", "Findings that still count.", alone(it.open_findings as f64));
+    out.gauge("holdfast_detect_series", "Series that the detectors watch.", alone(it.series_watched as f64));
+    let left_out = alone(it.series_left_out as f64);
+    out.gauge("holdfast_detect_series_left_out", "Series that found no place among those.", left_out);
     let closed = alone(counts.closed_findings as f64);
     out.gauge("holdfast_findings_closed", "Findings on record that are resolved or suppressed.", closed);
     out.gauge("holdfast_incidents_open", "Open incidents.", alone(it.open_incidents as f64));

@@ -366,6 +366,7 @@ impl Engine {
         });
         let draft = Self::draft(now, AuditKind::AgentStarted, AGENT, "agent", body);
         self.ledger.soon(Writes { audit: vec![draft], ..Writes::default() }, now);
+        self.detectors.note_start(now.wall);
         let mut out = Vec::new();
         let released = |it: &Deployment| it.release_dir.clone().filter(|_| it.state == DeploymentState::Succeeded);
         for dir in self.deployments.values().filter_map(released) {

@@ -45,6 +45,8 @@ impl Engine {
                 rules: self.policy.rules().len() as u64,
             },
             open_findings: self.lifecycle.open().filter(|it| it.is_open()).count() as u64,
+            series_watched: self.detectors.watched() as u64,
+            series_left_out: self.detectors.left_out(),
             labels: self.labels_status(),
             tuning: self.tuning.current().filter(|it| !it.tuning.is_empty()).map(|it| TuningStatus {
                 number: it.number,
@@ -94,6 +96,12 @@ impl Engine {
         }
         if let Some(why) = &self.units_problem {
             problems.push(format!("units are not watched: {why}"));
+        }
+        let (watched, left_out) = (self.detectors.watched(), self.detectors.left_out());
+        if left_out > 0 {
+            problems.push(format!(
+                "{left_out} series are not compared with their past nor held to limits: {watched} are, and that is all there is room for"
+            ));
         }
         for collector in self.collectors.iter().filter(|it| it.failing) {
             problems.push(format!(

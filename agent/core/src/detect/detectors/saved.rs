@@ -1,13 +1,12 @@
 //! What the methods have learnt, saved and taken up again.
 
-use std::collections::VecDeque;
-
 use serde::{Deserialize, Serialize};
 
-use super::super::activity::Activity;
+use super::super::activity::Activities;
 use super::super::config::DetectConfig;
 use super::super::disk::Mount;
 use super::super::groups::Groups;
+use super::super::late::{REFUSED_MAX, Refused};
 use super::super::series::Watched;
 use super::super::telemetry::{Clock, Sources};
 use super::super::together::Together;
@@ -27,7 +26,7 @@ struct Saved {
     groups: Groups,
     #[serde(default)]
     together: Together,
-    activity: VecDeque<Activity>,
+    activity: Activities,
     #[serde(default)]
     sources: Sources,
     #[serde(default)]
@@ -35,7 +34,9 @@ struct Saved {
     #[serde(default)]
     uptime: Option<SeriesId>,
     swept_at: Timestamp,
-    left_out: u64,
+    /// Those that wait: nobody announces their numbers again.
+    #[serde(default)]
+    refused: Vec<(SeriesId, Refused)>,
 }
 
 impl Detectors {
@@ -52,7 +53,7 @@ impl Detectors {
             clock: self.clock.clone(),
             uptime: self.uptime,
             swept_at: self.swept_at,
-            left_out: self.left_out,
+            refused: self.refused.iter().map(|(id, it)| (*id, it.clone())).collect(),
         };
         serde_json::to_value(saved).unwrap_or(serde_json::Value::Null)
     }
@@ -76,7 +77,7 @@ impl Detectors {
         fresh.clock = saved.clock;
         fresh.uptime = saved.uptime;
         fresh.swept_at = saved.swept_at;
-        fresh.left_out = saved.left_out;
+        fresh.refused = saved.refused.into_iter().take(REFUSED_MAX).collect();
         for watched in saved.series {
             fresh.by_id.insert(watched.id, fresh.series.len());
             fresh.series.push(watched);

@@ -7,10 +7,9 @@
 //! said, look at the clock. About 6 KiB and 1 µs a value. Too little history is 0.
 //!
 //! Two answers: `score` says how odd the present is, `alarm` whether that is news: so rare, and not so rare for so long
-//! ([`returns`]), and not just said ([`rest`]), nor at this time of most days ([`daily`]). Neither is a probability: [`confidence`](super::confidence) makes one, by a table
+//! ([`returns`]), and not just said ([`rest`]), nor at this time of most days ([`daily`](super::daily)). Neither is a probability: [`confidence`](super::confidence) makes one, by a table
 //! measured on labelled series.
 
-mod daily;
 mod host;
 mod rest;
 mod returns;
@@ -19,10 +18,10 @@ mod season;
 
 use serde::{Deserialize, Serialize};
 
-use self::daily::Daily;
 use self::rest::Fading;
 use self::returns::Returns;
 use self::season::Season;
+use super::daily::Daily;
 use crate::model::Timestamp;
 use crate::stats::density::Density;
 use crate::stats::tail::{RareTail, Tail};

@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::config::DetectConfig;
 use super::detectors::Detectors;
 use super::labels::Labels;
-use crate::model::{Presence, SampleBatch, SeriesId, SeriesKey, Severity, Timestamp};
+use crate::model::{Confidence, Presence, SampleBatch, SeriesId, SeriesKey, Severity, Timestamp};
 
 pub use episode::{Episode, EpisodeError, EpisodeSeries, Found, rests_on};
 
@@ -41,6 +41,8 @@ pub struct Stretch {
     pub ended_at: Option<Timestamp>,
     /// The worst that was said of it.
     pub severity: Severity,
+    /// How sure the detectors were when they first said it.
+    pub confidence: Confidence,
 }
 
 impl Stretch {
@@ -113,6 +115,7 @@ impl Replay {
                         said_at: at,
                         ended_at: None,
                         severity: said.severity,
+                        confidence: said.confidence,
                     });
                 }
             }

@@ -50,7 +50,8 @@ fn the_confirmation_of_a_large_one_doesnt_bring_back_small_ones() {
     stage.detectors.protect(&labels);
     let before = reports(&stage);
     hourly(&mut stage, 8, 0.4);
-    assert_eq!(reports(&stage) - before, 3);
+    // Known for days, the series says the first ones, which are news or odd.
+    assert_eq!(reports(&stage) - before, 2);
 }
 
 #[test]

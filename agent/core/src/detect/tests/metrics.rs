@@ -199,6 +199,44 @@ fn a_deployment_nearby_halves_the_confidence_and_is_named() {
     assert!(near.evidence.iter().any(|it| it.name == "context.activity"));
 }
 
+/// What is named beside a departure that begins so long after `note`.
+fn context(after_s: i64, note: impl FnOnce(&mut Stage)) -> Option<String> {
+    let mut stage = warm(quiet());
+    note(&mut stage);
+    stage.run(&cpu(), after_s, |_, noise| 0.08 + 0.02 * noise);
+    stage.run(&cpu(), 60, |_, _| 0.9);
+    let said = stage.last("metric.anomaly");
+    said.evidence.iter().find(|it| it.name == "context.activity").map(|it| it.value.to_string())
+}
+
+#[test]
+fn a_deployment_that_runs_or_failed_is_context() {
+    for kind in ["deployment.started", "deployment.failed", "service.deployed"] {
+        let named = context(60, |it| it.detectors.note_activity(&change(kind, Target::deployment("d1"), it.at)));
+        assert_eq!(named, Some(format!("{kind} happened")));
+    }
+    assert_eq!(context(60, |it| it.detectors.note_activity(&change("file.modified", Target::file("/a"), it.at))), None);
+}
+
+#[test]
+fn the_agents_own_start_is_context_for_a_while() {
+    let named = |after_s| context(after_s, |it| it.detectors.note_start(it.at));
+    assert_eq!(named(60).as_deref(), Some("the agent was started"));
+    assert_eq!(named(660), None);
+}
+
+#[test]
+fn a_boot_is_context_and_read_off_the_uptime() {
+    let uptime = key("system.uptime", "s", MetricKind::Gauge, &[]);
+    for (up_s, wanted) in [(400.0, Some("the host was booted")), (90_000.0, None)] {
+        let named = context(60, |it| {
+            it.tell(&[(&uptime, up_s)], 1);
+            it.tell(&[(&uptime, up_s + 1.0)], 1);
+        });
+        assert_eq!(named.as_deref(), wanted, "{up_s} s after the boot");
+    }
+}
+
 #[test]
 fn a_series_that_goes_silent_leaves_the_question_open() {
     let mut stage = warm(quiet());

@@ -7,10 +7,11 @@ mod incidents;
 mod known_incidents;
 mod lifecycle;
 mod metrics;
-
+mod places;
 mod properties;
 mod telemetry;
 mod unit;
+mod well_known;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

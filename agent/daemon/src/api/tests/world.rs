@@ -529,6 +529,8 @@ pub(crate) fn status() -> StatusDocument {
             entries: tuning_versions()[1].tuning.entries(),
         }),
         labels: LabelsStatus { false_positives: 2, true_positives: 1, suppressed: 1 },
+        series_watched: 412,
+        series_left_out: 3,
         open_incidents: 1,
         pending_approvals: 1,
         audit_head: Head { seq: 3, hash: "f".repeat(64) },

@@ -132,3 +132,17 @@ fn an_incident_that_was_not_replayed_is_said_in_the_answer_and_on_record() {
     assert_eq!(sim.reader().tunings().unwrap()[0].not_replayed, 1);
     assert_eq!(sim.reader().audit_about("detection", 10).unwrap()[0].body["not_replayed"], 1);
 }
+
+#[test]
+fn what_departs_just_after_the_agent_was_started_names_that() {
+    let mut sim = Sim::new("", Mode::Advise);
+    sim.cpu = Some(0.1);
+    sim.run(1000);
+    sim.kill();
+    sim.boot();
+    sim.run(60);
+    sim.cpu = Some(0.9);
+    sim.run(80);
+    let named = sim.newest().evidence("context.activity").map(ToString::to_string);
+    assert_eq!(named.as_deref(), Some("the agent was started"));
+}

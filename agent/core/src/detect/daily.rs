@@ -24,8 +24,13 @@ impl Daily {
         if height <= 0.0 {
             return 0.0;
         }
-        let hours = (at_s / 3600.0).floor() as i64;
-        let (day, hour) = (hours.div_euclid(HOURS), hours.rem_euclid(HOURS));
+        self.learn(at_s, height);
+        self.known(at_s)
+    }
+
+    /// Remembers a height.
+    pub(super) fn learn(&mut self, at_s: f64, height: f64) {
+        let (day, hour) = place_in_time(at_s);
         self.heights.resize(DAYS * HOURS as usize, 0.0);
         // A clock that was set back forgets nothing; days without a height are days on which nothing came.
         for gone in (self.today + 1..=day).rev().take(DAYS) {
@@ -33,21 +38,40 @@ impl Daily {
             self.heights[begin..begin + HOURS as usize].fill(0.0);
         }
         self.today = self.today.max(day);
+        // What is older than what is remembered would stand for another day.
+        if day > self.today - DAYS as i64 {
+            let own = &mut self.heights[place(day, hour)];
+            // What f32 can't hold would be saved as nothing, and could not be read again.
+            *own = own.max(height.min(f64::from(f32::MAX)) as f32);
+        }
+    }
+
+    /// What came at this time on two of the last three days, of days before this one.
+    pub(super) fn known(&self, at_s: f64) -> f64 {
+        if self.heights.is_empty() {
+            return 0.0;
+        }
+        let (day, hour) = place_in_time(at_s);
         let (mut most, mut second) = (0.0_f32, 0.0_f32);
         for before in 1..DAYS as i64 {
             // At midnight a neighbour belongs to the day beside; today's is not the past.
             let near = [hour - 1, hour, hour + 1].map(|it| {
                 let (of, hour) = (day - before + it.div_euclid(HOURS), it.rem_euclid(HOURS));
-                if of < day && of > day - DAYS as i64 { self.heights[place(of, hour)] } else { 0.0 }
+                let remembered = of <= self.today && of > self.today - DAYS as i64;
+                if remembered && of < day && of > day - DAYS as i64 { self.heights[place(of, hour)] } else { 0.0 }
             });
             let highest = near.into_iter().fold(0.0, f32::max);
             second = second.max(highest.min(most));
             most = most.max(highest);
         }
-        let own = &mut self.heights[place(day, hour)];
-        *own = own.max(height as f32);
         f64::from(second)
     }
+}
+
+/// The day since the epoch, and its hour.
+fn place_in_time(at_s: f64) -> (i64, i64) {
+    let hours = (at_s / 3600.0).floor() as i64;
+    (hours.div_euclid(HOURS), hours.rem_euclid(HOURS))
 }
 
 fn place(day: i64, hour: i64) -> usize {
@@ -86,6 +110,14 @@ mod tests {
             daily.push((20_000.0 + midnight) * DAY_S - 900.0, 5.0);
         }
         assert_eq!(daily.push(20_003.0 * DAY_S + 900.0, 5.0), 5.0);
+    }
+
+    #[test]
+    fn the_largest_heights_can_be_saved() {
+        let mut daily = Daily::default();
+        daily.learn(0.0, 1e100);
+        let text = serde_json::to_string(&daily).unwrap();
+        assert_eq!(serde_json::from_str::<Daily>(&text).unwrap(), daily);
     }
 
     #[test]
