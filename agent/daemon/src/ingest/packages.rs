@@ -92,6 +92,7 @@ mod tests {
     }
 
     #[track_caller]
+    #[expect(clippy::disallowed_methods, reason = "a lock is another process's")]
     fn check(lock: &str, beside: &str) {
         let dir = tempfile::tempdir().unwrap();
         let (fs, lock) = (FsRoot::new(dir.path()), dir.path().join(lock));

@@ -53,7 +53,7 @@ fn what_ended_while_the_agent_was_dead_is_closed_with_the_reason() {
     let incident = sim.incidents().remove(0);
     assert_eq!((incident.state, incident.outcome), (IncidentState::Resolved, Some(because(&closed))));
     let entry = sim.reader().audit_about(closed.id.as_str(), 10).unwrap().pop().unwrap();
-    assert_eq!(entry.body["why"], because(&closed));
+    assert_eq!(entry.body["ended"], because(&closed));
     sim.assert_chain();
 }
 

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use holdfast_core::model::Timestamp;
 
 use crate::host::FsRoot;
-use database::{Database, Packages, Unread, is_busy};
+use database::{Database, Package, Packages, Unread, is_busy};
 
 pub(super) use fact::package_fact;
 pub use follow::follow;
@@ -40,7 +40,7 @@ impl Installed {
     /// several versions are installed together, as of kernels, they stand in the order in which they came.
     ///
     /// `None`: rpm is at work, or its database cannot be read now. Empty: there is none.
-    pub(super) fn look(&mut self) -> Option<BTreeMap<String, (String, Option<Timestamp>)>> {
+    pub(super) fn look(&mut self) -> Option<Versions> {
         match self.0.look() {
             Ok(packages) => Some(by_name(packages)),
             Err(Unread::Absent) => Some(BTreeMap::new()),
@@ -49,16 +49,21 @@ impl Installed {
     }
 }
 
-fn by_name(packages: &Packages) -> BTreeMap<String, (String, Option<Timestamp>)> {
-    let mut all: BTreeMap<(&str, &str), (Vec<&str>, Option<Timestamp>)> = BTreeMap::new();
+/// What is installed, by name.
+pub(super) type Versions = BTreeMap<String, (String, Option<Timestamp>)>;
+
+fn by_name(packages: &Packages) -> Versions {
+    let mut all: BTreeMap<(&str, &str), Vec<&Package>> = BTreeMap::new();
     for package in packages.values() {
-        let (versions, newest) = all.entry((&package.name, &package.architecture)).or_default();
-        versions.push(&package.version);
-        *newest = package.since.max(*newest);
+        all.entry((&package.name, &package.architecture)).or_default().push(package);
     }
     let architectures = |name: &str| all.keys().filter(|it| it.0 == name).count();
     let named = |(name, architecture): &(&str, &str)| {
         if architectures(name) > 1 { format!("{name}:{architecture}") } else { (*name).to_owned() }
     };
-    all.iter().map(|(key, (versions, newest))| (named(key), (versions.join(", "), *newest))).collect()
+    let one = |(key, packages): (&(&str, &str), &Vec<&Package>)| {
+        let versions: Vec<&str> = packages.iter().map(|it| it.version.as_str()).collect();
+        (named(key), (versions.join(", "), packages.iter().filter_map(|it| it.since).max()))
+    };
+    all.iter().map(one).collect()
 }
