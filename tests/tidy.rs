@@ -133,6 +133,57 @@ fn a_decision_record_says_what_was_decided_and_what_was_rejected() -> Result<()>
     Ok(())
 }
 
+/// Each name that the SDK offers stands in a runnable example of its own file, or is a type whose own documentation has one.
+#[test]
+fn authors_see_each_public_item_of_the_sdk_in_use() -> Result<()> {
+    let mut absent = Vec::new();
+    for file in sources("plugin-sdk/src", &["rs"])? {
+        if ["bindings.rs", "export.rs"].iter().any(|generated| file.path.ends_with(generated)) {
+            continue;
+        }
+        let text = file.text.split("#[cfg(test)]").next().unwrap_or_default();
+        let (mut shown, mut inside) = (String::new(), false);
+        for line in text.lines() {
+            match line.trim_start().strip_prefix("///").or_else(|| line.trim_start().strip_prefix("//!")) {
+                Some(doc) if doc.trim_start().starts_with("```") => inside = !inside,
+                Some(doc) if inside => shown.extend([doc, "\n"]),
+                Some(_) => {}
+                None => inside = false,
+            }
+        }
+        let words: std::collections::BTreeSet<&str> = shown.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+        let (mut hidden, mut own) = (false, false);
+        for line in text.lines().map(str::trim) {
+            match offered(line) {
+                Some((is_type, name)) => {
+                    let shown = words.contains(name) || (is_type && own);
+                    if !(hidden || shown) {
+                        absent.push(format!("{}: {name}", file.path));
+                    }
+                    (hidden, own) = (false, false);
+                }
+                None if line.starts_with("#[doc(hidden)]") => hidden = true,
+                None if line.starts_with("/// ```") => own = true,
+                None if line.starts_with('#') || line.starts_with("///") => {}
+                None => (hidden, own) = (false, false),
+            }
+        }
+    }
+    ensure!(absent.is_empty(), "no example shows: {}", absent.join(", "));
+    Ok(())
+}
+
+/// What a line of code offers to others: whether it is a type, and its name.
+fn offered(line: &str) -> Option<(bool, &str)> {
+    let mut parts = line.strip_prefix("pub ")?.split(' ').peekable();
+    let mut kind = parts.next()?;
+    if kind == "const" {
+        kind = parts.next_if(|it| *it == "fn").unwrap_or(kind);
+    }
+    let name = parts.next()?.split(|c: char| !c.is_alphanumeric() && c != '_').next()?;
+    ["fn", "const", "struct", "enum", "trait"].contains(&kind).then_some((!["fn", "const"].contains(&kind), name))
+}
+
 #[test]
 fn unit_files_parse() -> Result<()> {
     for unit in sources("packaging/systemd", &["service", "socket"])? {

@@ -21,7 +21,8 @@ const VALID_NS: u64 = 3_600_000_000_000;
 ///     .then(step::restart_unit_when(&seen, "inactive").because("its cause is gone").within_ms(60_000))
 ///     .confidence(0.8)
 ///     .evidence(evidence("unit.result", "start-limit-hit"))
-///     .settle_ms(10_000);
+///     .settle_ms(10_000)
+///     .expires(1_800_000_000_000_000_000); // not begun any more after this moment
 /// assert_eq!((plan.steps().len(), plan.stated_confidence()), (2, 0.8));
 /// assert_eq!((plan.summary(), plan.stated_evidence().len()), ("clear its failures and start it", 1));
 /// ```

@@ -18,6 +18,15 @@ use crate::bindings::host::types::Label;
 pub struct Samples(Vec<Sample>);
 
 /// One value of one series.
+///
+/// ```
+/// use holdfast_plugin_sdk::{Sample, Samples};
+///
+/// let mut samples = Samples::default();
+/// let sample: &mut Sample = samples.gauge("mail.queue.length", "{message}", 12.0);
+/// sample.label("queue", "deferred");
+/// assert_eq!((sample.name(), sample.value(), sample.labels()), ("mail.queue.length", 12.0, vec![("queue", "deferred")]));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample(wire::Sample);
 

@@ -4,8 +4,18 @@
 //! it cannot get a whole report refused.
 
 /// Longest line for people, in bytes, before the `…`; the agent refuses more than 500.
+///
+/// ```
+/// use holdfast_plugin_sdk::text::{self, LINE_BYTES_MAX};
+/// assert!(text::line(&"x".repeat(10_000)).len() <= LINE_BYTES_MAX + '…'.len_utf8());
+/// ```
 pub const LINE_BYTES_MAX: usize = 480;
 /// Longest name of a subject, in bytes; the host refuses more than 4096.
+///
+/// ```
+/// use holdfast_plugin_sdk::text::{NAME_BYTES_MAX, is_plain};
+/// assert!(is_plain(&"x".repeat(NAME_BYTES_MAX)) && !is_plain(&"x".repeat(NAME_BYTES_MAX + 1)));
+/// ```
 pub const NAME_BYTES_MAX: usize = 4_000;
 
 /// A line for people: control characters are shown escaped, and what is too long ends in `…`.

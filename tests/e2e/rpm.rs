@@ -24,6 +24,8 @@ fn rpm_explains_what_it_does_and_nothing_else() -> Result<()> {
             Ok((m.holdfast(&["baseline", "verify", "package:tool"])?.code == 0).then_some(()))
         })?;
 
+        until_told(machine, "package.installed", "package:tool", "Installed tool 1.0-1")?;
+
         rpm(machine, &["-U"], Some(("1.1", "level = 2\n")))?;
         until_told(machine, "package.upgraded", "package:tool", "Changed tool from 1.0-1 to 1.1-1")?;
         until_told(machine, "file.*", &format!("file:{FILE}"), "tool")?;

@@ -165,6 +165,35 @@ impl Default for Options {
 }
 
 /// A part of a tree that could not be read.
+///
+/// ```
+/// use holdfast_plugin_sdk::host::files::{Unread, Walk};
+/// use holdfast_plugin_sdk::{Error, Report};
+///
+/// /// Pure: a rule that could not look everywhere is skipped with the reason, not evaluated.
+/// fn honest(report: &mut Report, rule: &str, unread: Vec<Unread>) {
+///     if unread.is_empty() {
+///         report.evaluated(rule);
+///     }
+///     for Unread { path, why } in unread {
+///         report.skipped(format!("{rule}:{path}"), why);
+///     }
+/// }
+///
+/// fn count_hashed(root: &str) -> Result<usize, Error> {
+///     let mut count = 0;
+///     let unread = Walk::new().hashed().run(root, |entry| {
+///         count += usize::from(entry.digest.is_some());
+///         Ok(())
+///     })?;
+///     if unread.is_empty() { Ok(count) } else { Err(Error::Io("the tree was not read whole".into())) }
+/// }
+///
+/// let mut report = Report::default();
+/// honest(&mut report, "tree.altered", vec![Unread { path: "/srv/a".into(), why: Error::Denied("files".into()) }]);
+/// assert!(report.problems().is_empty());
+/// # let _ = count_hashed; // asks the host
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unread {
     /// Where.

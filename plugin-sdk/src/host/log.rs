@@ -10,6 +10,15 @@ fn say(level: Level, message: &str, fields: &[(&str, &str)]) {
 }
 
 /// For the author.
+///
+/// ```
+/// use holdfast_plugin_sdk::host::log;
+///
+/// fn says_what_it_sees(path: &str, bytes: u64) {
+///     log::debug("A file was looked at.", &[("path", path), ("bytes", &bytes.to_string())]);
+/// }
+/// # let _ = says_what_it_sees; // asks the host
+/// ```
 pub fn debug(message: &str, fields: &[(&str, &str)]) {
     say(Level::Debug, message, fields);
 }
@@ -29,11 +38,29 @@ pub fn info(message: &str, fields: &[(&str, &str)]) {
 }
 
 /// Less was done than asked.
+///
+/// ```
+/// use holdfast_plugin_sdk::host::log;
+///
+/// fn says_what_is_missing(path: &str, why: &str) {
+///     log::warn("A directory was passed over.", &[("path", path), ("why", why)]);
+/// }
+/// # let _ = says_what_is_missing; // asks the host
+/// ```
 pub fn warn(message: &str, fields: &[(&str, &str)]) {
     say(Level::Warn, message, fields);
 }
 
 /// An operator must look.
+///
+/// ```
+/// use holdfast_plugin_sdk::host::log;
+///
+/// fn says_that_it_cannot_work(setting: &str) {
+///     log::error("A setting names nothing that there is.", &[("setting", setting)]);
+/// }
+/// # let _ = says_that_it_cannot_work; // asks the host
+/// ```
 pub fn error(message: &str, fields: &[(&str, &str)]) {
     say(Level::Error, message, fields);
 }

@@ -20,11 +20,14 @@ const EVERY: u32 = 2;
 pub fn follow(fs: FsRoot, clock: Arc<dyn Clock>, since: Timestamp, to: mpsc::Sender<Change>) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut database = Database::new(fs);
-        let (mut before, mut every) = (None::<Packages>, beats(EVERY));
+        let (mut before, mut every, mut first) = (None::<Packages>, beats(EVERY), true);
         loop {
-            tokio::select! {
-                () = to.closed() => return,
-                _ = every.tick() => {}
+            // What it is like at the start is looked at at once: what comes later has something to be compared with.
+            if !std::mem::take(&mut first) {
+                tokio::select! {
+                    () = to.closed() => return,
+                    _ = every.tick() => {}
+                }
             }
             if !database.is_due() {
                 continue;
