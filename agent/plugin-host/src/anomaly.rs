@@ -22,14 +22,18 @@ fn rule(effective: &Effective) -> String {
 }
 
 /// Anomalies as a check's report: what was not named again is gone.
-pub(crate) fn report(effective: &Effective, run: &Run, anomalies: &[Anomaly]) -> Result<CheckReport, String> {
+pub(crate) fn report(
+    effective: &Effective,
+    (run, answered): (&Run, Timestamp),
+    anomalies: &[Anomaly],
+) -> Result<CheckReport, String> {
     if anomalies.len() > FINDINGS_MAX {
         return Err(format!("{} anomalies; {FINDINGS_MAX} are allowed", anomalies.len()));
     }
     let mut seen = BTreeSet::new();
     let mut detections = Vec::with_capacity(anomalies.len());
     for anomaly in anomalies {
-        let detection = detection(effective, run, anomaly)?;
+        let detection = detection(effective, (run, answered), anomaly)?;
         if !seen.insert(detection.fingerprint()) {
             return Err(format!("two anomalies have the same subject and id `{}`", detection.discriminator));
         }
@@ -38,7 +42,11 @@ pub(crate) fn report(effective: &Effective, run: &Run, anomalies: &[Anomaly]) ->
     Ok(CheckReport { detections, evaluated: vec![rule(effective)], skipped: Vec::new() })
 }
 
-fn detection(effective: &Effective, run: &Run, anomaly: &Anomaly) -> Result<Detection, String> {
+fn detection(
+    effective: &Effective,
+    (run, answered): (&Run, Timestamp),
+    anomaly: &Anomaly,
+) -> Result<Detection, String> {
     let id = word("an anomaly's id", &anomaly.id)?;
     let name = |field: &str| format!("anomaly `{id}`: {field}");
     let mut proof = evidence(&name("evidence"), &anomaly.evidence)?;
@@ -58,7 +66,7 @@ fn detection(effective: &Effective, run: &Run, anomaly: &Anomaly) -> Result<Dete
         }
     }
     let began = i64::try_from(anomaly.at).map_or(run.at, Timestamp::from_ns);
-    if began > run.at {
+    if began > answered {
         return Err(format!("{} lies after the call", name("at")));
     }
     Ok(Detection {
@@ -72,7 +80,8 @@ fn detection(effective: &Effective, run: &Run, anomaly: &Anomaly) -> Result<Dete
         confidence: confidence(&name("confidence"), anomaly.confidence)?,
         method: Method { name: format!("plugin:{}", effective.manifest.id), version: effective.manifest.major() },
         evidence: proof,
-        began_at: began,
+        // "Now" is a moment of the call, and what it says is said of its beginning.
+        began_at: began.min(run.at),
         cause: None,
         discriminator: id,
     })

@@ -191,7 +191,9 @@ impl Plugin {
             guest.call_detect(store, &window).map(Ok)
         });
         call.map(|anomalies| {
-            crate::anomaly::report(&self.0.effective, run, &anomalies).map_err(|what| CallError::Refused { what })
+            let answered = world.now();
+            crate::anomaly::report(&self.0.effective, (run, answered), &anomalies)
+                .map_err(|what| CallError::Refused { what })
         })
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_core::model::{Attributes, Evidence, MetricKind, Target, Timestamp};
-use holdfast_plugin_host::{CallError, Collects, Grant, LoadError, MetricQuery, Plugin, Role, SeriesFacts, World};
+use holdfast_plugin_host::{CallError, Collects, Grant, LoadError, MetricQuery, Plugin, Role, Run, SeriesFacts, World};
 use support::{NOW, TestWorld, guest, host, run};
 
 fn loaded(name: &str, grant: &str) -> Plugin {
@@ -108,6 +108,15 @@ fn a_detector_is_handed_the_series_of_its_manifest_and_its_anomalies_are_finding
     assert_eq!(names, ["app.file.size", "app.none"]);
     let MetricQuery { since, until, step, .. } = &asked[0];
     assert_eq!((*since, *until, *step), (run().at.minus(Duration::from_mins(5)), run().at, None));
+}
+
+#[test]
+fn now_is_a_moment_of_the_call() {
+    let world: Arc<dyn World> = with_series();
+    // The clock goes on while a detector thinks.
+    let earlier = Run { at: NOW.minus(Duration::from_millis(20)), ..run() };
+    let report = judge("").detect(&earlier, &world).result.unwrap();
+    assert_eq!(report.detections[0].began_at, earlier.at);
 }
 
 #[test]
