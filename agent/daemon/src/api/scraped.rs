@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::HeaderMap;
 use axum::http::header::{HOST, ORIGIN};
-use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use hyper::body::Incoming;
@@ -97,10 +97,7 @@ async fn one(router: Router, stream: TcpStream, peer: SocketAddr) {
         async move {
             let answer = match admit(peer.ip(), request.headers()) {
                 Ok(()) => respond(Ok(caller), router, request.map(Body::new)).await,
-                Err(why) => {
-                    let refusal = Refusal::new(RefusalKind::Denied, why);
-                    (StatusCode::FORBIDDEN, Refused(refusal).into_response()).into_response()
-                }
+                Err(why) => Refused(Refusal::new(RefusalKind::Denied, why)).into_response(),
             };
             Ok::<_, Infallible>(answer)
         }

@@ -3,9 +3,11 @@
 use std::fs::File;
 use std::io::{self, Read};
 
+use holdfast_core::model::IdSource;
 use holdfast_core::model::plan::hex;
 use md5::Digest;
 use rustix::fs::OFlags;
+use sha2::Sha256;
 
 pub use holdfast_core::detect::drift::PackageFact;
 
@@ -22,6 +24,26 @@ pub fn package_fact(fs: &FsRoot, path: &str, content: Option<&[u8]>) -> Option<P
 /// Whether packages are being changed: what is said about a file may be behind what was written. Ask again when that is over.
 pub fn in_progress(fs: &FsRoot) -> bool {
     dpkg::in_progress(fs) || rpm::in_progress(fs)
+}
+
+/// Whether another process holds any lock on the whole file or a part of it.
+pub(super) fn is_locked_by_others(fs: &FsRoot, path: &str) -> bool {
+    File::open(fs.path(path)).is_ok_and(|file| {
+        let ours = rustix::process::Flock::from(rustix::process::FlockType::WriteLock);
+        rustix::process::fcntl_getlk(&file, &ours).is_ok_and(|holder| holder.is_some())
+    })
+}
+
+/// The same words give the same id, so a change that is told again is recognised.
+pub(super) struct IdsOf<'w>(pub(super) &'w str);
+
+impl IdSource for IdsOf<'_> {
+    fn random(&mut self) -> [u8; 10] {
+        let digest = Sha256::digest(self.0.as_bytes());
+        let mut bytes = [0; 10];
+        bytes.copy_from_slice(&digest[..10]);
+        bytes
+    }
 }
 
 /// The path, and as it was called before `/bin`, `/sbin` and `/lib` became links into `/usr`, or since.

@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use holdfast_core::model::Timestamp;
 use md5::Md5;
 
-use super::super::packages::{PackageFact, aliases, digest};
+use super::super::packages::{PackageFact, aliases, digest, is_locked_by_others};
 use crate::host::FsRoot;
 
 const INFO: &str = "/var/lib/dpkg/info";
@@ -59,11 +59,7 @@ pub(in super::super) fn in_progress(fs: &FsRoot) -> bool {
     if updates.is_ok_and(|mut entries| entries.next().is_some()) {
         return true;
     }
-    let lock = File::open(fs.path("/var/lib/dpkg/lock"));
-    lock.is_ok_and(|file| {
-        let ours = rustix::process::Flock::from(rustix::process::FlockType::WriteLock);
-        rustix::process::fcntl_getlk(&file, &ours).is_ok_and(|holder| holder.is_some())
-    })
+    is_locked_by_others(fs, "/var/lib/dpkg/lock")
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -3,10 +3,11 @@
 //! `2026-11-24 20:15:02 upgrade nginx:amd64 1.22.1-9 1.24.0-2`, in local time without a zone. Other lines (`status`,
 //! `startup`, `configure`, `trigproc`, `conffile`) say nothing that these don't.
 
-use holdfast_core::model::{Attributes, Change, ChangeId, IdSource, Target, Timestamp};
+use holdfast_core::model::{Attributes, Change, ChangeId, Target, Timestamp};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use sha2::{Digest, Sha256};
+
+use super::super::packages::IdsOf;
 
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,18 +82,6 @@ pub fn parse_line(line: &str, zone: &TimeZone) -> Option<Entry> {
     })
 }
 
-/// The same line gives the same id, so history that is read again is recognised.
-struct LineIds<'l>(&'l str);
-
-impl IdSource for LineIds<'_> {
-    fn random(&mut self) -> [u8; 10] {
-        let digest = Sha256::digest(self.0.as_bytes());
-        let mut bytes = [0; 10];
-        bytes.copy_from_slice(&digest[..10]);
-        bytes
-    }
-}
-
 /// The change that a line tells of.
 pub fn change(line: &str, zone: &TimeZone) -> Option<Change> {
     let Entry { at, verb, package, architecture, old, new } = parse_line(line, zone)?;
@@ -114,7 +103,7 @@ pub fn change(line: &str, zone: &TimeZone) -> Option<Change> {
     .filter_map(|(name, value)| Some((name.to_owned(), value?)))
     .collect();
     Some(Change {
-        id: ChangeId::new(at, &mut LineIds(line)),
+        id: ChangeId::new(at, &mut IdsOf(line)),
         at,
         kind: kind.to_owned(),
         target: Target::new("package", package),

@@ -5,7 +5,6 @@
 //! counts only if nothing was written meanwhile.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -16,6 +15,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::header::{Header, Tag, extent};
 use crate::host::FsRoot;
+use crate::ingest::packages::is_locked_by_others;
 
 /// Where it lies; the first that is there counts.
 const DIRS: [&str; 2] = ["/usr/lib/sysimage/rpm", "/var/lib/rpm"];
@@ -93,7 +93,9 @@ impl Database {
 /// Whether rpm is at work and will be done: its lock is held, or somebody has the database open and wrote what is not in it yet. What an rpm
 /// that was ended left undone stays so until the next one.
 pub(super) fn is_busy(fs: &FsRoot) -> bool {
-    place(fs).is_some_and(|dir| is_locked(fs, dir) || (has_log(fs, dir) && has_lock(fs, &format!("{dir}/{FILE}-shm"))))
+    place(fs).is_some_and(|dir| {
+        is_locked(fs, dir) || (has_log(fs, dir) && is_locked_by_others(fs, &format!("{dir}/{FILE}-shm")))
+    })
 }
 
 /// The headers of all packages that have a file of this name (its directory with a slash behind, and its last part).
@@ -137,15 +139,7 @@ fn has_log(fs: &FsRoot, dir: &str) -> bool {
 }
 
 fn is_locked(fs: &FsRoot, dir: &str) -> bool {
-    has_lock(fs, &format!("{dir}/.rpm.lock"))
-}
-
-/// Whether another process holds any lock on it.
-fn has_lock(fs: &FsRoot, path: &str) -> bool {
-    File::open(fs.path(path)).is_ok_and(|file| {
-        let ours = rustix::process::Flock::from(rustix::process::FlockType::WriteLock);
-        rustix::process::fcntl_getlk(&file, &ours).is_ok_and(|holder| holder.is_some())
-    })
+    is_locked_by_others(fs, &format!("{dir}/.rpm.lock"))
 }
 
 fn open(fs: &FsRoot, dir: &str) -> rusqlite::Result<Connection> {

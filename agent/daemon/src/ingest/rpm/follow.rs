@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use holdfast_core::model::{Attributes, Change, ChangeId, IdSource, Target, Timestamp};
-use sha2::{Digest, Sha256};
+use holdfast_core::model::{Attributes, Change, ChangeId, Target, Timestamp};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::database::{Database, Package, Packages};
 use crate::host::{Clock, FsRoot, beats};
+use crate::ingest::packages::IdsOf;
 
 /// About a second.
 const EVERY: u32 = 2;
@@ -77,18 +77,6 @@ pub(super) fn between(before: &Packages, now: &Packages, at: Timestamp) -> Vec<C
     found
 }
 
-/// The same words give the same id, so what is told again is recognised.
-struct WordIds(String);
-
-impl IdSource for WordIds {
-    fn random(&mut self) -> [u8; 10] {
-        let digest = Sha256::digest(self.0.as_bytes());
-        let mut bytes = [0; 10];
-        bytes.copy_from_slice(&digest[..10]);
-        bytes
-    }
-}
-
 fn change(package: &Package, old: Option<&Package>, at: Timestamp) -> Change {
     let Package { name, version, .. } = package;
     let (kind, summary) = match old {
@@ -123,7 +111,7 @@ fn told(
     .filter_map(|(name, value)| Some((name.to_owned(), value?)))
     .collect();
     Change {
-        id: ChangeId::new(at, &mut WordIds(words)),
+        id: ChangeId::new(at, &mut IdsOf(&words)),
         at,
         kind: kind.to_owned(),
         target: Target::new("package", &package.name),
