@@ -14,7 +14,6 @@ const LONG: &[(&str, &str)] = &[
     ("agent/daemon/src/engine/mod.rs", "the machine's state and its one entrance"),
     ("agent/daemon/src/ingest/files/worker.rs", "one watcher's life"),
     ("agent/daemon/src/request.rs", "every request, who may ask it, and how it is refused"),
-    ("agent/daemon/src/api/read.rs", "one read a function, all alike"),
     ("agent/daemon/src/store/state/reader.rs", "one query a function, all alike"),
 ];
 

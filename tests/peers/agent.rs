@@ -23,19 +23,30 @@ impl Agent {
     /// Starts it with this in its configuration and waits until it answers.
     pub(crate) fn start(config: &str) -> Result<Self> {
         let dir = tempfile::tempdir()?;
-        let place = |name: &str| dir.path().join(name).display().to_string();
         configure(dir.path(), config)?;
-        let log = fs::File::create(place("log"))?;
-        let child = program(agent()?)
-            .args(["--config", &place("holdfast.toml"), "--socket", &place("socket")])
-            .args(["run", "--data-dir", &place("data")])
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
+        let child = spawn(dir.path())?;
         let mut it = Self { dir, child };
-        let answers = it.until("the agent answers", STARTS_WITHIN, |it| Ok(it.ask(&["status"]).ok()));
-        answers.map_err(|why| why.context(it.log()))?;
+        it.answers()?;
         Ok(it)
+    }
+
+    fn answers(&mut self) -> Result<()> {
+        let answers = self.until("the agent answers", STARTS_WITHIN, |it| Ok(it.ask(&["status"]).ok()));
+        answers.map_err(|why| why.context(self.log()))?;
+        Ok(())
+    }
+
+    /// Ends it as `kill -9` does.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Starts it again after its end, over the same directory.
+    pub(crate) fn start_again(&mut self) -> Result<()> {
+        self.child = spawn(self.dir.path())?;
+        self.answers()
     }
 
     /// Another configuration, as `systemctl reload` brings it.
@@ -119,6 +130,18 @@ impl Agent {
         let found = text.lines().find_map(|it| it.strip_prefix(line)?.strip_prefix(':'));
         Ok(found.context("no such line")?.trim().trim_end_matches(" kB").parse()?)
     }
+}
+
+fn spawn(dir: &Path) -> Result<Child> {
+    let place = |name: &str| dir.join(name).display().to_string();
+    let log = fs::File::create(place("log"))?;
+    let child = program(agent()?)
+        .args(["--config", &place("holdfast.toml"), "--socket", &place("socket")])
+        .args(["run", "--data-dir", &place("data")])
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()?;
+    Ok(child)
 }
 
 /// Writes the configuration: this, beside what keeps the agent to its own directory.

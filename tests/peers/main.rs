@@ -8,7 +8,9 @@
 mod agent;
 mod exposition;
 mod flood;
+mod killed;
 mod minisign;
+mod post;
 mod python;
 mod reload;
 mod scrape;

@@ -4,7 +4,7 @@
 //! The work is "host-300" ([`workload`]): 300 series, a sample a second, 6 hours. Everybody is given one batch a tick, and
 //! each batch is acknowledged before the next: we through the store's own door, the peers by remote write on loopback. Then
 //! the store and Prometheus are filled up to 24 hours, for the range query, and the store's days are copied until it holds 30,
-//! for opening it, which is the store's part of the agent's start and not the whole of it. Last the whole agent runs on this host beside Netdata, and beside node_exporter with Prometheus ([`host`]).
+//! for opening it and for the whole start of the agent ([`ready`]). Last the whole agent runs on this host beside Netdata, and beside node_exporter with Prometheus ([`host`]).
 //! `--idle-host` records this host for a quarter of an hour instead ([`idle`]). CPU is user and system time of the store's threads, or of the peer's process; bytes written are what `write`
 //! was given (`wchar`), so neither side gains by what the page cache puts together.
 
@@ -23,8 +23,10 @@ mod http;
 mod idle;
 mod measure;
 mod ours;
+mod past;
 mod peer;
 mod plugins;
+mod ready;
 mod remote_write;
 mod socket;
 mod workload;
@@ -75,8 +77,8 @@ fn run(only_ours: bool, say: impl Fn(Vec<Figure>)) -> Result<()> {
         Figure::new("range_query_24h_socket_cpu", ours.over_socket.cpu_us, "us", Goal::None),
         Figure::new("range_query_24h_socket", ours.over_socket.wall_us, "us", Goal::AtMost(1_000.0)),
         Figure::new("store_open_30d_cpu", ours.start_cpu_ms, "ms", Goal::None),
-        // The goal is that of the whole start, from the program to its READY.
-        Figure::new("store_open_30d_wall", ours.start_wall_ms, "ms", Goal::AtMost(300.0)),
+        Figure::new("store_open_30d_wall", ours.start_wall_ms, "ms", Goal::None),
+        Figure::new("ready_30d", ours.ready_ms, "ms", Goal::AtMost(300.0)),
         Figure::new("resident_after_6h", ours.resident_mib, "MiB", Goal::None),
     ];
     for peer in peers {

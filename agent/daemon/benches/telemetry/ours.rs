@@ -9,7 +9,7 @@ use holdfast_core::model::{Attributes, MetricKind, SampleBatch, SeriesId, Series
 
 use crate::socket::{self, OverSocket};
 use crate::workload::{Class, T0_S, Workload, class_of, name_of};
-use crate::{Result, SERIES, TICKS, TICKS_DAY, measure};
+use crate::{Result, SERIES, TICKS, TICKS_DAY, measure, ready};
 
 const QUERIES: usize = 60;
 const STARTS: usize = 7;
@@ -31,6 +31,7 @@ pub(crate) struct Ours {
     pub(crate) over_socket: OverSocket,
     pub(crate) start_cpu_ms: f64,
     pub(crate) start_wall_ms: f64,
+    pub(crate) ready_ms: f64,
     pub(crate) resident_mib: f64,
 }
 
@@ -88,6 +89,7 @@ pub(crate) fn measure() -> Result<Ours> {
 
     found.over_socket = socket::measure(dir.path())?;
     (found.start_wall_ms, found.start_cpu_ms) = start(dir.path())?;
+    found.ready_ms = ready::measure(dir.path())?;
     Ok(found)
 }
 

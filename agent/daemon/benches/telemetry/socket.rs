@@ -1,19 +1,16 @@
 //! The range query as a person's tools ask it: of the running agent, over its Unix socket, JSON and all.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::host::Running;
 use crate::http::Client;
 use crate::ours::NEWEST_LEFT_OUT_S;
-use crate::peer::start;
+use crate::past::Past;
 use crate::workload::{T0_S, class_of, name_of};
 use crate::{Result, SERIES, TICKS_DAY, measure};
 
 /// Queries; many, because the kernel tells a process' CPU time in steps of a hundredth of a second.
 const QUERIES: usize = 400;
-/// Longest wait for the agent.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Medians, in microseconds.
 #[derive(Debug, Default, Clone, Copy)]
@@ -32,33 +29,11 @@ pub(crate) fn measure(dir: &Path) -> Result<OverSocket> {
     for file in std::fs::read_dir(dir)?.filter_map(std::result::Result::ok) {
         std::fs::copy(file.path(), data.join(file.file_name()))?;
     }
-    let (config, socket, none) =
-        (own.path().join("holdfast.toml"), own.path().join("holdfast.sock"), own.path().join("none"));
-    // The workload lies in the past, where a fresh agent would make hours of it.
-    std::fs::write(
-        &config,
-        format!(
-            "[store]\nretention = \"3650d\"\nretention-minutes = \"3650d\"\nretention-hours = \"3650d\"\n\
-             [policy]\ndir = \"{0}\"\n[plugins]\ndirs = [\"{0}\"]\ngrants = \"{0}\"\n",
-            none.display()
-        ),
-    )?;
-    let args = ["--config", &config.display().to_string(), "--socket", &socket.display().to_string(), "run"]
-        .map(str::to_owned)
-        .into_iter()
-        .chain(["--data-dir".to_owned(), data.display().to_string()])
-        .collect::<Vec<_>>();
-    let child = start(env!("CARGO_BIN_EXE_holdfast"), "rustc", &own.path().join("log"), &args)?;
-    let pid = child.id();
-    let _running = Running(vec![child]);
-    let began = Instant::now();
-    loop {
-        match Client::unix(&socket) {
-            Ok(_) => break,
-            Err(why) if began.elapsed() > PATIENCE => return Err(format!("the agent does not answer: {why}").into()),
-            Err(_) => std::thread::sleep(Duration::from_millis(50)),
-        }
-    }
+    let past = Past::new(&data)?;
+    let running = past.start(&[])?;
+    let pid = running.0.first().ok_or("nothing was started")?.id();
+    past.answers()?;
+    let socket = past.socket();
     for turn in 0..SERIES {
         ask(&socket, turn)?;
     }

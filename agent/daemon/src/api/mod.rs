@@ -15,6 +15,7 @@ mod exposition;
 mod gate;
 mod items;
 mod learning;
+mod metrics;
 mod params;
 mod prometheus;
 mod read;

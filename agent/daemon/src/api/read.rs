@@ -2,13 +2,10 @@
 
 use std::fmt::Display;
 use std::str::FromStr;
-use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
 use axum::{Extension, Json};
-use holdfast_core::model::{
-    DecisionId, DeploymentId, FindingId, IncidentId, Interval, RemediationState, SeriesKey, Timestamp,
-};
+use holdfast_core::model::{DecisionId, DeploymentId, FindingId, IncidentId, RemediationState, Timestamp};
 use tokio::sync::Semaphore;
 
 use super::ApiContext;
@@ -16,14 +13,14 @@ use super::params::Params;
 use super::routes::{Refused, Reply};
 use super::wire::{
     AuditDocument, ChangesDocument, DecisionDocument, DecisionsDocument, DeploymentDocument, DeploymentsDocument,
-    FindingDocument, FindingsDocument, IncidentDocument, IncidentsDocument, MetricsDocument, PluginsDocument,
-    QueryDocument, RemediationDocument, RemediationsDocument, SeriesDocument, StepsDocument, VerifyDocument,
+    FindingDocument, FindingsDocument, IncidentDocument, IncidentsDocument, PluginsDocument, RemediationDocument,
+    RemediationsDocument, StepsDocument, VerifyDocument,
 };
 use crate::request::{Caller, Refusal, RefusalKind, Request};
 use crate::status::StatusDocument;
 use crate::store::{
-    Agg, ChangeFilter, DecisionFilter, DeploymentFilter, Fill, FindingFilter, IncidentFilter, Query as MetricQuery,
-    RemediationFilter, SeriesFilter, StoreError, read_anchors, verify_chain,
+    ChangeFilter, DecisionFilter, DeploymentFilter, FindingFilter, IncidentFilter, RemediationFilter, StoreError,
+    read_anchors, verify_chain,
 };
 use crate::telemetry::Chain;
 
@@ -34,20 +31,10 @@ static READS: Semaphore = Semaphore::const_new(8);
 const LIST: (usize, usize) = (100, 1_000);
 /// Changes and audit entries: smaller documents.
 const LONG_LIST: (usize, usize) = (1_000, 10_000);
-/// Series that a list gives at most.
-const SERIES_MAX: usize = 5_000;
-/// Points that one answer carries at most, all series together.
-const POINTS_MAX: usize = 200_000;
-/// Points of one series, unless the query says otherwise, and at most.
-const SERIES_POINTS: (usize, usize) = (2_000, 20_000);
-/// What a query without `since` looks at.
-const WINDOW: Duration = Duration::from_hours(1);
-/// Steps that a query with `agg` and without `step` is cut into, about.
-const STEPS: u64 = 120;
 /// Changes of a deployment that are shown.
 const DEPLOYMENT_CHANGES_MAX: usize = 1_000;
 
-type Pairs = Query<Vec<(String, String)>>;
+pub(super) type Pairs = Query<Vec<(String, String)>>;
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
@@ -105,127 +92,6 @@ pub(super) async fn plugins(
     let status: StatusDocument = serde_json::from_value(status)
         .map_err(|e| Refusal::new(RefusalKind::Failed, format!("the agent's status cannot be read: {e}")))?;
     Ok(Json(PluginsDocument { plugins: status.plugins }))
-}
-
-/// `where=name=value`, repeated.
-fn attributes(params: &mut Params) -> Result<Vec<(String, String)>, Refusal> {
-    let pair = |text: String| {
-        text.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned())).ok_or_else(|| {
-            Refusal::new(
-                RefusalKind::Usage,
-                format!("`{text}` is not an attribute and its value, such as `device=sda`"),
-            )
-        })
-    };
-    params.all("where").into_iter().map(pair).collect()
-}
-
-pub(super) async fn metrics(State(context): State<ApiContext>, Query(pairs): Pairs) -> Reply<MetricsDocument> {
-    let mut params = Params::new(pairs);
-    let filter = SeriesFilter { metric: params.text("metric")?, where_: attributes(&mut params)? };
-    params.end()?;
-    reading(context, move |context| {
-        let mut series: Vec<SeriesKey> =
-            context.telemetry.list_series(&filter).into_iter().map(|(_, key)| key.as_ref().clone()).collect();
-        series.sort();
-        let truncated = series.len() > SERIES_MAX;
-        series.truncate(SERIES_MAX);
-        Ok(MetricsDocument { series, truncated })
-    })
-    .await
-}
-
-/// A step that people would choose, so that the window has about [`STEPS`] of them.
-fn pleasant_step(window: Duration) -> Interval {
-    const STEPS_S: [u64; 14] = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1_800, 3_600, 21_600, 86_400];
-    let wanted = window.as_secs() / STEPS;
-    Interval::secs(STEPS_S.into_iter().find(|s| *s >= wanted).unwrap_or(86_400))
-}
-
-pub(super) async fn query(State(context): State<ApiContext>, Query(pairs): Pairs) -> Reply<QueryDocument> {
-    let now = context.clock.wall();
-    let mut params = Params::new(pairs);
-    let metric =
-        params.text("metric")?.ok_or_else(|| Refusal::new(RefusalKind::Usage, "the parameter `metric` is missing"))?;
-    let where_ = attributes(&mut params)?;
-    let since = params.moment("since", now)?.unwrap_or(now.minus(WINDOW));
-    let until = params.moment("until", now)?.unwrap_or(now);
-    let agg = params.text("agg")?.map(|text| aggregate(&text)).transpose()?;
-    let mut step = params.parsed::<Interval>("step")?;
-    let fill = params.parsed::<Fill>("fill")?.unwrap_or_default();
-    let origin = match params.text("align")?.as_deref() {
-        None | Some("epoch") => Timestamp::from_ns(0),
-        Some("since") => since,
-        Some(other) => {
-            return Err(Refusal::new(RefusalKind::Usage, format!("`{other}` is neither epoch nor since")).into());
-        }
-    };
-    let limit = params.limit(SERIES_POINTS.0, SERIES_POINTS.1)?;
-    params.end()?;
-    if since >= until {
-        return Err(
-            Refusal::new(RefusalKind::Usage, format!("`since` ({since}) is not before `until` ({until})")).into()
-        );
-    }
-    if step.is_some_and(|s| s.0.is_zero()) {
-        return Err(Refusal::new(RefusalKind::Usage, "the parameter `step` is longer than nothing").into());
-    }
-    if agg.is_some() && step.is_none() {
-        step = Some(pleasant_step(until.since(since)));
-    }
-    if fill != Fill::None && step.is_none() {
-        let refusal = Refusal::new(RefusalKind::Usage, "without steps there is nothing to fill");
-        return Err(refusal.hint("give a `step`, or an aggregate").into());
-    }
-    // Steps without an aggregate are means; single samples are themselves.
-    let agg = agg.unwrap_or(if step.is_some() { Agg::Avg } else { Agg::Last });
-    reading(context, move |context| {
-        let filter = SeriesFilter { metric: Some(metric.clone()), where_: where_.clone() };
-        let matching = context.telemetry.list_series(&filter).len();
-        if matching == 0 {
-            return Err(no_series(context, &metric, &where_));
-        }
-        let limit = limit.min(POINTS_MAX / matching).max(1);
-        let question =
-            MetricQuery { metric: metric.clone(), where_, since, until, step: step.map(|s| s.0), origin, agg, limit };
-        let window = (question.start_of(since), question.start_of(until));
-        let mut series: Vec<SeriesDocument> = context
-            .telemetry
-            .query(&question)?
-            .into_iter()
-            .map(|s| SeriesDocument {
-                attributes: s.key.attributes.clone(),
-                unit: s.key.unit.clone(),
-                kind: s.key.kind,
-                points: fill.fill(&s.points, window, step.map_or(Duration::ZERO, |s| s.0), limit),
-                truncated: s.truncated,
-                resolution: s.resolution.map(Interval),
-            })
-            .collect();
-        series.sort_by(|a, b| a.attributes.cmp(&b.attributes));
-        Ok(QueryDocument { metric, since, until, step, agg, fill, series })
-    })
-    .await
-}
-
-fn aggregate(text: &str) -> Result<Agg, Refusal> {
-    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|_| {
-        Refusal::new(RefusalKind::Usage, format!("`{text}` is not an aggregate"))
-            .hint("one of avg, min, max, sum, count, last, rate, p50, p95, p99")
-    })
-}
-
-fn no_series(context: &ApiContext, metric: &str, where_: &[(String, String)]) -> Refusal {
-    let of_metric = SeriesFilter { metric: Some(metric.to_owned()), where_: Vec::new() };
-    let known = context.telemetry.list_series(&of_metric);
-    if known.is_empty() {
-        let refusal = Refusal::new(RefusalKind::NotFound, format!("there is no metric `{metric}` here"));
-        return refusal.hint("`holdfast metrics list` shows those that there are");
-    }
-    let wanted: Vec<String> = where_.iter().map(|(k, v)| format!("{k}={v}")).collect();
-    let some: Vec<String> = known.iter().take(5).map(|(_, key)| key.to_string()).collect();
-    Refusal::new(RefusalKind::NotFound, format!("no series of `{metric}` has {}", wanted.join(" and ")))
-        .hint(format!("there are {}", some.join(", ")))
 }
 
 pub(super) async fn changes(State(context): State<ApiContext>, Query(pairs): Pairs) -> Reply<ChangesDocument> {

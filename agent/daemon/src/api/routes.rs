@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 
 use super::wire::ErrorDocument;
-use super::{ApiContext, baseline, data, gate, learning, prometheus, read, versions};
+use super::{ApiContext, baseline, data, gate, learning, metrics, prometheus, read, versions};
 use crate::request::{Caller, Refusal, RefusalKind, Request, Role};
 
 /// Most bytes of a request's body.
@@ -91,8 +91,8 @@ pub(super) fn router(context: ApiContext) -> Router {
     let v1 = Router::new()
         .route("/status", get(read::status))
         .route("/plugins", get(read::plugins))
-        .route("/metrics", get(read::metrics))
-        .route("/metrics/query", get(read::query))
+        .route("/metrics", get(metrics::metrics))
+        .route("/metrics/query", get(metrics::query))
         .route("/changes", get(read::changes))
         .route("/findings", get(read::findings))
         .route("/findings/{id}", get(read::finding))

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::answers::TuningVersion;
 use crate::request::{Refusal, RefusalKind, StepMeasurement};
 use crate::status::PluginStatus;
-use crate::store::{Agg, BaselineFile, ChainReport, EpisodeHead, Fill};
+use crate::store::{Across, Agg, BaselineFile, ChainReport, EpisodeHead, Fill};
 
 /// Every error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,8 +54,23 @@ pub struct QueryDocument {
     pub agg: Agg,
     /// What stands for a step without samples.
     pub fill: Fill,
+    /// What stands for the series of a step, when they were joined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub across: Option<Across>,
+    /// Attributes by which joined series stay apart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by: Vec<String>,
     /// One a series with points; by attributes.
     pub series: Vec<SeriesDocument>,
+}
+
+fn one() -> usize {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_one(count: &usize) -> bool {
+    *count == 1
 }
 
 /// One series of a query.
@@ -67,6 +82,9 @@ pub struct SeriesDocument {
     pub unit: String,
     /// Gauge or counter.
     pub kind: MetricKind,
+    /// How many series it is made of; left out when it is one.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub of: usize,
     /// `[time, value]`, oldest first; a step that `fill` shows and does not bridge has the value `null`.
     pub points: Vec<(Timestamp, Option<f64>)>,
     /// Older points were left out.

@@ -135,7 +135,13 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
     let reader = state.reader();
     let now = Moment { wall: clock.wall(), mono: clock.monotonic() };
     let numbers = Arc::new(ingest::Numbers(telemetry_db.registry()));
-    let intake = Ingest::new(&config.ingest, numbers, Arc::clone(&clock), Arc::clone(&redactor));
+    let intake = Ingest::new(
+        &config.ingest,
+        numbers,
+        (telemetry_db.kept(), config.collect.every.0),
+        Arc::clone(&clock),
+        Arc::clone(&redactor),
+    );
     let engine = engine(
         &config,
         now,

@@ -188,6 +188,12 @@ pub(super) struct MetricsQuery {
     /// What stands for the samples of a step: avg, min, max, sum, count, last, rate, p50, p95, p99
     #[arg(long, value_name = "AGG")]
     pub(super) agg: Option<String>,
+    /// Join the series into one, step by step: sum, avg, min, max, count
+    #[arg(long, value_name = "AGG")]
+    pub(super) across: Option<String>,
+    /// With --across: one joined series for each value of this attribute; may be repeated
+    #[arg(long, value_name = "NAME", requires = "across")]
+    pub(super) by: Vec<String>,
     /// What stands for a step without samples: none, null, previous, linear [default: none]
     #[arg(long, value_name = "FILL")]
     pub(super) fill: Option<String>,
@@ -732,6 +738,7 @@ mod tests {
             "holdfast status --format json",
             "holdfast --socket /tmp/s status",
             "holdfast metrics query system.memory.utilization --where state=used --since 1h --step 1m --agg avg --plot",
+            "holdfast metrics query system.disk.io --agg rate --across sum --by device --by direction",
             "holdfast metrics query x --since 1h --step 1m --fill linear --align since",
             "holdfast changes --since 2h --kind file.* --follow",
             "holdfast findings --since 2m",
@@ -762,6 +769,7 @@ mod tests {
             "holdfast findings show inc_1",
             "holdfast metrics query x --since yesterday",
             "holdfast metrics query x --where device",
+            "holdfast metrics query x --by device",
             "holdfast changes --since 5",
             "holdfast exec --step build",
             "holdfast baseline accept /etc/x",

@@ -62,6 +62,7 @@ printed! {
     status: "status";
     metrics_list: "metrics list";
     metrics_query: "metrics query system.memory.utilization --where system.memory.state=used --since 10m --step 2m --agg avg";
+    metrics_query_across: "metrics query system.memory.utilization --since 10m --step 5m --across sum";
     changes: "changes";
     findings_list: "findings";
     findings_show: format!("findings show {}", world::finding_id());

@@ -20,6 +20,9 @@ const POUR_DEADLINE: Duration = Duration::from_secs(5);
 /// Longest wait for room.
 const ROOM_DEADLINE: Duration = Duration::from_secs(1);
 
+/// When what could not be stored may be sent again.
+const UNSTORED_PAUSE: Duration = Duration::from_secs(5);
+
 /// Why a request is not taken, whatever the protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -35,6 +38,8 @@ pub(crate) enum Fault {
     Slow,
     /// Not now: it may be sent again after this time.
     Busy(Duration),
+    /// It was taken, and is not known to be stored: it should be sent again.
+    Unstored,
     /// The receiver itself failed.
     Failed,
 }
@@ -49,6 +54,7 @@ impl Fault {
             Self::Compression(_) => "requests_compression",
             Self::Slow => "requests_too_slow",
             Self::Busy(_) => "requests_over_rate",
+            Self::Unstored => "requests_unstored",
             Self::Failed => "requests_failed",
         }
     }
@@ -62,6 +68,7 @@ impl Fault {
             Self::Compression(name) => format!("the compression `{name}` is not known; send gzip or none"),
             Self::Slow => format!("the body did not arrive within {} s", BODY_DEADLINE.as_secs()),
             Self::Busy(_) => "too many requests (ingest.limits.requests-per-second); send it again later".to_owned(),
+            Self::Unstored => "what was sent is not stored yet, see `holdfast status`; send it again later".to_owned(),
             Self::Failed => "the receiver failed; see the agent's log".to_owned(),
         }
     }
@@ -70,6 +77,7 @@ impl Fault {
     pub(crate) fn retry_after_s(&self) -> Option<u64> {
         match self {
             Self::Busy(wait) => Some(wait.as_secs_f64().ceil().max(1.0) as u64),
+            Self::Unstored => Some(UNSTORED_PAUSE.as_secs()),
             _ => None,
         }
     }

@@ -20,12 +20,14 @@ pub mod rpm;
 mod scrape;
 mod server;
 mod slot;
+mod stored;
 mod tally;
 mod token;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use holdfast_core::model::{Change, SampleBatch};
 use holdfast_core::redact::Redactor;
@@ -35,10 +37,12 @@ use tokio::sync::{mpsc, watch};
 use crate::host::Clock;
 use crate::request::Door;
 use crate::status::ReceiverStatus;
+use crate::store::Kept;
 use body::Room;
 use intake::{Intake, Point, Said};
 use rate::Rate;
 use slot::Slot;
+use stored::Stored;
 use tally::Tally;
 use token::Token;
 
@@ -50,6 +54,7 @@ pub use intake::Registry;
 pub struct Ingest {
     clock: Arc<dyn Clock>,
     intake: Intake,
+    stored: Stored,
     room: Room,
     rate: Arc<Rate>,
     http: Tally,
@@ -85,10 +90,11 @@ struct Running {
 }
 
 impl Ingest {
-    /// With the limits of `config`; nothing listens yet.
+    /// With the limits of `config`; nothing listens yet. `kept` says which ticks are stored, `every` is the time between two.
     pub fn new(
         config: &IngestConfig,
         registry: Arc<dyn Registry>,
+        (kept, every): (watch::Receiver<Kept>, Duration),
         clock: Arc<dyn Clock>,
         redactor: Arc<Redactor>,
     ) -> Self {
@@ -96,6 +102,7 @@ impl Ingest {
         let tally = |name: &str| Tally::new(name, String::new());
         Self {
             intake: Intake::new(limits.clone(), registry, Arc::clone(&clock), redactor),
+            stored: Stored::new(kept, every),
             room: Room::new(limits.body_max.0),
             rate: Arc::new(Rate::new(limits.requests_per_second)),
             http: tally("otlp-http"),
@@ -154,7 +161,8 @@ impl Ingest {
         self.room.set_most(limits.body_max.0);
         self.rate.set(limits.requests_per_second);
         let shared = || {
-            otlp::Shared::new(self.intake.clone(), self.room.clone(), Arc::clone(&self.rate), Arc::clone(&self.clock))
+            let into = (self.intake.clone(), self.stored.clone());
+            otlp::Shared::new(into, self.room.clone(), Arc::clone(&self.rate), Arc::clone(&self.clock))
         };
         let wanted = |address: Option<SocketAddr>| address.map(|it| (it, token.map(Path::to_owned)));
         running.http.set(wanted(config.otlp_http), |at, stopping| {
@@ -222,7 +230,7 @@ impl Ingest {
 
     /// Puts what was said since the last tick into this one's batch.
     pub fn drain(&self, batch: &mut SampleBatch) {
-        self.intake.drain(batch);
+        self.stored.tick(batch.at, || self.intake.drain(batch));
         for (reason, count) in self.intake.take_unsaid().0 {
             self.derived.reject(reason.word(), count);
             self.derived.error(&format!("series derived from spans are {}", reason.text()));

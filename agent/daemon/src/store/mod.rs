@@ -22,7 +22,7 @@ pub use state::{
     VersionEntry, Writes, items_setting, load_or_create_audit_key, read_anchors, together, verify_chain,
 };
 pub use telemetry::{
-    Agg, ChangeFilter, ExportCursor, ExportSeries, ExportSlice, Fill, Gap, NextPlan, PurgeFilter, Purged, Query,
-    RecordsPlan, RetentionPlan, SeriesFilter, SeriesPoints, SeriesRegistry, StoreEvent, Subject, TelemetryDb,
-    TelemetryOptions, TelemetryReader, TelemetryStats, TierPlan,
+    Across, Agg, ChangeFilter, ExportCursor, ExportSeries, ExportSlice, Fill, Gap, Joined, Kept, NextPlan, PurgeFilter,
+    Purged, Query, RecordsPlan, RetentionPlan, SeriesFilter, SeriesPoints, SeriesRegistry, StoreEvent, Subject,
+    TelemetryDb, TelemetryOptions, TelemetryReader, TelemetryStats, TierPlan,
 };

@@ -26,11 +26,13 @@ fn query(it: &Session, args: MetricsQuery) -> Result<(), super::super::exit::Fai
         ("until", args.until),
         ("step", args.step.map(|s| s.to_string())),
         ("agg", args.agg),
+        ("across", args.across),
         ("fill", args.fill),
         ("align", args.align),
         ("limit", args.limit.map(|l| l.to_string())),
     ]);
     parameters.extend(args.where_.into_iter().map(|w| ("where", w)));
+    parameters.extend(args.by.into_iter().map(|name| ("by", name)));
     let document: QueryDocument = it.client()?.get("/metrics/query", &parameters)?;
     it.out.document(&document, |look| view::metrics::query(&document, args.plot, look))
 }

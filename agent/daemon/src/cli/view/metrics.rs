@@ -10,7 +10,7 @@ use super::super::plot::plot;
 use super::super::table::Table;
 use super::super::when::{measured, stamp};
 use crate::api::wire::{MetricsDocument, QueryDocument, SeriesDocument};
-use crate::store::Agg;
+use crate::store::{Across, Agg};
 
 /// Columns of a plot that goes into a pipe.
 const COLUMNS_DEFAULT: usize = 100;
@@ -65,6 +65,16 @@ fn agg(agg: Agg) -> &'static str {
     }
 }
 
+fn joined(across: Across) -> &'static str {
+    match across {
+        Across::Sum => "sum",
+        Across::Avg => "avg",
+        Across::Min => "min",
+        Across::Max => "max",
+        Across::Count => "count",
+    }
+}
+
 pub(in super::super) fn query(it: &QueryDocument, drawn: bool, look: Look) -> String {
     if it.series.is_empty() {
         return format!("No samples of {} between {} and {}.\n", it.metric, stamp(it.since), stamp(it.until));
@@ -78,6 +88,10 @@ pub(in super::super) fn query(it: &QueryDocument, drawn: bool, look: Look) -> St
             Some(step) => format!("{} of each {step}", agg(it.agg)),
             None if it.agg == Agg::Rate => "rate".to_owned(),
             None => "every sample".to_owned(),
+        };
+        let how = match it.across {
+            Some(across) => format!("{} of {} series, {how}", joined(across), one.of),
+            None => how,
         };
         let _ = writeln!(out, "{} {} {}", bold(&it.metric), attributes(&one.attributes), dim(&how));
         let unit = unit(it.agg, one);

@@ -207,6 +207,7 @@ impl CdEvents {
             Fault::Compression(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Fault::Slow => StatusCode::REQUEST_TIMEOUT,
             Fault::Busy(_) => StatusCode::TOO_MANY_REQUESTS,
+            Fault::Unstored => StatusCode::SERVICE_UNAVAILABLE,
             Fault::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         };
         let mut answer = told(status, &fault.text());

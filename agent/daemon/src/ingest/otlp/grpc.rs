@@ -27,6 +27,7 @@ const DEADLINE_EXCEEDED: i32 = 4;
 const RESOURCE_EXHAUSTED: i32 = 8;
 const UNIMPLEMENTED: i32 = 12;
 const INTERNAL: i32 = 13;
+const UNAVAILABLE: i32 = 14;
 const UNAUTHENTICATED: i32 = 16;
 
 /// See the module.
@@ -75,6 +76,7 @@ impl Grpc {
                     Fault::Malformed(_) => INVALID_ARGUMENT,
                     Fault::Compression(_) => UNIMPLEMENTED,
                     Fault::Slow => DEADLINE_EXCEEDED,
+                    Fault::Unstored => UNAVAILABLE,
                     Fault::Failed => INTERNAL,
                 };
                 failed(code, &fault.text(), fault.retry_after_s())
@@ -83,11 +85,13 @@ impl Grpc {
     }
 
     async fn message(&self, signal: Signal, compression: Option<String>, body: Incoming) -> Result<Vec<u8>, Fault> {
-        let (bytes, _permit) = self.shared.room.read(body, FRAME_HEAD as u64).await?;
+        let (bytes, permit) = self.shared.room.read(body, FRAME_HEAD as u64).await?;
         let (compressed, message) = frame(&bytes)?;
         let compression = if compressed { Some(compression.as_deref().unwrap_or("unnamed")) } else { None };
         let body = self.shared.room.plain(compression, message)?;
-        self.shared.take(signal, Encoding::Protobuf, body, &self.tally).await
+        let taken = self.shared.take(signal, Encoding::Protobuf, body, &self.tally).await?;
+        drop((bytes, permit));
+        self.shared.settled(taken).await
     }
 }
 

@@ -71,10 +71,13 @@ impl Http {
         compression: Option<String>,
         body: Incoming,
     ) -> Result<Vec<u8>, Fault> {
-        let (bytes, _permit) = self.shared.room.read(body, 0).await?;
+        let (bytes, permit) = self.shared.room.read(body, 0).await?;
         let body = self.shared.room.plain(compression.as_deref(), &bytes)?;
         drop(bytes);
-        self.shared.take(signal, encoding, body, &self.tally).await
+        let taken = self.shared.take(signal, encoding, body, &self.tally).await?;
+        // Whoever waits for the store holds no body any more.
+        drop(permit);
+        self.shared.settled(taken).await
     }
 
     /// The protocol's errors: a status, and a message of `google.rpc.Status` in the encoding of the request.
@@ -87,6 +90,7 @@ impl Http {
             Fault::Compression(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, 3),
             Fault::Slow => (StatusCode::REQUEST_TIMEOUT, 4),
             Fault::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, 8),
+            Fault::Unstored => (StatusCode::SERVICE_UNAVAILABLE, 14),
             Fault::Failed => (StatusCode::INTERNAL_SERVER_ERROR, 13),
         };
         let body = match encoding {

@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use super::body::{Fault, Room};
 use super::intake::Intake;
 use super::rate::Rate;
+use super::stored::Stored;
 use super::tally::Tally;
 use crate::host::Clock;
 
@@ -51,10 +52,19 @@ pub(crate) enum Encoding {
     Json,
 }
 
+/// What a request has come to.
+struct Taken {
+    answer: Vec<u8>,
+    /// The tick that carries its data points into the store. Spans and log records are counted, and their counts are stored when
+    /// their window is over: nobody waits for that.
+    tick: Option<u64>,
+}
+
 /// What both transports share.
 #[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) intake: Intake,
+    pub(crate) stored: Stored,
     pub(crate) room: Room,
     pub(crate) rate: Arc<Rate>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -62,12 +72,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(intake: Intake, room: Room, rate: Arc<Rate>, clock: Arc<dyn Clock>) -> Self {
-        Self { intake, room, rate, clock, decoding: Arc::new(Semaphore::new(DECODING_MAX)) }
+    pub(crate) fn new((intake, stored): (Intake, Stored), room: Room, rate: Arc<Rate>, clock: Arc<dyn Clock>) -> Self {
+        Self { intake, stored, room, rate, clock, decoding: Arc::new(Semaphore::new(DECODING_MAX)) }
     }
 
     /// Takes one request's message and gives the answer's, in the same encoding.
-    async fn take(&self, signal: Signal, encoding: Encoding, body: Vec<u8>, tally: &Tally) -> Result<Vec<u8>, Fault> {
+    async fn take(&self, signal: Signal, encoding: Encoding, body: Vec<u8>, tally: &Tally) -> Result<Taken, Fault> {
         let Ok(permit) = Arc::clone(&self.decoding).acquire_owned().await else {
             return Err(Fault::Busy(Duration::from_secs(1)));
         };
@@ -96,9 +106,19 @@ impl Shared {
                 tally.error(&message);
             }
             tally.leave_out(taken.attributes_dropped);
-            Ok(wire::answer(signal, encoding, taken.refused.total(), message))
+            let waits = signal == Signal::Metrics && taken.accepted > 0;
+            let tick = waits.then(|| shared.stored.next());
+            Ok(Taken { answer: wire::answer(signal, encoding, taken.refused.total(), message), tick })
         };
         tokio::task::spawn_blocking(work).await.unwrap_or(Err(Fault::Failed))
+    }
+
+    /// The answer, once what was taken is stored.
+    async fn settled(&self, taken: Taken) -> Result<Vec<u8>, Fault> {
+        if let Some(tick) = taken.tick {
+            self.stored.wait(tick).await?;
+        }
+        Ok(taken.answer)
     }
 }
 

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use super::super::config::Limits;
 use super::super::intake::tests::World;
 use super::super::server;
+use super::super::stored;
 use super::super::token::Token;
 use super::*;
 use crate::status::ReceiverStatus;
@@ -50,11 +51,16 @@ impl Receiver {
 
     /// One that asks for the token of a file.
     fn asking(limits: Limits, token: Option<std::path::PathBuf>) -> Self {
+        Self::storing(limits, token, stored::tests::at_once())
+    }
+
+    /// One whose answers wait for this store.
+    fn storing(limits: Limits, token: Option<std::path::PathBuf>, stored: Stored) -> Self {
         let (stop, stopping) = watch::channel(false);
         let (http, grpc) = (Tally::new("http", String::new()), Tally::new("grpc", String::new()));
         let rate = Arc::new(Rate::new(limits.requests_per_second));
         let world = World::new(limits);
-        let shared = Shared::new(world.intake.clone(), Room::new(BODY_MAX), rate, world.clock.clone());
+        let shared = Shared::new((world.intake.clone(), stored), Room::new(BODY_MAX), rate, world.clock.clone());
         let token = token.map(|path| Token::new(path, world.clock.clone()));
         let any = "127.0.0.1:0".parse().unwrap();
         let handler = Arc::new(Http { shared: shared.clone(), tally: http.clone() });
@@ -247,6 +253,44 @@ async fn grpc_answers_with_its_own_frames_and_codes() {
     ] {
         assert_eq!(it.call(method, &message).await.0["grpc-status"], code, "{method}");
     }
+}
+
+#[tokio::test]
+async fn nobody_is_told_yes_before_it_is_stored() {
+    let (keep, kept) = watch::channel(crate::store::Kept::default());
+    let stored = Stored::new(kept, Duration::from_secs(1));
+    let it = Arc::new(Receiver::storing(Limits::default(), None, stored.clone()));
+    let post = |count| {
+        let it = Arc::clone(&it);
+        tokio::spawn(async move { it.metrics(series("shop", count)).await })
+    };
+    let answer = post(2);
+    for second in 0..2 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(!answer.is_finished(), "nothing is stored at second {second}");
+        stored.tick(holdfast_core::model::Timestamp::from_secs(second), || {});
+    }
+    keep.send_modify(|kept| (0..2).for_each(|second| kept.add(holdfast_core::model::Timestamp::from_secs(second))));
+    let (status, _, body) = answer.await.unwrap();
+    assert_eq!((status, partial(&body)), (200, (0, String::new())));
+    // Of what nothing was taken nothing is waited for; spans and log records are counted.
+    assert_eq!(it.metrics(Vec::new()).await.0, 200);
+
+    // The store is gone.
+    drop(keep);
+    stored.tick(holdfast_core::model::Timestamp::from_secs(3), || {});
+    let answers = (post(1), {
+        let it = Arc::clone(&it);
+        tokio::spawn(async move { it.call(EXPORT, &series("shop", 1)).await })
+    });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    stored.tick(holdfast_core::model::Timestamp::from_secs(4), || {});
+    let (status, headers, _) = answers.0.await.unwrap();
+    assert_eq!((status, &headers["retry-after"]), (503, &"5".parse().unwrap()));
+    let (headers, _) = answers.1.await.unwrap();
+    assert_eq!(headers["grpc-status"], "14");
+    assert!(headers.contains_key("grpc-status-details-bin"), "without RetryInfo nobody may try again");
+    assert_eq!(rejected(&it.http.status(), "requests_unstored"), 1);
 }
 
 #[tokio::test]

@@ -38,7 +38,13 @@ async fn what_one_plugin_measures_is_stored_and_another_judges_it() {
 
     let numbers = Arc::new(Numbers(host.telemetry.registry()));
     let clock = Arc::clone(&host.clock) as Arc<dyn Clock>;
-    let ingest = Ingest::new(&IngestConfig::default(), numbers, clock, Arc::new(Redactor::standard()));
+    let ingest = Ingest::new(
+        &IngestConfig::default(),
+        numbers,
+        (host.telemetry.kept(), second),
+        clock,
+        Arc::new(Redactor::standard()),
+    );
     ingest.collected("meter", plugins.collect("meter", run(), NOW).await.unwrap());
     let mut batch = SampleBatch { at: NOW, new_series: vec![], samples: vec![] };
     ingest.drain(&mut batch);

@@ -5,12 +5,14 @@
 //! merged. What grows old is kept as minutes, then as hours. Nothing waits for this
 //! store: a full queue is a counted loss, a full disk is waited out within bounds, a damaged file is set aside.
 
+mod across;
 mod cursors;
 mod disk;
 mod episode;
 mod export;
 mod fill;
 mod forget;
+mod kept;
 mod ledger;
 mod merge;
 mod purge;
@@ -42,6 +44,7 @@ use std::time::Duration;
 
 use holdfast_core::model::{Change, SampleBatch, Timestamp};
 use holdfast_core::redact::Redactor;
+use tokio::sync::watch;
 
 use super::error::StoreError;
 use super::sqlite::Pool;
@@ -49,8 +52,10 @@ use crate::telemetry::Event;
 use crate::telemetry::events::{QueueFull, StoreFailed, StoreSetAside};
 use ledger::Owed;
 
+pub use across::{Across, Joined};
 pub use export::{ExportCursor, ExportSeries, ExportSlice, Gap};
 pub use fill::Fill;
+pub use kept::Kept;
 pub use purge::{PurgeFilter, Purged};
 pub use query::Agg;
 pub use reader::{ChangeFilter, Query, SeriesFilter, SeriesPoints, TelemetryReader};
@@ -169,6 +174,8 @@ struct Shared {
     damaged: AtomicBool,
     /// Rows that the gap ledger is owed.
     owed: Mutex<Owed>,
+    /// Ticks that are in the database.
+    kept: watch::Sender<Kept>,
 }
 
 impl Shared {
@@ -213,6 +220,11 @@ impl Record {
             Self::Change(_) => 1,
             Self::Cursor { .. } | Self::Gap(_) => 0,
         }
+    }
+
+    /// The moment of the tick that it is.
+    fn tick(&self) -> Option<Timestamp> {
+        if let Self::Batch(batch) = self { Some(batch.at) } else { None }
     }
 
     /// Its moment, where it has one.
@@ -314,6 +326,11 @@ impl TelemetryDb {
             self.0.shared.owed().add(ledger::lost(record.at(), lost, ledger::QUEUE_FULL));
             QueueFull { queue: "telemetry.db", lost }.emit();
         }
+    }
+
+    /// Which ticks are stored, as they are.
+    pub fn kept(&self) -> watch::Receiver<Kept> {
+        self.0.shared.kept.subscribe()
     }
 
     /// Readers beside the writer.

@@ -18,6 +18,7 @@ use super::super::error::{Context, StoreError};
 use super::super::sqlite::{Frequent, Pool};
 use super::cursors::Cursors;
 use super::disk::Disk;
+use super::kept;
 use super::ledger;
 use super::seal::TICKS_MAX;
 use super::tail::{Counters, Tail, write_change, write_series, write_tick};
@@ -283,10 +284,10 @@ impl Writer {
         disk.bound_log()?;
         let (db, path) = (&disk.db, &disk.path);
         let transaction = Frequent::begin(db).during("write samples", path)?;
-        let now = records.iter().rev().find_map(|r| if let Record::Batch(b) = r { Some(b.at) } else { None });
+        let now = records.iter().rev().find_map(Record::tick);
         let now = now.unwrap_or(self.now);
         let fresh = self.registry.fresh(self.stored_series);
-        let first_at = records.iter().find_map(|r| if let Record::Batch(b) = r { Some(b.at) } else { None });
+        let first_at = records.iter().find_map(Record::tick);
         write_series(db, &fresh, first_at.unwrap_or(now)).during("write series", path)?;
         self.kinds.renew(&self.registry);
         let kinds = &self.kinds;
@@ -314,6 +315,7 @@ impl Writer {
             }
         }
         transaction.commit().during("write samples", path)?;
+        kept::tell(&self.shared.kept, records.iter().filter_map(Record::tick));
         self.stored_series += fresh.len();
         self.now = now;
         self.shared.stats(|stats| {
