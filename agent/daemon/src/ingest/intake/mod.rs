@@ -72,6 +72,7 @@ pub(crate) enum Reason {
     SeriesOfSource,
     SeriesInAll,
     Rate,
+    Superseded,
 }
 
 impl Reason {
@@ -88,6 +89,7 @@ impl Reason {
             Self::SeriesOfSource => "series_per_source",
             Self::SeriesInAll => "series_max",
             Self::Rate => "rate",
+            Self::Superseded => "superseded",
         }
     }
 
@@ -104,6 +106,9 @@ impl Reason {
             Self::SeriesOfSource => "over ingest.limits.series-per-source for this service.name",
             Self::SeriesInAll => "over ingest.limits.series-max for this host",
             Self::Rate => "over ingest.limits.requests-per-second for this service.name",
+            Self::Superseded => {
+                "followed by a later one before they could be stored; send them as they come, one of a series each second"
+            }
         }
     }
 }
@@ -218,6 +223,12 @@ impl Intake {
 
     /// One point of `source`; the reason when it is not taken.
     pub(crate) fn point(&self, source: &str, point: Point) -> Result<(), Reason> {
+        self.newest(source, point).map(drop)
+    }
+
+    /// The same. True when it took the place of an earlier point, of another second, that is not stored now: a sender that tells
+    /// several at once has only the newest of each series kept.
+    pub(crate) fn newest(&self, source: &str, point: Point) -> Result<bool, Reason> {
         self.timely(point.at)?;
         let Point { key, at, start, said } = point;
         let moment = Moment { at, wall: self.clock.wall(), now: self.clock.monotonic() };
@@ -300,7 +311,7 @@ impl Inner {
         start: Option<Timestamp>,
         (count, sum, shape, delta): (u64, Option<f64>, Option<Shape>, bool),
         moment: Moment,
-    ) -> Result<(), Reason> {
+    ) -> Result<bool, Reason> {
         if shape.as_ref().is_some_and(|shape| !shape.is_sound() || buckets(shape) > BUCKETS_MAX) {
             return Err(Reason::Malformed);
         }
@@ -325,7 +336,7 @@ impl Inner {
             let value = recent.as_ref().and_then(|shape| shape.quantile(q)).filter(|value| value.is_finite());
             parts.extend(value.map(|value| (part(key, name), Told::Is(value))));
         }
-        self.table.put(source, &parts, moment)?;
+        let replaced = self.table.put(source, &parts, moment)?;
         if !delta {
             self.histograms.insert(key.clone(), (shape, moment.now));
         }
@@ -334,7 +345,7 @@ impl Inner {
         {
             self.unsaid.add(reason, 1);
         }
-        Ok(())
+        Ok(replaced)
     }
 }
 

@@ -9,6 +9,9 @@ use holdfast_core::model::{SampleBatch, SeriesId, SeriesKey, Timestamp};
 use super::super::config::Limits;
 use super::{AHEAD_MAX, Reason, Registry};
 
+/// Two points of a series that are this far apart are two, and not one that was told twice.
+const RESOLUTION: Duration = Duration::from_secs(1);
+
 struct Entry {
     id: SeriesId,
     source: Arc<str>,
@@ -80,9 +83,11 @@ impl Table {
         self.entries.len()
     }
 
-    /// What one point says of some series, each named once: of all of them, or of none.
-    pub(super) fn put(&mut self, source: &str, parts: &[(SeriesKey, Told)], moment: Moment) -> Result<(), Reason> {
+    /// What one point says of some series, each named once: of all of them, or of none. True when it took the place of what another
+    /// moment had said and no tick has carried yet.
+    pub(super) fn put(&mut self, source: &str, parts: &[(SeriesKey, Told)], moment: Moment) -> Result<bool, Reason> {
         self.takes(source, parts, moment)?;
+        let mut replaced = false;
         for (key, told) in parts {
             if !self.entries.contains_key(key) {
                 self.admit(source, key, moment.now)?;
@@ -92,6 +97,7 @@ impl Table {
                 self.set_back += 1;
                 entry.at = moment.at;
             }
+            replaced |= entry.fresh && matches!(told, Told::Is(_)) && moment.at.since(entry.at) >= RESOLUTION;
             entry.at = entry.at.max(moment.at);
             entry.seen = moment.now;
             entry.value = match told {
@@ -106,7 +112,7 @@ impl Table {
                 self.fresh.push(key.clone());
             }
         }
-        Ok(())
+        Ok(replaced)
     }
 
     /// Whether every part would be taken.

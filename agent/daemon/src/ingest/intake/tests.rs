@@ -73,6 +73,22 @@ fn a_tick_carries_the_newest_value_of_each_series_once() {
 }
 
 #[test]
+fn a_point_that_takes_the_place_of_another_seconds_says_so() {
+    let world = World::new(limits());
+    let told = |back_ms: u64, said: Said| {
+        let at = world.clock.wall().minus(Duration::from_millis(back_ms));
+        world.intake.newest("web", Point { key: key("a"), at, start: None, said })
+    };
+    assert_eq!(told(5_000, Said::Value(1.0)), Ok(false));
+    assert_eq!(told(4_500, Said::Value(2.0)), Ok(false), "the same second, told again");
+    assert_eq!(told(3_000, Said::Value(3.0)), Ok(true));
+    assert_eq!(world.tick(), [("a".to_owned(), 3.0)].into());
+    assert_eq!(told(1_000, Said::Value(4.0)), Ok(false), "what was carried is stored");
+    // A difference is not lost: it is in the sum.
+    assert_eq!(told(0, Said::Delta(1.0)), Ok(false));
+}
+
+#[test]
 fn differences_become_sums() {
     let world = World::new(limits());
     for _ in 0..3 {

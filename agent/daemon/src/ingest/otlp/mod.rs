@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::body::{Fault, Room};
-use super::intake::Intake;
+use super::intake::{Intake, Reason};
 use super::rate::Rate;
 use super::stored::Stored;
 use super::tally::Tally;
@@ -106,7 +106,8 @@ impl Shared {
                 tally.error(&message);
             }
             tally.leave_out(taken.attributes_dropped);
-            let waits = signal == Signal::Metrics && taken.accepted > 0;
+            let put = taken.accepted > 0 || taken.refused.0.contains_key(&Reason::Superseded);
+            let waits = signal == Signal::Metrics && put;
             let tick = waits.then(|| shared.stored.next());
             Ok(Taken { answer: wire::answer(signal, encoding, taken.refused.total(), message), tick })
         };

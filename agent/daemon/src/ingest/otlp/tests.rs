@@ -256,6 +256,32 @@ async fn grpc_answers_with_its_own_frames_and_codes() {
 }
 
 #[tokio::test]
+async fn of_several_seconds_in_one_request_the_newest_is_kept_and_the_others_are_told() {
+    let it = Receiver::start(Limits::default());
+    let minute: Vec<String> = (0..30)
+        .map(|second| {
+            format!(
+                "{{\"timeUnixNano\":\"{}\",\"asInt\":\"{second}\"}}",
+                1_800_000_000_000_000_000_i64 - (30 - second) * 1_000_000_000
+            )
+        })
+        .collect();
+    let body = format!(
+        "{{\"resourceMetrics\":[{{\"scopeMetrics\":[{{\"metrics\":[{{\"name\":\"level\",\"gauge\":{{\"dataPoints\":[{}]}}}}]}}]}}]}}",
+        minute.join(",")
+    );
+    let (status, _, answer) = it.post("/v1/metrics", &[("content-type", "application/json")], body.into_bytes()).await;
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(
+        status == 200 && answer.contains("\"29\"") && answer.contains("one of a series each second"),
+        "{status} {answer}"
+    );
+    assert_eq!(it.world.tick().into_values().collect::<Vec<_>>(), [29.0]);
+    let status = it.http.status();
+    assert_eq!((status.accepted, rejected(&status, "superseded")), (1, 29));
+}
+
+#[tokio::test]
 async fn nobody_is_told_yes_before_it_is_stored() {
     let (keep, kept) = watch::channel(crate::store::Kept::default());
     let stored = Stored::new(kept, Duration::from_secs(1));

@@ -61,9 +61,11 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    fn count(&mut self, result: Result<(), Reason>) {
+    /// Of a point that takes an earlier one's place one of the two is lost.
+    fn count(&mut self, result: Result<bool, Reason>) {
         match result {
-            Ok(()) => self.accepted += 1,
+            Ok(false) => self.accepted += 1,
+            Ok(true) => self.refused.add(Reason::Superseded, 1),
             Err(reason) => self.refused.add(reason, 1),
         }
     }
@@ -182,7 +184,7 @@ fn metrics(request: ExportMetricsServiceRequest, intake: &Intake, limit: Limit<'
         for metric in resource.scope_metrics.into_iter().flat_map(|it| it.metrics) {
             let of = Of { metric: &metric.name, unit: &metric.unit, service: &service, intake };
             let mut put = |point: Option<Point>| {
-                taken.count(point.map_or(Err(Reason::Malformed), |point| intake.point(&source, point)));
+                taken.count(point.map_or(Err(Reason::Malformed), |point| intake.newest(&source, point)));
             };
             match &metric.data {
                 Some(metric::Data::Gauge(it)) => {
@@ -283,11 +285,12 @@ fn traces(request: &ExportTraceServiceRequest, intake: &Intake, limit: Limit<'_>
         let Some(mut service) = taken.service(resource.resource.as_ref(), spans().count(), limit) else { continue };
         service.remove("service.instance.id");
         for span in spans() {
-            taken.count(match served(span) {
+            let counted = match served(span) {
                 Served::Nothing => Ok(()),
                 Served::Impossible => Err(Reason::Malformed),
                 Served::Request(request) => intake.request(&service, &request),
-            });
+            };
+            taken.count(counted.map(|()| false));
         }
     }
 }
@@ -333,7 +336,8 @@ fn logs(request: &ExportLogsServiceRequest, intake: &Intake, limit: Limit<'_>, t
         let Some(mut service) = taken.service(resource.resource.as_ref(), records().count(), limit) else { continue };
         service.remove("service.instance.id");
         for record in records() {
-            taken.count(intake.log(&service, LogSeverity::of_number(record.severity_number)));
+            let logged = intake.log(&service, LogSeverity::of_number(record.severity_number));
+            taken.count(logged.map(|()| false));
         }
     }
 }
