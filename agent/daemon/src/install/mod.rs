@@ -12,6 +12,7 @@ mod lock;
 mod place;
 mod plan;
 mod target;
+mod wishes;
 
 pub use candidate::{Candidate, Checked};
 pub use error::InstallError;

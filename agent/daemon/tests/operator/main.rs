@@ -5,6 +5,7 @@
 mod agentless;
 mod documents;
 mod life;
+mod places;
 mod together;
 
 use std::fs;

@@ -94,6 +94,24 @@ impl Report {
                 "nothing is granted of {what}: name in {file} what it is to have, as its README shows; --accept-permissions grants all"
             ));
         }
+        let manifest = &checked.manifest;
+        if !plan.taken.is_empty() {
+            let (taken, through) = (plan.taken.join(", "), manifest.asks_through());
+            let named = if through.is_empty() {
+                String::new()
+            } else {
+                format!("; it asks for what stands in its settings {}", through.join(", "))
+            };
+            notes.push(format!("taken out of the grant, because it does not ask for it: {taken}{named}"));
+        }
+        let nameless = plan.names_no_place();
+        if !nameless.is_empty() {
+            let (settings, file) = (nameless.join(", "), plan.grant_file.display());
+            notes.push(format!(
+                "its settings {settings} are to name places and name none, so it has nothing to look at: write them into {file}, \
+                 there and where it is given them"
+            ));
+        }
         Self {
             plugin: checked.manifest.id.clone(),
             version: checked.manifest.version.clone(),
