@@ -4,6 +4,7 @@
 
 mod agentless;
 mod documents;
+mod folder;
 mod life;
 mod places;
 mod together;
