@@ -15,6 +15,7 @@ mod cost;
 mod crash;
 mod drift;
 mod full_disk;
+mod measured;
 mod outage;
 mod pipeline;
 mod quiet;
