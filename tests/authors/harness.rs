@@ -7,10 +7,38 @@ use std::process::Output;
 use anyhow::{Context, Result, ensure};
 use holdfast_tests::{agent, program, root};
 
+/// What whoever follows the SDK's README does, in order.
+pub(crate) enum Step {
+    /// Types these lines.
+    Shell(String),
+    /// Puts this text into a file of the plugin's folder.
+    File { path: String, text: String },
+}
+
+/// Every list of commands in the SDK's README, and every text that it says to put into a file.
+pub(crate) fn steps() -> Result<Vec<Step>> {
+    let readme = fs::read_to_string(root().join("plugin-sdk/README.md"))?;
+    let (mut steps, mut before) = (Vec::new(), "");
+    for (number, part) in readme.split("```").enumerate() {
+        // Every other part stands between fences, its language first.
+        if number % 2 == 1 {
+            let (language, text) = part.split_once('\n').unwrap_or((part, ""));
+            let path = before.rsplit_once("Put this into `").and_then(|(_, rest)| rest.trim_end().strip_suffix("`:"));
+            match path {
+                _ if language == "sh" => steps.push(Step::Shell(text.to_owned())),
+                Some(path) => steps.push(Step::File { path: path.to_owned(), text: text.to_owned() }),
+                None => {}
+            }
+        }
+        before = part;
+    }
+    Ok(steps)
+}
+
 /// Every list of commands in the SDK's README, in order.
 pub(crate) fn blocks() -> Result<Vec<String>> {
-    let readme = fs::read_to_string(root().join("plugin-sdk/README.md"))?;
-    Ok(readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).map(str::to_owned).collect())
+    let commands = |step| if let Step::Shell(text) = step { Some(text) } else { None };
+    Ok(steps()?.into_iter().filter_map(commands).collect())
 }
 
 /// The commands that the README has for a language.
@@ -28,11 +56,18 @@ pub(crate) fn block(language: &str) -> Result<String> {
 pub(crate) struct Author {
     dir: tempfile::TempDir,
     path: String,
+    /// What earlier runs have compiled is used.
+    has_built: bool,
 }
 
 impl Author {
     pub(crate) fn new() -> Result<Self> {
         Self::with(&std::env::var("PATH").unwrap_or_default())
+    }
+
+    /// Whoever has never built a plugin: every crate is compiled. What cargo has downloaded for others of the machine is there.
+    pub(crate) fn newcomer() -> Result<Self> {
+        Ok(Self { has_built: false, ..Self::new()? })
     }
 
     /// Whoever has nothing but `holdfast`.
@@ -49,7 +84,7 @@ impl Author {
         let copied = program("cp").arg(agent()?).arg(bin.join("holdfast")).status()?;
         ensure!(copied.success(), "cp: {copied}");
         fs::write(dir.path().join("holdfast.toml"), "")?;
-        Ok(Self { path: format!("{}:{more}", bin.display()), dir })
+        Ok(Self { path: format!("{}:{more}", bin.display()), dir, has_built: true })
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -63,7 +98,10 @@ impl Author {
         shell.args(["-e", "-c", commands]).current_dir(self.dir.path().join("work"));
         shell.env("PATH", &self.path).env_remove("CARGO").env("HOLDFAST_CONFIG", self.dir.path().join("holdfast.toml"));
         shell.env("npm_config_cache", kept.join("npm")).env("PIP_CACHE_DIR", kept.join("pip"));
-        shell.env("CARGO_TARGET_DIR", kept.join("cargo")).output().context("no shell")
+        if self.has_built {
+            shell.env("CARGO_TARGET_DIR", kept.join("cargo"));
+        }
+        shell.output().context("no shell")
     }
 
     /// Runs commands one after the other; each must go well. Gives what they printed.

@@ -16,6 +16,7 @@ mod crash;
 mod drift;
 mod full_disk;
 mod journal;
+mod measured;
 mod outage;
 mod pipeline;
 mod quiet;

@@ -11,12 +11,34 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use holdfast_tests::{Host, Running, free_address, program, root};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
 const REGISTRY: &str = "docker-registry";
 const READY_STEPS: u32 = 100;
 const STEP: Duration = Duration::from_millis(100);
 
-/// A running `docker-registry` on loopback; ends with this value.
+/// An authority that no host knows.
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    pub(crate) fn new() -> Result<Self> {
+        let mut params = CertificateParams::new(Vec::new())?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Ok(Self(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?))
+    }
+
+    /// Its certificate in a file of the host.
+    pub(crate) fn file(&self, host: &Host, name: &str) -> Result<String> {
+        let path = host.path(name);
+        fs::write(&path, self.0.pem())?;
+        Ok(path.to_string_lossy().into_owned())
+    }
+}
+
+/// An address of this machine that is none of loopback's: TLS is spoken with it.
+const FAR: &str = "0.0.0.0";
+
+/// A running `docker-registry`; ends with this value.
 pub(crate) struct Registry {
     dir: tempfile::TempDir,
     host: String,
@@ -24,14 +46,32 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// `login`: whom it lets in; everybody otherwise.
+    /// On loopback, without TLS. `login`: whom it lets in; everybody otherwise.
     pub(crate) fn start(login: Option<(&str, &str)>) -> Result<Self> {
+        Self::begin(login, None)
+    }
+
+    /// Seen as another host's, with a certificate that the authority has signed.
+    pub(crate) fn secure(login: Option<(&str, &str)>, authority: &Authority) -> Result<Self> {
+        Self::begin(login, Some(authority))
+    }
+
+    fn begin(login: Option<(&str, &str)>, authority: Option<&Authority>) -> Result<Self> {
         let dir = tempfile::tempdir()?;
-        let host = free_address()?;
+        let mut host = free_address()?;
         let mut config = format!(
             "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"{host}\"}}\n",
             dir.path().join("storage").display()
         );
+        if let Some(Authority(issuer)) = authority {
+            let key = KeyPair::generate()?;
+            let (cert_file, key_file) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+            fs::write(&cert_file, CertificateParams::new(vec![FAR.to_owned()])?.signed_by(&key, issuer)?.pem())?;
+            fs::write(&key_file, key.serialize_pem())?;
+            let tls = format!("tls: {{certificate: {}, key: {}}}", cert_file.display(), key_file.display());
+            config = config.replace(&format!("addr: \"{host}\""), &format!("addr: \"{host}\", {tls}"));
+            host = host.replace("127.0.0.1", FAR);
+        }
         if let Some((name, password)) = login {
             let made = program("htpasswd").args(["-Bbn", name, password]).output();
             let made = made.context("htpasswd is not installed\nhint: apt-get install -y apache2-utils")?;

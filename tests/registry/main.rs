@@ -7,7 +7,7 @@ mod harness;
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use harness::{Registry, secret, signed};
+use harness::{Authority, Registry, secret, signed};
 use holdfast_tests::Host;
 
 #[test]
@@ -110,6 +110,64 @@ fn a_registry_that_asks_who_it_is_gets_a_name_and_a_password_from_a_file() -> Re
     host.says(&["plugin", "push", &file, &tag, "--credentials", &good], 0)?;
     host.says(&["plugin", "install", &tag, "--yes"], 5)?;
     host.says(&["plugin", "install", &tag, "--yes", "--credentials", &good], 0)?;
+    Ok(())
+}
+
+#[test]
+fn a_registry_of_ones_own_authority_is_believed_where_that_is_named_and_nowhere_else() -> Result<()> {
+    let (ours, other) = (Authority::new()?, Authority::new()?);
+    let (host, registry) = (Host::new()?, Registry::secure(None, &ours)?);
+    let (file, tag) = (signed(&host, "unit-medic", "ours")?, registry.at("plugins/unit-medic:1"));
+    let (right, wrong) = (ours.file(&host, "ca.pem")?, other.file(&host, "other.pem")?);
+    for args in [&[][..], &["--ca-file", &wrong]] {
+        let text = host.says(&[&["plugin", "push", &file, &tag], args].concat(), 1)?;
+        ensure!(text.contains("cannot be reached") && text.contains("invalid peer certificate"), "{text}");
+        ensure!(text.contains("--ca-file, or as `registry-ca-file` of [plugins]"), "{text}");
+    }
+    host.says(&["plugin", "push", &file, &tag, "--ca-file", &right], 0)?;
+    host.says(&["plugin", "install", &tag, "--yes"], 1)?;
+    ensure!(!host.path("plugins").exists(), "something was placed");
+    host.says(&["plugin", "install", &tag, "--yes", "--dry-run", "--ca-file", &right], 0)?;
+    let config = fs::read_to_string(host.path("holdfast.toml"))?;
+    let named = format!("[plugins]\nregistry-ca-file = {right:?}\n");
+    fs::write(host.path("holdfast.toml"), config.replace("[plugins]\n", &named))?;
+    let done = host.json(&["plugin", "install", &tag, "--yes"], 0)?;
+    ensure!(done["plugin"] == "unit-medic" && host.path("plugins/unit-medic.wasm").is_file(), "{done}");
+    // A file that is no certificate is a mistake, and no reason to believe anybody.
+    let key = host.key("ours");
+    let text = host.says(&["plugin", "install", &tag, "--yes", "--ca-file", &key], 2)?;
+    ensure!(text.contains("it holds no certificate in PEM"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn a_login_that_docker_has_kept_is_used_and_one_that_a_helper_keeps_says_what_to_do() -> Result<()> {
+    let ours = Authority::new()?;
+    let (host, registry) = (Host::new()?, Registry::secure(Some(("plugins", "secret")), &ours)?);
+    let (file, tag, ca) =
+        (signed(&host, "unit-medic", "ours")?, registry.at("unit-medic:1"), ours.file(&host, "ca.pem")?);
+    let push = ["plugin", "push", file.as_str(), tag.as_str(), "--ca-file", ca.as_str()];
+    let text = host.says(&push, 5)?;
+    ensure!(text.contains("asks for a name and a password") && text.contains("`docker login`"), "{text}");
+    fs::create_dir(host.path("docker"))?;
+    let place = tag.trim_start_matches("oci://").split('/').next().context("no host")?.to_owned();
+    let store = |text: String| -> Result<()> {
+        let _ = fs::remove_file(host.path("docker/config.json"));
+        secret(&host, "docker/config.json", &text).map(drop)
+    };
+    // As `docker login` writes it: `plugins:guess` and `plugins:secret` in base64.
+    store(format!(r#"{{"auths": {{"{place}": {{"auth": "cGx1Z2luczpndWVzcw=="}}}}}}"#))?;
+    host.says(&push, 5)?;
+    store(format!(r#"{{"auths": {{"{place}": {{"auth": "cGx1Z2luczpzZWNyZXQ="}}}}}}"#))?;
+    host.says(&push, 0)?;
+    let done = host.json(&["plugin", "install", &tag, "--yes", "--ca-file", &ca], 0)?;
+    ensure!(done["notes"].to_string().contains("got the login that"), "{done}");
+    ensure!(!done.to_string().contains("secret"), "a password is told: {done}");
+    store(format!(r#"{{"auths": {{"{place}": {{}}}}, "credsStore": "desktop"}}"#))?;
+    let text = host.says(&push, 5)?;
+    ensure!(text.contains("docker-credential-desktop keeps the login") && text.contains("--credentials"), "{text}");
+    let good = secret(&host, "good", "plugins:secret")?;
+    host.says(&[&push[..], &["--credentials", &good]].concat(), 0)?;
     Ok(())
 }
 

@@ -57,6 +57,8 @@ impl Host {
     fn command(&self) -> Result<Command> {
         let mut command = program(agent()?);
         command.current_dir(self.dir.path()).env_remove("HOLDFAST_SOCKET");
+        // Logins are those of this host, and not of whoever runs the suite.
+        command.env("DOCKER_CONFIG", self.path("docker"));
         command.arg("--config").arg(self.path("holdfast.toml"));
         Ok(command)
     }

@@ -209,6 +209,8 @@ pub enum Request {
         /// Why.
         reason: String,
     },
+    /// Look now whether plugins or grants have changed, and not at the next look by the clock. The answer does not wait for it.
+    LookAtPlugins,
     /// A pipeline step's measurements, to be stored with that step's history.
     RecordStep(StepMeasurement),
     /// Forget telemetry about a subject, for good: samples of series and changes that have these attributes, and changes
@@ -246,6 +248,7 @@ impl Request {
             | Self::TuneApply { .. }
             | Self::TuneRevert { .. }
             | Self::ForgetPlugin { .. }
+            | Self::LookAtPlugins
             | Self::BaselineCapture { .. }
             | Self::BaselineAccept { .. }
             | Self::BaselineRestore { .. }
@@ -272,6 +275,7 @@ impl Request {
             Self::RunPlugin { .. } => "run a plugin",
             Self::LiftQuarantine { .. } => "lift a plugin's quarantine",
             Self::ForgetPlugin { .. } => "forget a plugin",
+            Self::LookAtPlugins => "have plugins looked at",
             Self::RecordStep(_) => "record a build step",
             Self::Purge { .. } => "purge telemetry",
             Self::Reload => "reload the configuration",

@@ -132,7 +132,8 @@ fn who_watches_is_answered_again_after_each_change_until_they_end_it() {
 #[test]
 fn the_tutorial_of_the_sdk_works_as_it_is_written() {
     let readme = fs::read_to_string(root().join("plugin-sdk/README.md")).unwrap();
-    let block = readme.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let mut blocks = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let block = blocks.find(|block| block.starts_with("holdfast plugin new log-size\n")).unwrap();
     let dir = place();
     // Away from the checkout, as a newcomer has it: the SDK comes out of the binary.
     let binary = dir.path().join("holdfast");

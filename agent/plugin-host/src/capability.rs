@@ -28,12 +28,16 @@ pub(crate) enum Ask<'a> {
 
 /// Says yes, or names what is missing.
 pub(crate) fn permit(effective: &Effective, ask: Ask<'_>) -> Result<(), String> {
-    let (wants, read) = (&effective.manifest.wants, &effective.grant.read);
+    let (wants, read) = (&effective.wants, &effective.grant.read);
     match ask {
         Ask::File(path) => {
             let asked = wants.files.iter().any(|root| below(root, path));
             let given = read.files.iter().any(|root| below(root, path));
-            both(asked, given, || format!("files below `{path}`"), "wants.files", "read.files")
+            if asked && given {
+                return Ok(());
+            }
+            let wish = named("wants.files", &wants.files_from_settings);
+            both(asked, given, || format!("files below `{path}`"), &wish, "read.files")
         }
         Ask::Unit(name) => {
             let (asked, given) = (matches(Globs::Units, &wants.units, name), matches(Globs::Units, &read.units, name));
@@ -55,7 +59,7 @@ pub(crate) fn permit(effective: &Effective, ask: Ask<'_>) -> Result<(), String> 
 }
 
 fn propose(effective: &Effective, action: &Action) -> Result<(), String> {
-    let (asked, given) = (&effective.manifest.proposes, &effective.grant.propose);
+    let (asked, given) = (&effective.proposes, &effective.grant.propose);
     let verb = action.verb();
     let has = |verbs: &[String]| verbs.iter().any(|v| v == verb);
     both(has(&asked.actions), has(&given.actions), || format!("`{verb}`"), "proposes.actions", "propose.actions")?;
@@ -76,12 +80,21 @@ fn propose(effective: &Effective, action: &Action) -> Result<(), String> {
 
 fn path_granted(effective: &Effective, verb: &str, path: &str) -> Result<(), String> {
     both(
-        matches(Globs::Paths, &effective.manifest.proposes.paths, path),
+        matches(Globs::Paths, &effective.proposes.paths, path),
         matches(Globs::Paths, &effective.grant.propose.paths, path),
         || format!("{verb} of `{path}`"),
-        "proposes.paths",
+        &named("proposes.paths", &effective.proposes.paths_from_settings),
         "propose.paths",
     )
+}
+
+/// Where a wish for a place would stand.
+fn named(wish: &str, settings: &[String]) -> String {
+    if settings.is_empty() {
+        wish.to_owned()
+    } else {
+        format!("{wish}` nor in its settings `{}", settings.join("`, `"))
+    }
 }
 
 fn flag(asked: bool, given: bool, name: &str) -> Result<(), String> {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capability::{below, matches};
 use crate::manifest::{Manifest, Settings, globs_fit, paths_fit};
+use crate::wishes::{Proposes, Wants};
 
 /// The content of `plugins.d/NAME.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -91,7 +92,7 @@ pub enum GrantError {
         why: String,
     },
     /// More than the manifest asks for.
-    #[error("the grant gives `{what}` in `{key}`, which plugin {plugin} does not ask for; remove it")]
+    #[error("the grant gives `{what}` in `{key}`, which plugin {plugin} does not ask for; remove it{}", or_named(.through))]
     TooMuch {
         /// Which.
         key: &'static str,
@@ -99,6 +100,8 @@ pub enum GrantError {
         what: String,
         /// The plugin's id.
         plugin: String,
+        /// Settings that would make it something that the plugin asks for.
+        through: Vec<String>,
     },
     /// It was written for another component.
     #[error(
@@ -120,6 +123,14 @@ pub enum GrantError {
     },
 }
 
+fn or_named(settings: &[String]) -> String {
+    match settings {
+        [] => String::new(),
+        [one] => format!(", or name it in the setting {one}"),
+        several => format!(", or name it in the settings {}", several.join(", ")),
+    }
+}
+
 impl Grant {
     /// Parses `plugins.d/NAME.toml`.
     pub fn parse(text: &str) -> Result<Self, GrantError> {
@@ -128,23 +139,20 @@ impl Grant {
 
     /// Everything that the manifest asks for, with its default settings: for developing and testing a plugin.
     pub fn everything(manifest: &Manifest, mode: Mode) -> Self {
+        let (wants, proposes) = manifest.asked();
         Self {
             enabled: true,
             mode,
             digest: None,
             read: ReadGrant {
-                files: manifest.wants.files.clone(),
-                units: manifest.wants.units.clone(),
-                processes: manifest.wants.processes,
-                processes_cmdline: manifest.wants.processes_cmdline,
-                metrics: manifest.wants.metrics,
-                changes: manifest.wants.changes,
+                files: wants.files,
+                units: wants.units,
+                processes: wants.processes,
+                processes_cmdline: wants.processes_cmdline,
+                metrics: wants.metrics,
+                changes: wants.changes,
             },
-            propose: ProposeGrant {
-                actions: manifest.proposes.actions.clone(),
-                units: manifest.proposes.units.clone(),
-                paths: manifest.proposes.paths.clone(),
-            },
+            propose: ProposeGrant { actions: proposes.actions, units: proposes.units, paths: proposes.paths },
             settings: Settings::new(),
         }
     }
@@ -153,8 +161,12 @@ impl Grant {
 /// A manifest and a grant brought together: what a call may do, and with which settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Effective {
-    /// The manifest's wish.
+    /// The manifest.
     pub manifest: Manifest,
+    /// What it asks to read with these settings.
+    pub wants: Wants,
+    /// What it asks to propose with these settings.
+    pub proposes: Proposes,
     /// The operator's grant.
     pub grant: Grant,
     /// Defaults with the operator's values over them, as JSON.
@@ -177,28 +189,39 @@ impl Effective {
             globs_fit(about, key, globs).map_err(|why| GrantError::Value { key, why })?;
         }
         paths_fit(&grant.read.files).map_err(|why| GrantError::Value { key: "read.files", why })?;
-        narrower(&manifest, &grant)?;
         let settings = merge(&manifest.settings, &grant.settings)?;
+        let here = manifest.with_settings(&settings);
+        here.names_places().map_err(|(key, why)| {
+            let key = key.strip_prefix("settings.").unwrap_or(&key).to_owned();
+            GrantError::Setting { key, why }
+        })?;
+        let (wants, proposes) = here.asked();
+        narrower(&here, (&wants, &proposes), &grant)?;
         let settings = serde_json::to_string(&settings)
             .map_err(|error| GrantError::Setting { key: "settings".into(), why: error.to_string() })?;
-        Ok(Self { manifest, grant, settings })
+        Ok(Self { manifest, wants, proposes, grant, settings })
     }
 }
 
-fn narrower(manifest: &Manifest, grant: &Grant) -> Result<(), GrantError> {
+fn narrower(manifest: &Manifest, (wants, proposes): (&Wants, &Proposes), grant: &Grant) -> Result<(), GrantError> {
     let too_much = |key: &'static str, what: &str| {
-        Err(GrantError::TooMuch { key, what: what.to_owned(), plugin: manifest.id.clone() })
+        let through = match key {
+            "read.files" => wants.files_from_settings.clone(),
+            "propose.paths" => proposes.paths_from_settings.clone(),
+            _ => Vec::new(),
+        };
+        Err(GrantError::TooMuch { key, what: what.to_owned(), plugin: manifest.id.clone(), through })
     };
     for path in &grant.read.files {
-        if !manifest.wants.files.iter().any(|root| below(root, path)) {
+        if !wants.files.iter().any(|root| below(root, path)) {
             return too_much("read.files", path);
         }
     }
     let flags = [
-        ("read.processes", grant.read.processes, manifest.wants.processes),
-        ("read.processes-cmdline", grant.read.processes_cmdline, manifest.wants.processes_cmdline),
-        ("read.metrics", grant.read.metrics, manifest.wants.metrics),
-        ("read.changes", grant.read.changes, manifest.wants.changes),
+        ("read.processes", grant.read.processes, wants.processes),
+        ("read.processes-cmdline", grant.read.processes_cmdline, wants.processes_cmdline),
+        ("read.metrics", grant.read.metrics, wants.metrics),
+        ("read.changes", grant.read.changes, wants.changes),
     ];
     if let Some((key, ..)) = flags.into_iter().find(|(_, given, asked)| *given && !asked) {
         return too_much(key, "true");
@@ -208,15 +231,15 @@ fn narrower(manifest: &Manifest, grant: &Grant) -> Result<(), GrantError> {
             let why = format!("names `{verb}`; the verbs are {}", Action::VERBS.join(", "));
             return Err(GrantError::Value { key: "propose.actions", why });
         }
-        if !manifest.proposes.actions.contains(verb) {
+        if !proposes.actions.contains(verb) {
             return too_much("propose.actions", verb);
         }
     }
     // Two globs cannot be compared in general; both are asked at each use. Plain names can.
     for (key, given, asked, about) in [
-        ("read.units", &grant.read.units, &manifest.wants.units, Globs::Units),
-        ("propose.units", &grant.propose.units, &manifest.proposes.units, Globs::Units),
-        ("propose.paths", &grant.propose.paths, &manifest.proposes.paths, Globs::Paths),
+        ("read.units", &grant.read.units, &wants.units, Globs::Units),
+        ("propose.units", &grant.propose.units, &proposes.units, Globs::Units),
+        ("propose.paths", &grant.propose.paths, &proposes.paths, Globs::Paths),
     ] {
         for name in given.iter().filter(|name| about.is_one(name)) {
             if !matches(about, asked, name) {

@@ -27,6 +27,7 @@ mod sample;
 mod services;
 mod ticker;
 mod widening;
+mod wishes;
 mod world;
 
 pub use call::{Call, CallCost, CallError, LogLevel, LogLine, PluginVerdict, StateWrite};
@@ -35,9 +36,10 @@ pub use engine::{Artifact, HostError, HostOptions, LoadError, PluginHost, compil
 pub use grant::{Effective, Grant, GrantError, ProposeGrant, ReadGrant};
 pub use holdfast_plugin_artifact::{CacheKey, ComponentDigest, OpenError, SEAL_BYTES, SealKey};
 pub use limits::{CALLS_MAX, COMPONENT_BYTES_MAX, Limits};
-pub use manifest::{Detects, Manifest, ManifestError, PluginLimits, Proposes, SECTION, Settings, Wants, manifest_of};
+pub use manifest::{Detects, Manifest, ManifestError, PluginLimits, SECTION, Settings, manifest_of};
 pub use plan::Proposal;
 pub use plugin::{Plugin, Role, Run};
 pub use report::CheckReport;
 pub use sample::{CollectedSample, Collects};
+pub use wishes::{Proposes, Wants};
 pub use world::{MetricQuery, ProcessFacts, ProcessQuery, SeriesFacts, World, WorldError, WorldErrorKind};

@@ -9,6 +9,7 @@ use holdfast_core::model::{Action, ByteSize, Globs, Interval};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{COMPONENT_BYTES_MAX, GLOBS_MAX, NAME_BYTES_MAX};
+use crate::wishes::{Proposes, Wants};
 
 /// Name of the component's custom section that holds `plugin.toml`.
 pub const SECTION: &str = "holdfast-manifest";
@@ -55,38 +56,6 @@ pub struct Manifest {
     /// Limits below the host's own.
     #[serde(default)]
     pub limits: PluginLimits,
-}
-
-/// What a plugin wants to read.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Wants {
-    /// Absolute paths: it asks for everything below.
-    pub files: Vec<String>,
-    /// Globs of unit names.
-    pub units: Vec<String>,
-    /// The process list.
-    pub processes: bool,
-    /// Command lines of processes, which hold secrets.
-    pub processes_cmdline: bool,
-    /// The host's own telemetry.
-    pub metrics: bool,
-    /// The change ledger.
-    pub changes: bool,
-    /// Small state of its own.
-    pub state: bool,
-}
-
-/// What a plugin may propose.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Proposes {
-    /// Verbs of the core: `restart_unit`.
-    pub actions: Vec<String>,
-    /// Globs of unit names.
-    pub units: Vec<String>,
-    /// Globs of absolute paths.
-    pub paths: Vec<String>,
 }
 
 /// What a detector judges.
@@ -261,6 +230,7 @@ impl Manifest {
             globs_fit(about, key, globs).map_err(|why| ManifestError::Value { key: key.to_owned(), why })?;
         }
         paths_fit(&self.wants.files).map_err(|why| ManifestError::Value { key: "wants.files".to_owned(), why })?;
+        self.names_places().map_err(|(key, why)| ManifestError::Value { key, why })?;
         if self.schedule.is_some_and(|every| every.0 < std::time::Duration::from_secs(1)) {
             return value("schedule", "is shorter than \"1s\"".to_owned());
         }
@@ -309,7 +279,7 @@ pub(crate) fn paths_fit(paths: &[String]) -> Result<(), String> {
 }
 
 /// What a plugin's author writes is shown on terminals and written into grants: it neither steers the one nor begins a line in the other.
-fn plain(text: &str) -> Result<(), String> {
+pub(crate) fn plain(text: &str) -> Result<(), String> {
     if text.contains(char::is_control) {
         return Err(format!("has `{}`, with control characters", text.escape_debug()));
     }

@@ -20,6 +20,7 @@ use crate::report::CheckReport;
 use crate::sample::CollectedSample;
 use crate::services::Room;
 use crate::ticker::Ticks;
+use crate::wishes::{Proposes, Wants};
 use crate::world::World;
 
 /// What a plugin can be asked for.
@@ -118,6 +119,10 @@ impl Plugin {
     /// The operator's grant; `None`: there is none, and it is never called.
     pub fn grant(&self) -> Option<&Grant> {
         self.0.granted.then_some(&self.0.effective.grant)
+    }
+    /// What it asks for with the settings that it has here.
+    pub fn asked(&self) -> (&Wants, &Proposes) {
+        (&self.0.effective.wants, &self.0.effective.proposes)
     }
     /// How far its proposals may go.
     pub fn mode(&self) -> Mode {

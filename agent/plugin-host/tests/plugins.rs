@@ -16,8 +16,8 @@ use holdfast_core::model::{
     Method, RunId, SeededIds, Severity, Target, Timestamp, UnitState,
 };
 use holdfast_plugin_host::{
-    Grant, HostOptions, Limits, MetricQuery, Plugin, PluginHost, ProcessFacts, ProcessQuery, Run, SeriesFacts, World,
-    WorldError,
+    Effective, Grant, HostOptions, Limits, Manifest, MetricQuery, Plugin, PluginHost, ProcessFacts, ProcessQuery, Run,
+    SeriesFacts, World, WorldError,
 };
 
 const NOW: Timestamp = Timestamp::from_secs(1_900_000_000);
@@ -245,4 +245,34 @@ fn release_verify_finds_what_was_altered_restores_it_and_is_content_afterwards()
     let report = check();
     assert!(report.detections.is_empty() && report.skipped.is_empty(), "{report:?}");
     assert!(verify.propose(&run(), &world, &finding).result.unwrap().is_none(), "nothing to restore any more");
+}
+
+/// Directories of the root that a plugin asks for whole, and why it has to.
+const WHOLE: [(&str, &str); 2] = [
+    ("package-verify", "/usr"),  // packages put their files there, and each of them is looked at
+    ("listener-watch", "/proc"), // descriptors of every process, to name whose a socket is; given to nobody who does not say so
+];
+
+#[test]
+fn no_plugin_of_this_repository_asks_for_the_whole_file_system_and_its_sample_grant_gives_no_more() {
+    let mut count = 0;
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins")).unwrap() {
+        let folder = entry.unwrap().path();
+        let Ok(text) = fs::read_to_string(folder.join("plugin.toml")) else { continue };
+        let manifest = Manifest::parse(&text).unwrap();
+        let grant = Grant::parse(&fs::read_to_string(folder.join("grant.example.toml")).unwrap()).unwrap();
+        let (wants, proposes) = manifest.asked();
+        let given = Effective::new(manifest.clone(), grant, "").unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+        for root in wants.files.iter().chain(&given.wants.files).chain(&given.grant.read.files) {
+            let named = WHOLE.iter().any(|(plugin, whole)| *plugin == manifest.id && whole == root);
+            let parts = root.split('/').filter(|part| !part.is_empty()).count();
+            assert!(parts >= 2 || named, "{} asks for {root}, or its sample grant gives it", manifest.id);
+        }
+        for pattern in proposes.paths.iter().chain(&given.grant.propose.paths) {
+            let plain = pattern.split(['*', '?', '[', '{']).next().unwrap_or_default();
+            assert!(plain.split('/').filter(|part| !part.is_empty()).count() >= 2, "{}: {pattern}", manifest.id);
+        }
+        count += 1;
+    }
+    assert_eq!(count, 8, "every plugin is looked at");
 }

@@ -39,6 +39,8 @@ const STATE_OPEN: &str = "open";
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Settings {
+    /// Where releases lie.
+    pub roots: Vec<HostPath>,
     /// Release directories beside those that deployments announce.
     pub dirs: Vec<HostPath>,
     /// The manifest's name within a release.
@@ -154,6 +156,9 @@ impl ReleaseVerify {
     /// `None`: an older release that was cleaned away.
     fn verify(&self, release: &Release) -> Result<Option<Verified>, Error> {
         let dir = release.dir.as_str();
+        if !self.may_lie(&release.dir) {
+            return Err(Error::Denied("it lies below none of settings.roots; name the place there".to_owned()));
+        }
         match files::stat(dir)? {
             Some(found) if found.kind == files::Kind::Directory => {}
             Some(_) => return Err(Error::Invalid("it is no directory".to_owned())),
@@ -172,6 +177,12 @@ impl ReleaseVerify {
         let deviations = compare(&manifest, &tree, &relative, name, &self.settings.ignore);
         let problems = of_deviations(release, &deviations, self.settings.max_findings);
         Ok(Some(Verified { problems, unread, manifest_bad: false }))
+    }
+
+    /// Pure: whether the operator named this place, or one around it.
+    fn may_lie(&self, dir: &HostPath) -> bool {
+        let Settings { roots, dirs, .. } = &self.settings;
+        roots.iter().chain(dirs).any(|root| root == dir || root.below(dir.as_str()).is_some())
     }
 
     /// Pure: the manifest, or the problem that it is not the one that was deployed, or why there is nothing to check against.

@@ -200,3 +200,22 @@ fn what_is_right_again_or_cannot_be_done_gets_no_plan() {
     let odd = Finding { rule: "unit.failed".to_owned(), subject: subject("file", "/a"), ..finding.clone() };
     assert!(remedy::propose(&odd, &Now::Absent, None).is_err());
 }
+
+#[test]
+fn a_release_that_lies_where_nobody_named_a_place_is_not_looked_at() {
+    let path = |text: &str| HostPath::new(text).unwrap();
+    let mut plugin = plugin();
+    assert!(!plugin.may_lie(&path("/srv/shop/7")), "by default nobody has named a place");
+    plugin.settings.roots = vec![path("/srv/shop")];
+    plugin.settings.dirs = vec![path("/opt/tool")];
+    for (dir, wanted) in [
+        ("/srv/shop/7", true),
+        ("/srv/shop", true),
+        ("/opt/tool", true),
+        ("/srv/shopping/7", false),
+        ("/srv", false),
+        ("/opt", false),
+    ] {
+        assert_eq!(plugin.may_lie(&path(dir)), wanted, "{dir}");
+    }
+}

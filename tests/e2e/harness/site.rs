@@ -15,11 +15,11 @@ const GRANTS: [(&str, &str); 3] = [
     ),
     (
         "release-verify",
-        "mode = \"approve\"\n[read]\nfiles = [\"/srv\"]\nchanges = true\n[propose]\nactions = [\"restore_file\", \"quarantine_path\"]\npaths = [\"/srv/**\"]\n",
+        "mode = \"approve\"\n[read]\nfiles = [\"/srv\"]\nchanges = true\n[propose]\nactions = [\"restore_file\", \"quarantine_path\"]\npaths = [\"/srv/**\"]\n[settings]\nroots = [\"/srv\"]\n",
     ),
     (
         "runner-reclaim",
-        "mode = \"approve\"\n[read]\nfiles = [\"/srv\"]\nprocesses = true\nprocesses-cmdline = true\nmetrics = true\n[propose]\nactions = [\"reclaim_paths\"]\npaths = [\"/srv/**\"]\n[settings]\nroots = [\"/srv/runner/_work\"]\n",
+        "mode = \"approve\"\n[read]\nfiles = [\"/srv/runner/_work\"]\nprocesses = true\nprocesses-cmdline = true\nmetrics = true\n[propose]\nactions = [\"reclaim_paths\"]\npaths = [\"/srv/runner/_work/**\"]\n[settings]\nroots = [\"/srv/runner/_work\"]\n",
     ),
 ];
 const ALLOWED: &str = r#"[allow]

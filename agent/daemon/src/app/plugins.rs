@@ -89,11 +89,21 @@ async fn changes(plugins: Arc<Plugins>, mut stopping: watch::Receiver<bool>) {
     };
     let (mut taken, mut seen) = (list().await, None);
     let mut look = beats(LOOK);
-    while !ends(&mut look, &mut stopping).await {
+    loop {
+        // Who places files whole says so, and has not to wait until they have stayed the same for a while.
+        let hurried = tokio::select! {
+            ends = ends(&mut look, &mut stopping) => {
+                if ends {
+                    return;
+                }
+                false
+            }
+            () = plugins.hurried() => true,
+        };
         let now = list().await;
         if now == taken {
             seen = None;
-        } else if seen.as_ref() == Some(&now) {
+        } else if hurried || seen.as_ref() == Some(&now) {
             let looking = Arc::clone(&plugins);
             let looked = tokio::task::spawn_blocking(move || looking.look()).await;
             if let Ok(problems) = &looked {

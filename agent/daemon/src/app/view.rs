@@ -61,6 +61,10 @@ impl PluginView for View {
         self.plugins.forget(plugin)
     }
 
+    fn look_soon(&self) {
+        self.plugins.look_soon();
+    }
+
     fn take_changes(&self) -> Vec<PluginChange> {
         self.plugins.take_changes()
     }

@@ -81,7 +81,7 @@ fn holds(document: &Value, part: &str) -> bool {
 
 fn granted(plugin: &Plugin, dir: &Path, case: &Case) -> Result<Plugin, String> {
     let mut grant = match &case.grant {
-        None => Grant::everything(plugin.manifest(), Mode::Auto),
+        None => Grant::everything(&plugin.manifest().with_settings(&case.settings), Mode::Auto),
         Some(file) => {
             let file = dir.join(file);
             let text = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;

@@ -86,9 +86,8 @@ pub(super) enum Plugin {
         file: PathBuf,
         /// oci://HOST[:PORT]/NAME[:TAG]
         reference: String,
-        /// The file whose first line is NAME:PASSWORD for the registry
-        #[arg(long, value_name = "FILE")]
-        credentials: Option<PathBuf>,
+        #[command(flatten)]
+        registry: RegistryArgs,
     },
     /// Run an installed plugin's check now, and print its report: 0 nothing found, 1 something. Without an id: build the plugin of a
     /// folder, ask it what its cases ask, and print the whole answers; needs no agent
@@ -149,7 +148,8 @@ pub(super) struct Password {
 
 #[derive(Debug, Args)]
 pub(super) struct PluginInstall {
-    /// A component (.wasm, with FILE.minisig beside it), a plugin's folder that was built, or oci://HOST[:PORT]/NAME[:TAG|@sha256:…]
+    /// A component (.wasm, with FILE.minisig beside it), a folder of such components, a plugin's folder that was built, or
+    /// oci://HOST[:PORT]/NAME[:TAG|@sha256:…]
     pub(super) source: PathBuf,
     /// Ask nothing; needed where there is no terminal
     #[arg(short, long)]
@@ -172,12 +172,22 @@ pub(super) struct PluginInstall {
     /// Check and show everything, and change nothing
     #[arg(long)]
     pub(super) dry_run: bool,
-    /// The file whose first line is NAME:PASSWORD for the registry
-    #[arg(long, value_name = "FILE")]
-    pub(super) credentials: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) registry: RegistryArgs,
     /// How long to wait for the agent to take it up
     #[arg(long, value_name = "SPAN", default_value = "1m")]
     pub(super) wait: Interval,
+}
+
+/// How a registry is approached.
+#[derive(Debug, Args)]
+pub(super) struct RegistryArgs {
+    /// The file whose first line is NAME:PASSWORD for the registry [default: what `docker login` has kept for it]
+    #[arg(long, value_name = "FILE")]
+    pub(super) credentials: Option<PathBuf>,
+    /// Certificates of authorities to believe beside the host's, in PEM [default: `registry-ca-file` of [plugins]]
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca_file: Option<PathBuf>,
 }
 
 /// `sha256:` may stand before it.

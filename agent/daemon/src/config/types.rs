@@ -221,6 +221,9 @@ pub struct PluginsConfig {
     pub trusted_dirs: Vec<PathBuf>,
     /// Let components in that nobody whom this host trusts has signed. Default: false.
     pub allow_unsigned: bool,
+    /// Certificates in PEM of authorities that registries may have theirs from, beside those that this host believes; for
+    /// `plugin install` and `push`. Default: none.
+    pub registry_ca_file: Option<PathBuf>,
 }
 
 impl Default for PluginsConfig {
@@ -231,6 +234,7 @@ impl Default for PluginsConfig {
             trusted_keys: Vec::new(),
             trusted_dirs: vec!["/usr/lib/holdfast/plugins".into()],
             allow_unsigned: false,
+            registry_ca_file: None,
         }
     }
 }

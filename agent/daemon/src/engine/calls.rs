@@ -100,6 +100,10 @@ impl Engine {
             }
             Request::LiftQuarantine { plugin, reason } => self.lift_quarantine(&caller, plugin, &reason, now),
             Request::ForgetPlugin { plugin, reason } => self.forget_plugin(&caller, plugin, &reason, now),
+            Request::LookAtPlugins => {
+                self.plugins.look_soon();
+                Ok(serde_json::json!({}))
+            }
             Request::Purge { where_, target, reason } => {
                 return self.purge(&caller, PurgeFilter { where_, target }, &reason, answer, (now, out));
             }

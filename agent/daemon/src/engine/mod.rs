@@ -113,6 +113,8 @@ pub trait PluginView: Send + Sync {
     fn forget(&self, _plugin: &str) -> Vec<PluginStateWrite> {
         Vec::new()
     }
+    /// Has files looked at without waiting for the next look by the clock.
+    fn look_soon(&self) {}
     /// What was added, replaced, switched or removed since the last call.
     fn take_changes(&self) -> Vec<PluginChange> {
         Vec::new()

@@ -3,17 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use holdfast_core::model::plan::hex;
-use holdfast_plugin_build::{Folder, Surface, surface};
+use holdfast_plugin_build::{Surface, surface};
 use holdfast_plugin_host::{COMPONENT_BYTES_MAX, Manifest, manifest_of};
 use sha2::{Digest, Sha256};
 
 use super::InstallError;
 use crate::host::read_trusted;
 use crate::plugins::{Standing, Trust, signature_beside, signature_file};
-use crate::registry::{self, Credentials, Reference, ReferenceError};
+use crate::registry::{self, Access, Reference, ReferenceError};
 use crate::telemetry::Chain;
 
-/// Bytes and a signature, from a file, a plugin's folder or a registry. Nobody vouches for them yet.
+/// Bytes and a signature, from a file or a registry. Nobody vouches for them yet.
 #[derive(Debug, Clone)]
 pub struct Candidate {
     /// Where it came from, for people; of a registry with the digest that the tag stood for.
@@ -44,27 +44,26 @@ pub struct Checked {
 }
 
 impl Candidate {
-    /// From a component's file, a plugin's folder that was built, or `oci://…`. Blocks for as long as a registry takes.
-    pub fn fetch(source: &Path, credentials: Option<Credentials>) -> Result<Self, InstallError> {
+    /// From a component's file, or from `oci://…`. Blocks for as long as a registry takes.
+    pub fn fetch(source: &Path, access: impl FnOnce(&Reference) -> Access) -> Result<Self, InstallError> {
         if registry::is_reference(source) {
-            return Self::from_registry(&source.to_string_lossy(), credentials);
+            return Self::from_registry(&source.to_string_lossy(), access);
         }
-        let file = if source.is_dir() { built(source)? } else { source.to_owned() };
-        let failed = |source| InstallError::Read { path: file.clone(), source };
-        let component = read_trusted(&file, COMPONENT_BYTES_MAX as u64).map_err(failed)?;
-        let from = file.display().to_string();
+        let failed = |error| InstallError::Read { path: source.to_owned(), source: error };
+        let component = read_trusted(source, COMPONENT_BYTES_MAX as u64).map_err(failed)?;
+        let from = source.display().to_string();
         let signature =
-            signature_beside(&file).map_err(|source| InstallError::Untrusted { what: from.clone(), source })?;
-        Ok(Self { from, component, signature, notes: Vec::new(), signed_at: signature_file(&file) })
+            signature_beside(source).map_err(|source| InstallError::Untrusted { what: from.clone(), source })?;
+        Ok(Self { from, component, signature, notes: Vec::new(), signed_at: signature_file(source) })
     }
 
-    fn from_registry(text: &str, credentials: Option<Credentials>) -> Result<Self, InstallError> {
+    fn from_registry(text: &str, access: impl FnOnce(&Reference) -> Access) -> Result<Self, InstallError> {
         let reference: Reference = text.parse().map_err(|error: ReferenceError| InstallError::Unusable {
             what: "SOURCE".to_owned(),
             why: error.to_string(),
             hint: Some(ReferenceError::HINT.to_owned()),
         })?;
-        let pulled = registry::pull(&reference, credentials)?;
+        let pulled = registry::pull(&reference, &access(&reference))?;
         let from = reference.at(&pulled.manifest).to_string();
         let mut notes = pulled.notes;
         if let (Some(tag), None) = (reference.tag(), reference.digest()) {
@@ -115,15 +114,4 @@ impl Candidate {
 pub(super) fn numbers(version: &str) -> [u32; 3] {
     let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
     [(); 3].map(|()| parts.next().unwrap_or(0))
-}
-
-/// What `plugin build` made of a folder: in its own `target`, or in that of a workspace around it.
-fn built(dir: &Path) -> Result<PathBuf, InstallError> {
-    let unusable =
-        |why: String, hint: Option<String>| InstallError::Unusable { what: dir.display().to_string(), why, hint };
-    let folder = Folder::open(dir).map_err(|error| unusable(Chain(&error).to_string(), error.hint()))?;
-    let own = format!("target/plugins/{}.wasm", folder.id);
-    folder.dir.ancestors().map(|dir| dir.join(&own)).find(|file| file.is_file()).ok_or_else(|| {
-        unusable("it was not built yet".to_owned(), Some(format!("`holdfast plugin build {}`", dir.display())))
-    })
 }

@@ -6,41 +6,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use holdfast_core::model::Mode;
-use holdfast_plugin_host::{Effective, Grant, GrantError, Manifest, Proposes, Wants};
+use holdfast_plugin_host::{Effective, Grant, GrantError, Manifest};
 use toml_edit::{Array, DocumentMut, Item, TableLike, table, value};
+
+use super::wishes::{asks, boundless};
 
 /// Grants have fewer entries than this; whatever is not settled by then never will be.
 const ENTRIES_MAX: usize = 1_000;
-
-/// Everything that a manifest asks the operator for, each as `wants.files /etc`.
-pub(super) fn asks(manifest: &Manifest) -> Vec<String> {
-    manifest.beyond(&Wants::default(), &Proposes::default())
-}
-
-/// A grant as the wishes that it fulfils.
-pub(super) fn gives(grant: &Grant) -> (Wants, Proposes) {
-    let read = &grant.read;
-    let wants = Wants {
-        files: read.files.clone(),
-        units: read.units.clone(),
-        processes: read.processes,
-        processes_cmdline: read.processes_cmdline,
-        metrics: read.metrics,
-        changes: read.changes,
-        state: false,
-    };
-    let propose = grant.propose.clone();
-    (wants, Proposes { actions: propose.actions, units: propose.units, paths: propose.paths })
-}
-
-/// Wishes for all that there is, or nearly: where files lie differs from host to host, so a plugin asks for any place, and the operator
-/// names those of this host.
-const BOUNDLESS: [&str; 4] = ["wants.files /", "wants.files /proc", "proposes.paths /**", "proposes.paths **"];
-
-/// What is left out of a first grant that nobody has agreed to.
-pub(super) fn boundless(manifest: &Manifest) -> Vec<String> {
-    asks(manifest).into_iter().filter(|wish| BOUNDLESS.contains(&wish.as_str())).collect()
-}
 
 /// A first grant: what the plugin asks for, and proposals that people decide about. Of a wish without bounds only the place to say
 /// which part of it is given, unless somebody has `agreed` to all of it.
@@ -55,7 +27,20 @@ pub(super) fn fresh(manifest: &Manifest, pin: Option<&str>, agreed: bool) -> Str
         if !left_out.contains(&wish) {
             give(&mut doc, &wish);
         } else if let Some((section, key, what)) = place(&wish) {
-            name_some(&mut doc, section, key, what.unwrap_or_default());
+            let note = format!("It asks for {}; name what it is to have of that.", what.unwrap_or_default());
+            name_some(&mut doc, section, key, &note);
+        }
+    }
+    for (section, key, settings) in [
+        ("read", "files", &manifest.wants.files_from_settings),
+        ("propose", "paths", &manifest.proposes.paths_from_settings),
+    ] {
+        if !settings.is_empty() {
+            let note = format!(
+                "It asks for what is named in [settings] under {}; another place stands there and here.",
+                settings.join(", ")
+            );
+            name_some(&mut doc, section, key, &note);
         }
     }
     let mut text = format!(
@@ -143,10 +128,10 @@ fn set(table: &mut dyn TableLike, key: &str, to: impl Into<toml_edit::Value>) {
     }
 }
 
-/// `wants.files /etc` as `[read] files`.
+/// `wants.files /etc` as `[read] files`. `None`: nothing that a grant has a place for, as it gives the places that settings name.
 fn place(wish: &str) -> Option<(&str, &str, Option<&str>)> {
     let (key, what) = wish.split_once(' ').map_or((wish, None), |(key, what)| (key, Some(what)));
-    let (section, key) = key.split_once('.')?;
+    let (section, key) = key.split_once('.').filter(|(_, key)| !key.ends_with("-from-settings"))?;
     Some((if section == "wants" { "read" } else { "propose" }, key, what))
 }
 
@@ -170,13 +155,14 @@ fn give(doc: &mut DocumentMut, wish: &str) {
     }
 }
 
-/// Says that a list is for the operator to fill.
-fn name_some(doc: &mut DocumentMut, section: &str, key: &str, what: &str) {
+/// Says what the operator may write into a list.
+fn name_some(doc: &mut DocumentMut, section: &str, key: &str, note: &str) {
     let section = doc.entry(section).or_insert_with(table);
     let Some(entries) = section.as_table_mut() else { return };
     entries.entry(key).or_insert_with(|| value(Array::new()));
     if let Some(mut key) = entries.key_mut(key) {
-        key.leaf_decor_mut().set_prefix(format!("# It asks for {what}; name what it is to have of that.\n"));
+        let before = key.leaf_decor().prefix().and_then(|it| it.as_str()).unwrap_or_default().to_owned();
+        key.leaf_decor_mut().set_prefix(format!("{before}# {note}\n"));
     }
 }
 
@@ -207,6 +193,7 @@ fn without(list: &mut Array, what: &str) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::wishes::gives;
     use super::*;
 
     const DIGEST: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -277,6 +264,41 @@ mod tests {
         let some = "[wants]\nfiles = [\"/proc/net/tcp\", \"/proc\"]\n";
         let manifest = Manifest::parse(&format!("id = \"x\"\nversion = \"1.0.0\"\n{some}")).unwrap();
         assert_eq!(Grant::parse(&fresh(&manifest, None, false)).unwrap().read.files, ["/proc/net/tcp"]);
+    }
+
+    #[test]
+    fn places_that_settings_name_are_given_as_they_are_named_and_another_one_is_the_operators_to_write() {
+        let wishes = "[wants]\nfiles = [\"/etc/x\"]\nfiles-from-settings = [\"roots\", \"more\"]\n[proposes]\nactions = [\"reclaim_paths\"]\n\
+                      paths-from-settings = [\"more\"]\n[settings]\nroots = [\"/srv/work\"]\nmore = []\n";
+        let manifest = manifest("0.1.0", wishes);
+        insta::assert_snapshot!(fresh(&manifest, None, false), @r##"
+        # What x 0.1.0 may read and propose on this host; `holdfast plugin list` shows how it is doing.
+        # observe, advise, approve or auto: how far its proposals may go.
+        mode = "advise"
+
+        [read]
+        # It asks for what is named in [settings] under roots, more; another place stands there and here.
+        files = ["/etc/x", "/srv/work"]
+
+        [propose]
+        actions = ["reclaim_paths"]
+        # It asks for what is named in [settings] under more; another place stands there and here.
+        paths = []
+
+        # Settings and their defaults; take the sign away to change one.
+        # [settings]
+        # more = []
+        # roots = ["/srv/work"]
+        "##);
+        let grant = Grant::parse(&fresh(&manifest, None, false)).unwrap();
+        assert_eq!(grant, Grant::everything(&manifest, Mode::Advise));
+        Effective::new(manifest.clone(), grant.clone(), DIGEST).unwrap();
+        let (wants, proposes) = gives(&grant, &manifest);
+        assert_eq!(manifest.beyond(&wants, &proposes), Vec::<String>::new(), "all of it is given");
+        // What was agreed to of that kind is written down, and nothing that no grant knows is put into the lists.
+        let added = ["wants.files-from-settings roots", "proposes.paths-from-settings more"].map(str::to_owned);
+        let text = upgraded("mode = \"advise\"\n", &manifest, DIGEST, &added, false).unwrap();
+        assert_eq!(text, format!("# Agreed to with 0.1.0: {}\nmode = \"advise\"\n", added.join(", ")));
     }
 
     #[test]

@@ -11,7 +11,9 @@ mod grant;
 mod lock;
 mod place;
 mod plan;
+mod source;
 mod target;
+mod wishes;
 
 pub use candidate::{Candidate, Checked};
 pub use error::InstallError;
@@ -19,4 +21,5 @@ pub use grant::switched;
 pub use lock::{Lock, lock};
 pub use place::{Write, place};
 pub use plan::{GrantChange, Plan, Wishes};
+pub use source::Source;
 pub use target::{grant_file, grant_text};

@@ -3,12 +3,13 @@
 
 use std::path::{Path, PathBuf};
 
-use holdfast_plugin_host::{Grant, Manifest};
+use holdfast_plugin_host::Grant;
 
 use super::candidate::numbers;
-use super::grant::{asks, boundless, fresh, gives, upgraded};
+use super::grant::{fresh, upgraded};
 use super::place::Write;
 use super::target::{component_file, grant_file, grant_text};
+use super::wishes::{asks, boundless, difference, gives, taken};
 use super::{Checked, InstallError};
 use crate::config::PluginsConfig;
 use crate::plugins::{Compiler, Installed, Standing, examine, installed, signature_file};
@@ -54,6 +55,8 @@ pub struct Plan {
     pub less: Vec<String>,
     /// What it asks for and will not be given.
     pub not_given: Vec<String>,
+    /// What the grant gave so far and no longer does, because it is not asked for; each as `read.files /etc`.
+    pub taken: Vec<String>,
     /// The grant's file.
     pub grant_file: PathBuf,
     /// What becomes of it.
@@ -77,7 +80,12 @@ impl Plan {
         let grant_file = grant_file(config, &manifest.id);
         let former = grant_text(&grant_file)?;
         let wrong = |why: String| InstallError::Grant { file: grant_file.clone(), why };
-        let (more, less) = difference(was.as_ref().and_then(|it| it.manifest.as_ref()), manifest);
+        let own = former.as_deref().and_then(|text| Grant::parse(text).ok());
+        let settings = own.as_ref().map(|grant| grant.settings.clone()).unwrap_or_default();
+        // With what the operator has set: places that settings name are those of this host.
+        let before = was.as_ref().and_then(|it| it.manifest.as_ref()).map(|it| it.with_settings(&settings));
+        let here = manifest.with_settings(&settings);
+        let (more, less) = difference(before.as_ref(), &here);
         let pin = wishes.pin || checked.standing == Standing::Unsigned;
         let text = match &former {
             Some(text) => {
@@ -89,12 +97,13 @@ impl Plan {
         };
         let grant = text.as_deref().map(Grant::parse).transpose().map_err(|error| wrong(error.to_string()))?;
         let not_given = grant.as_ref().map_or_else(
-            || asks(manifest),
+            || asks(&here),
             |grant| {
-                let (wants, proposes) = gives(grant);
-                manifest.beyond(&wants, &proposes)
+                let (wants, proposes) = gives(grant, manifest);
+                here.beyond(&wants, &proposes)
             },
         );
+        let taken = own.zip(grant.as_ref()).map_or_else(Vec::new, |(before, now)| taken(&before, now));
         let change = match (&former, &text) {
             (None, None) => GrantChange::None,
             (None, Some(_)) => GrantChange::Written,
@@ -102,8 +111,9 @@ impl Plan {
             (Some(_), _) => GrantChange::Altered,
         };
         let disabled = grant.is_some_and(|grant| !grant.enabled);
-        let asks = asks(manifest);
-        Ok(Self { file, was, asks, more, less, not_given, grant_file, grant: change, disabled, former, text, checked })
+        let asks = asks(&here);
+        let grant = change;
+        Ok(Self { checked, file, was, asks, more, less, not_given, taken, grant_file, grant, disabled, former, text })
     }
 
     /// Has it compiled, linked and brought together with its grant, as the agent will. Blocks for as long as that takes.
@@ -133,6 +143,13 @@ impl Plan {
             return Vec::new();
         }
         boundless(&self.checked.manifest).into_iter().filter(|wish| self.not_given.contains(wish)).collect()
+    }
+
+    /// The settings that are to name what it may be given and name no place at all, so that it has nothing to look at.
+    pub fn names_no_place(&self) -> Vec<String> {
+        let settings = self.text.as_deref().and_then(|text| Grant::parse(text).ok()).map(|grant| grant.settings);
+        let here = self.checked.manifest.with_settings(&settings.unwrap_or_default());
+        if here.names_no_place() { here.asks_through().into_iter().map(str::to_owned).collect() } else { Vec::new() }
     }
 
     /// Whether it is older than what it replaces.
@@ -169,13 +186,5 @@ impl Plan {
             put(&self.grant_file, Some(text.as_bytes()));
         }
         writes
-    }
-}
-
-/// What one version asks for more and less than another.
-fn difference(before: Option<&Manifest>, now: &Manifest) -> (Vec<String>, Vec<String>) {
-    match before {
-        None => (Vec::new(), Vec::new()),
-        Some(before) => (now.beyond(&before.wants, &before.proposes), before.beyond(&now.wants, &now.proposes)),
     }
 }

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use holdfast_core::model::plan::hex;
-use holdfast_plugin_host::{Manifest, Proposes, Wants};
+use holdfast_plugin_host::{Grant, Manifest, Proposes, Wants};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -32,9 +32,13 @@ pub(super) struct Accepted {
 }
 
 impl Accepted {
-    /// What this manifest asks for beyond; nothing when the grant was altered since.
+    /// What this manifest asks for beyond, with the settings of the grant; nothing when the grant was altered since.
     pub(super) fn widened_by(&self, manifest: &Manifest, grant: &str) -> Vec<String> {
-        if consent(grant) == self.grant { manifest.beyond(&self.wants, &self.proposes) } else { Vec::new() }
+        if consent(grant) != self.grant {
+            return Vec::new();
+        }
+        let settings = Grant::parse(grant).map(|grant| grant.settings).unwrap_or_default();
+        manifest.with_settings(&settings).beyond(&self.wants, &self.proposes)
     }
 
     /// Whether this grant was given to what somebody vouched for, and was not altered since.
@@ -64,6 +68,23 @@ pub(super) fn read<T: serde::de::DeserializeOwned>(kept: &BTreeMap<String, Vec<u
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_default_of_a_setting_that_names_places_is_more_unless_the_operator_has_named_them() {
+        let manifest = |roots: &str| {
+            let text =
+                "id = \"x\"\nversion = \"1.0.0\"\n[wants]\nfiles-from-settings = [\"roots\"]\n[settings]\nroots = ";
+            Manifest::parse(&format!("{text}[{roots:?}]\n")).unwrap()
+        };
+        for (grant, wanted) in [("", vec!["wants.files /etc"]), ("[settings]\nroots = [\"/data\"]\n", vec![])] {
+            let settings = Grant::parse(grant).unwrap().settings;
+            let (wants, proposes) = manifest("/srv").with_settings(&settings).asked();
+            let accepted = Accepted { wants, proposes, grant: consent(grant), vouched: true };
+            assert_eq!(accepted.widened_by(&manifest("/srv"), grant), Vec::<String>::new());
+            assert_eq!(accepted.widened_by(&manifest("/etc"), grant), wanted, "{grant}");
+            assert_eq!(accepted.widened_by(&manifest("/etc"), "# reviewed\n"), Vec::<String>::new());
+        }
+    }
 
     #[test]
     fn the_switch_is_no_part_of_the_consent_and_everything_else_is() {

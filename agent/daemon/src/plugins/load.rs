@@ -67,6 +67,7 @@ impl Plugins {
             host_id,
             unwritten: Mutex::default(),
             unrecorded: Mutex::default(),
+            hurry: tokio::sync::Notify::new(),
         };
         let problems = plugins.look();
         // What was there at the start is in the record of the start.

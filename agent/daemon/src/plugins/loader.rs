@@ -338,10 +338,10 @@ fn keep(cache: &Cache, file: &Path, artifact: &Artifact, sealed: &[u8]) -> bool 
 
 /// What is remembered of what a granted plugin asks for, and who vouched for it: a signature that goes while it runs takes nothing back.
 pub(super) fn acceptance(entry: &Entry, before: Option<&Accepted>) -> Option<Accepted> {
-    let manifest = entry.ready()?.manifest();
+    let (wants, proposes) = entry.ready()?.asked();
     let consent = entry.consent.clone()?;
     let vouched = entry.vouched || before.is_some_and(|before| before.vouched && before.grant == consent);
-    Some(Accepted { wants: manifest.wants.clone(), proposes: manifest.proposes.clone(), grant: consent, vouched })
+    Some(Accepted { wants: wants.clone(), proposes: proposes.clone(), grant: consent, vouched })
 }
 
 pub(super) fn random() -> [u8; SEAL_BYTES] {

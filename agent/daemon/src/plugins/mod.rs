@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use holdfast_plugin_host::{Grant, Plugin, Role, World};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 pub use calls::{PluginError, PluginIdent};
 pub use compile::{Compiler, Confinement, compile_from_stdin};
@@ -95,6 +95,8 @@ pub struct Plugins {
     unwritten: Mutex<Vec<PluginStateWrite>>,
     /// What looks have altered and nobody has recorded yet, in order.
     unrecorded: Mutex<Vec<PluginChange>>,
+    /// Somebody has changed files, and says so.
+    hurry: Notify,
 }
 
 impl std::fmt::Debug for Plugins {
@@ -196,6 +198,16 @@ impl Plugins {
     /// What looks have altered since the last call: for the record.
     pub fn take_changes(&self) -> Vec<PluginChange> {
         std::mem::take(&mut *held(&self.unrecorded))
+    }
+
+    /// Says that files were changed, whole: whoever waits in [`Plugins::hurried`] need not wait any longer.
+    pub fn look_soon(&self) {
+        self.hurry.notify_one();
+    }
+
+    /// Until somebody says that files were changed; said several times before, it is said once.
+    pub async fn hurried(&self) {
+        self.hurry.notified().await;
     }
 
     /// Forgets a plugin that has gone: its own state, its past, what its grant was written for. The caller makes it durable.

@@ -84,11 +84,14 @@ impl RegistryError {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Unreachable { .. } => {
-                "is the name right, and does the registry speak https with a certificate that this host believes? Without a \
-                 network, install the component from a file"
+                "is the name right, and does the registry speak https with a certificate that this host believes? An authority of \
+                 your own is named with --ca-file, or as `registry-ca-file` of [plugins]. Without a network, install the component \
+                 from a file"
             }
             Self::Status { status: 404, .. } => "is there such a name and such a tag or digest?",
-            Self::Denied { .. } => "name a file whose first line is NAME:PASSWORD with --credentials",
+            Self::Denied { .. } => {
+                "name a file whose first line is NAME:PASSWORD with --credentials, or log in with `docker login`"
+            }
             Self::Shape { .. } => {
                 "a plugin is put there with `holdfast plugin push`, or by a tool that knows CNCF's layout for WebAssembly"
             }

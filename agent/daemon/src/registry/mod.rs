@@ -5,8 +5,10 @@
 //! believed: every digest on the way is computed here, every size has a bound, every answer a deadline, and whether the component may
 //! be used at all is decided by its signature afterwards. Only a registry on this host is spoken to without TLS.
 
+mod access;
 mod address;
 mod auth;
+mod docker;
 mod error;
 mod pull;
 mod push;
@@ -16,7 +18,8 @@ mod wire;
 
 use std::path::Path;
 
-pub use auth::Credentials;
+pub use access::{Access, Authorities, Credentials, Login};
+pub use docker::{folder as docker_folder, stored as docker_login};
 pub use error::RegistryError;
 pub use pull::Pulled;
 pub use push::{Artifact, Pushed};
@@ -27,17 +30,13 @@ use talk::Talk;
 /// Fetches a plugin's component and its signature. Blocks; not for use inside an async runtime.
 ///
 /// Errors: the registry cannot be reached, says no, or what it gives is not what was named or no plugin.
-pub fn pull(reference: &Reference, credentials: Option<Credentials>) -> Result<Pulled, RegistryError> {
-    run(reference, async { pull::pull(&mut Talk::new(reference, credentials)?, reference).await })
+pub fn pull(reference: &Reference, access: &Access) -> Result<Pulled, RegistryError> {
+    run(reference, async { pull::pull(&mut Talk::new(reference, access)?, reference).await })
 }
 
 /// Puts a plugin there, under the reference's tag. The same artifact always has the same digest. Blocks as [`pull()`] does.
-pub fn push(
-    reference: &Reference,
-    artifact: &Artifact,
-    credentials: Option<Credentials>,
-) -> Result<Pushed, RegistryError> {
-    run(reference, async { push::push(&mut Talk::new(reference, credentials)?, reference, artifact).await })
+pub fn push(reference: &Reference, artifact: &Artifact, access: &Access) -> Result<Pushed, RegistryError> {
+    run(reference, async { push::push(&mut Talk::new(reference, access)?, reference, artifact).await })
 }
 
 /// Whether a source names a registry.

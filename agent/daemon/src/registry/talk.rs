@@ -17,8 +17,9 @@ use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 use tokio::time::timeout;
 
+use super::access::{Access, Authorities, Login};
 use super::address::{Address, is_loopback};
-use super::auth::{Challenge, Credentials, bearer};
+use super::auth::{Challenge, bearer};
 use super::error::RegistryError;
 use super::reference::Reference;
 
@@ -75,7 +76,7 @@ pub(super) struct Talk {
     host: String,
     name: String,
     secure: bool,
-    credentials: Option<Credentials>,
+    login: Login,
     authorization: Option<HeaderValue>,
     /// What an operator should know of how it went.
     pub(super) notes: Vec<String>,
@@ -83,11 +84,11 @@ pub(super) struct Talk {
 
 impl Talk {
     /// Nothing is connected yet.
-    pub(super) fn new(reference: &Reference, credentials: Option<Credentials>) -> Result<Self, RegistryError> {
+    pub(super) fn new(reference: &Reference, access: &Access) -> Result<Self, RegistryError> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let tls = tls(reference)?;
+        let tls = tls(reference, access.authorities.as_ref())?;
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
         Ok(Self {
@@ -95,7 +96,7 @@ impl Talk {
             host: reference.host().to_owned(),
             name: reference.name().to_owned(),
             secure: reference.is_secure(),
-            credentials,
+            login: access.login.clone(),
             authorization: None,
             notes: Vec::new(),
         })
@@ -159,7 +160,7 @@ impl Talk {
         match reply.status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 let why = if words.is_empty() { format!("{} to {what}", reply.status.as_u16()) } else { words };
-                RegistryError::Denied { host, why }
+                RegistryError::Denied { host, why: self.login.explained(why) }
             }
             status => RegistryError::Status { host, status: status.as_u16(), what: what.to_owned(), words },
         }
@@ -211,10 +212,11 @@ impl Talk {
     }
 
     async fn authorize(&mut self, reply: &Reply) -> Result<(), RegistryError> {
-        let denied = |why: &str| RegistryError::Denied { host: self.host.clone(), why: why.to_owned() };
+        let denied =
+            |why: &str| RegistryError::Denied { host: self.host.clone(), why: self.login.explained(why.to_owned()) };
         let challenge = reply.header(WWW_AUTHENTICATE.as_str()).and_then(Challenge::parse);
-        let basic = self.credentials.as_ref().and_then(Credentials::basic);
-        self.authorization = match challenge {
+        let basic = self.login.basic();
+        let authorization = match challenge {
             Some(Challenge::Basic) => Some(basic.ok_or_else(|| denied("it asks for a name and a password"))?),
             Some(Challenge::Bearer { realm, service, scope }) => {
                 let here = Address::new(self.secure, &self.host, "/");
@@ -240,6 +242,14 @@ impl Talk {
             }
             None => return Err(denied("it asks for a kind of login that is not known here")),
         };
+        self.authorization = authorization;
+        if let Login::Stored { file, .. } = &self.login {
+            self.notes.push(format!(
+                "{} asked who it is, and got the login that {} has for it",
+                self.host,
+                file.display()
+            ));
+        }
         Ok(())
     }
 }
@@ -273,10 +283,11 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     crate::telemetry::Chain(error).to_string()
 }
 
-fn tls(reference: &Reference) -> Result<ClientConfig, RegistryError> {
+fn tls(reference: &Reference, authorities: Option<&Authorities>) -> Result<ClientConfig, RegistryError> {
     let unreachable = |why: String| RegistryError::Unreachable { host: reference.host().to_owned(), why };
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots.add_parsable_certificates(authorities.into_iter().flat_map(Authorities::certificates));
     if roots.is_empty() && !is_loopback(reference.host()) {
         return Err(unreachable("this host believes no authority; install ca-certificates".to_owned()));
     }

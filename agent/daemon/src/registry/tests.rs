@@ -96,11 +96,11 @@ impl Server {
     }
 
     fn pull(&self) -> Result<Pulled, RegistryError> {
-        self.pull_as(None)
+        self.pull_as(&Access::default())
     }
 
-    fn pull_as(&self, credentials: Option<Credentials>) -> Result<Pulled, RegistryError> {
-        pull(&format!("oci://{}/x:1", self.host).parse().unwrap(), credentials)
+    fn pull_as(&self, access: &Access) -> Result<Pulled, RegistryError> {
+        pull(&format!("oci://{}/x:1", self.host).parse().unwrap(), access)
     }
 
     #[track_caller]
@@ -152,7 +152,8 @@ fn a_manifest_that_is_pinned_is_the_one_that_counts() {
     let server = Server::start();
     let manifest = server.offer();
     let digest = wire::digest(&serde_json::to_vec(&manifest).unwrap());
-    let pinned = |digest: &str| pull(&format!("oci://{}/x:1@{digest}", server.host).parse().unwrap(), None);
+    let pinned =
+        |digest: &str| pull(&format!("oci://{}/x:1@{digest}", server.host).parse().unwrap(), &Access::default());
     server.name(&digest, &manifest);
     // The tag has not moved.
     server.put("/v2/x/manifests/1", 200, &[("docker-content-digest", &digest)], b"");
@@ -190,15 +191,15 @@ fn a_redirect_is_followed_and_said_and_learns_nothing() {
     server.name("1 Basic bWU6c2VjcmV0", &server.offer_unnamed());
     server.put(&blob(), 307, &[("location", &format!("http://{}/there", elsewhere.host))], b"");
     elsewhere.put("/there", 200, &[], COMPONENT);
-    let pulled = server.pull_as(Some(login)).unwrap();
+    let pulled = server.pull_as(&login).unwrap();
     assert_eq!(pulled.component, COMPONENT);
     assert!(pulled.notes[0].contains(&elsewhere.host), "{:?}", pulled.notes);
     assert_eq!(elsewhere.asked(), "GET /there nobody");
     // Round and round, and away from this host without TLS.
     server.put(&blob(), 302, &[("location", &blob())], b"");
-    assert!(server.pull_as(Some(credentials())).unwrap_err().to_string().contains("one redirect after another"));
+    assert!(server.pull_as(&credentials()).unwrap_err().to_string().contains("one redirect after another"));
     server.put(&blob(), 302, &[("location", "http://203.0.113.1/x")], b"");
-    assert!(server.pull_as(Some(credentials())).unwrap_err().to_string().contains("no TLS"));
+    assert!(server.pull_as(&credentials()).unwrap_err().to_string().contains("no TLS"));
 }
 
 #[test]
@@ -212,7 +213,7 @@ fn a_token_is_fetched_where_the_registry_says_and_used_there_only() {
     assert_eq!(server.pull().unwrap().component, COMPONENT);
     assert!(server.asked().ends_with("Bearer abc"), "{}", server.asked());
     assert!(tokens.asked().ends_with("nobody"), "{}", tokens.asked());
-    server.pull_as(Some(credentials())).unwrap();
+    server.pull_as(&credentials()).unwrap();
     assert!(tokens.asked().ends_with("Basic bWU6c2VjcmV0"), "{}", tokens.asked());
     tokens.put("/token?service=r&scope=repository%3Ax%3Apull", 403, &[], b"");
     server.refuses("gives no token (403)");
@@ -224,11 +225,34 @@ fn a_token_is_fetched_where_the_registry_says_and_used_there_only() {
 }
 
 #[test]
+fn a_login_of_dockers_is_given_when_it_is_asked_for_and_one_that_cannot_be_used_says_why() {
+    let server = Server::start();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config.json");
+    let store = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        Access { login: docker_login(dir.path(), &server.host), ..Access::default() }
+    };
+    let login = store(&format!("{{\"auths\":{{\"{}\":{{\"auth\":\"bWU6c2VjcmV0\"}}}}}}", server.host));
+    server.offer();
+    assert!(server.pull_as(&login).unwrap().notes.is_empty());
+    assert!(!server.asked().contains("Basic"), "nobody asked for it");
+    server.name("1 Basic bWU6c2VjcmV0", &server.offer_unnamed());
+    server.put("/v2/x/manifests/1", 401, &[("www-authenticate", "Basic realm=\"x\"")], b"");
+    let notes = server.pull_as(&login).unwrap().notes;
+    assert!(notes[0].contains("got the login that") && notes[0].contains("config.json"), "{notes:?}");
+    let helper = store(&format!("{{\"credHelpers\":{{\"{}\":\"pass\"}}}}", server.host));
+    let error = server.pull_as(&helper).unwrap_err().to_string();
+    assert!(error.contains("asks for a name and a password; ") && error.contains("docker-credential-pass"), "{error}");
+}
+
+#[test]
 fn a_registry_that_is_not_there_says_so() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let host = listener.local_addr().unwrap().to_string();
     drop(listener);
-    let error = pull(&format!("oci://{host}/x:1").parse().unwrap(), None).unwrap_err();
+    let error = pull(&format!("oci://{host}/x:1").parse().unwrap(), &Access::default()).unwrap_err();
     assert!(matches!(&error, RegistryError::Unreachable { .. }) && error.hint().unwrap().contains("file"), "{error}");
 }
 
@@ -237,12 +261,12 @@ fn blob() -> String {
     format!("/v2/x/blobs/{}", wire::digest(COMPONENT))
 }
 
-fn credentials() -> Credentials {
+fn credentials() -> Access {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("login");
     std::fs::write(&file, "me:secret\n").unwrap();
     std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    Credentials::read(&file).unwrap()
+    Access::with(Credentials::read(&file).unwrap())
 }
 
 impl Server {

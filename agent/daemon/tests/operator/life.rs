@@ -23,6 +23,11 @@ fn a_plugin_is_installed_upgraded_switched_off_and_on_and_removed_while_the_agen
     assert_eq!(fs::metadata(host.path("plugins/x.wasm")).unwrap().permissions().mode() & 0o777, 0o644);
     assert!(host.grant("x").contains("files = [\"/srv\", \"/opt\"]"), "{}", host.grant("x"));
     host.says(&["plugin", "run", "x"], 1);
+    // By the clock it would take two looks, two seconds apart.
+    for (verb, state) in [("disable", "disabled"), ("enable", "ready"), ("disable", "disabled"), ("enable", "ready")] {
+        let done = host.json(&["plugin", verb, "x", "--wait", "1500ms"], 0);
+        assert_eq!(done["agent"]["state"], state, "the agent has not looked at once: {done}");
+    }
     let again = host.json(&["plugin", "install", &first], 0);
     assert_eq!((&again["changed"], &again["grant"]["change"]), (&false.into(), &"unchanged".into()), "{again}");
 

@@ -4,7 +4,9 @@
 
 mod agentless;
 mod documents;
+mod folder;
 mod life;
+mod places;
 mod together;
 
 use std::fs;

@@ -18,6 +18,8 @@ pub(super) mod plugin_agent;
 pub(super) mod plugin_install;
 mod plugin_keys;
 pub(super) mod plugin_place;
+pub(super) mod plugin_push;
+pub(super) mod plugin_report;
 mod plugin_watch;
 pub(super) mod policy;
 pub(super) mod tune;

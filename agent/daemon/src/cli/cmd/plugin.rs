@@ -66,9 +66,7 @@ pub(super) fn run(it: &Session, command: Plugin) -> Outcome {
         }
         Plugin::Test(args) => test(it, args),
         Plugin::Install(args) => super::plugin_install::install(it, args),
-        Plugin::Push { file, reference, credentials } => {
-            super::plugin_install::push(it, &file, &reference, credentials.as_deref())
-        }
+        Plugin::Push { file, reference, registry } => super::plugin_push::push(it, &file, &reference, &registry),
         Plugin::Enable { id, wait } => super::plugin_place::switch(it, &id, true, wait),
         Plugin::Disable { id, wait } => super::plugin_place::switch(it, &id, false, wait),
         Plugin::Remove { id, purge, yes, wait } => super::plugin_place::remove(it, &id, (purge, yes), wait),

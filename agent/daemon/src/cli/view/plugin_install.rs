@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 use holdfast_core::model::unit::human_bytes;
 
 use super::super::cmd::plugin_agent::Taken;
-use super::super::cmd::plugin_install::{PushReport, Report};
+use super::super::cmd::plugin_install::FolderReport;
 use super::super::cmd::plugin_place::{RemoveReport, SwitchReport};
+use super::super::cmd::plugin_push::PushReport;
+use super::super::cmd::plugin_report::Report;
 use super::super::ink::{Ink, bold, dim, paint};
 use super::words::{fact, section};
 
@@ -60,6 +62,22 @@ pub(in super::super) fn report(it: &Report) -> String {
 pub(in super::super) fn outcome(it: &Report) -> String {
     let done = if it.changed { "Installed" } else { "Everything was so already" };
     it.agent.as_ref().map_or_else(String::new, |agent| format!("{done}. {}\n", taken(agent)))
+}
+
+/// All components of a folder. `shown`: those of which the rest was shown before.
+pub(in super::super) fn folder(it: &FolderReport, shown: &[bool]) -> String {
+    let mut out = String::new();
+    for (one, shown) in it.plugins.iter().zip(shown) {
+        if *shown {
+            let _ = write!(out, "{} {}: {}", bold(&one.plugin), one.version, outcome(one));
+        } else {
+            let _ = writeln!(out, "{}", report(one));
+        }
+    }
+    for name in &it.left_out {
+        let _ = writeln!(out, "{}", dim(&format!("{name} was left out")));
+    }
+    out
 }
 
 /// How the agent took it, as a sentence.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use holdfast_core::model::Presence;
 use holdfast_core::model::unit::human_bytes;
+use holdfast_plugin_host::Manifest;
 
 use super::super::cmd::plugin::Inspection;
 use super::super::ink::{Ink, bold, dim, paint};
@@ -144,6 +145,7 @@ pub(in super::super) fn inspection(it: &Inspection) -> String {
     section(&mut out, "Wants to read");
     let wants = &manifest.wants;
     fact(&mut out, "files", &list(&wants.files));
+    through(&mut out, manifest, &wants.files_from_settings);
     fact(&mut out, "units", &list(&wants.units));
     let switches = [
         ("processes", wants.processes),
@@ -158,6 +160,7 @@ pub(in super::super) fn inspection(it: &Inspection) -> String {
     fact(&mut out, "actions", &list(&manifest.proposes.actions));
     fact(&mut out, "on units", &list(&manifest.proposes.units));
     fact(&mut out, "on paths", &list(&manifest.proposes.paths));
+    through(&mut out, manifest, &manifest.proposes.paths_from_settings);
     section(&mut out, "Imports");
     for name in &it.imports {
         let _ = writeln!(out, "{name}");
@@ -167,4 +170,12 @@ pub(in super::super) fn inspection(it: &Inspection) -> String {
         let _ = writeln!(out, "{name}");
     }
     out
+}
+
+/// Settings through which a plugin asks for places, with what they name when the operator names nothing else.
+fn through(out: &mut String, manifest: &Manifest, settings: &[String]) {
+    for key in settings {
+        let own = manifest.settings.get(key).map(ToString::to_string).unwrap_or_default();
+        fact(out, "by setting", &format!("{key}: below what it names on a host, by default {own}"));
+    }
 }
