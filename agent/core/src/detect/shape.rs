@@ -21,6 +21,13 @@ const RISING: usize = 3;
 /// A line is believed where it leaves less than this part of what the jump leaves unexplained.
 const LINE_PART: f64 = 0.7;
 
+/// A cell that holds a value: its place in the course, and the value.
+type Cell = (usize, f64);
+/// The mean before a moment, how far from it the values are in squares, and the cells from there on.
+type Parted<'c> = (f64, f64, &'c [Cell]);
+/// What something that begins at a cell leaves unexplained.
+type Leaves = fn(&[Cell], usize) -> Option<f64>;
+
 /// Says it as evidence of a detection about the series with this course.
 pub(super) fn tell(detection: &mut Detection, course: &Course, at: Timestamp) {
     let Some(found) = of(course, detection.began_at, at) else { return };
@@ -43,7 +50,7 @@ struct Shape {
 fn of(course: &Course, began_at: Timestamp, at: Timestamp) -> Option<Shape> {
     let departed = usize::try_from(course.cell(began_at)).ok()?;
     let first = departed.saturating_sub(REACH + LEAD);
-    let known: Vec<(usize, f64)> =
+    let known: Vec<Cell> =
         course.cells.iter().enumerate().skip(first).filter_map(|(place, it)| Some((place, (*it)?))).collect();
     let middle = |from: usize, until: usize| {
         let mut values: Vec<f64> = known.iter().filter(|it| (from..until).contains(&it.0)).map(|it| it.1).collect();
@@ -69,17 +76,13 @@ fn of(course: &Course, began_at: Timestamp, at: Timestamp) -> Option<Shape> {
 }
 
 /// The cell from which on something else explains the series best, and what it leaves unexplained.
-fn best(
-    known: &[(usize, f64)],
-    departed: usize,
-    leaves: fn(&[(usize, f64)], usize) -> Option<f64>,
-) -> Option<(usize, f64)> {
+fn best(known: &[Cell], departed: usize, leaves: Leaves) -> Option<(usize, f64)> {
     let tried = (departed.saturating_sub(REACH)..=departed + 1).filter_map(|at| Some((at, leaves(known, at)?)));
     tried.min_by(|a, b| a.1.total_cmp(&b.1))
 }
 
 /// The mean before, and how far from it the values are.
-fn before(known: &[(usize, f64)], at: usize) -> Option<(f64, f64, &[(usize, f64)])> {
+fn before(known: &[Cell], at: usize) -> Option<Parted<'_>> {
     let place = known.partition_point(|it| it.0 < at);
     let (before, after) = known.split_at(place);
     if before.len() < CELLS_MIN || after.is_empty() {
@@ -89,13 +92,13 @@ fn before(known: &[(usize, f64)], at: usize) -> Option<(f64, f64, &[(usize, f64)
     Some((mean, before.iter().map(|it| (it.1 - mean).powi(2)).sum(), after))
 }
 
-fn jump_leaves(known: &[(usize, f64)], at: usize) -> Option<f64> {
+fn jump_leaves(known: &[Cell], at: usize) -> Option<f64> {
     let (_, left, after) = before(known, at)?;
     let mean = after.iter().map(|it| it.1).sum::<f64>() / after.len() as f64;
     Some(left + after.iter().map(|it| (it.1 - mean).powi(2)).sum::<f64>())
 }
 
-fn line_leaves(known: &[(usize, f64)], at: usize) -> Option<f64> {
+fn line_leaves(known: &[Cell], at: usize) -> Option<f64> {
     let (mean, left, after) = before(known, at)?;
     // A cell stands for its middle.
     let run = |place: usize| (place - at) as f64 + 0.5;
