@@ -4,6 +4,7 @@
 //! What a person confirmed has to be found, and no label may suppress it. What was a false alarm has to be found, too, or its label would
 //! prove nothing; then its own label suppresses all of it, and no other label of the corpus any of it.
 
+use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,27 +72,28 @@ fn said(episode: &Episode) -> Vec<(Timestamp, Detection)> {
     all
 }
 
-fn cases() -> Vec<Case> {
+fn cases() -> Result<Vec<Case>, Box<dyn Error>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/episodes");
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|it| it.unwrap().path()).collect();
+    let mut files = std::fs::read_dir(folder)?.map(|it| Ok(it?.path())).collect::<std::io::Result<Vec<_>>>()?;
     files.retain(|it| it.extension().is_some_and(|it| it == "jsonl"));
     files.sort();
-    let read = |path: std::path::PathBuf| {
-        let text = std::fs::read_to_string(&path).unwrap();
-        let file = path.file_name().unwrap().to_string_lossy().into_owned();
-        let parse = |(number, line): (usize, &str)| {
+    let mut cases = Vec::new();
+    for path in files {
+        let text = std::fs::read_to_string(&path)?;
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        for (number, line) in text.lines().enumerate().filter(|it| !it.1.is_empty()) {
             let name = format!("{file}:{}", number + 1);
-            let episode = Episode::parse(line).unwrap_or_else(|error| panic!("{name}: {error}"));
-            Case::new(name, episode)
-        };
-        text.lines().enumerate().filter(|it| !it.1.is_empty()).map(parse).collect::<Vec<_>>()
-    };
-    files.into_iter().flat_map(read).collect()
+            let episode = Episode::parse(line).map_err(|error| format!("{name}: {error}"))?;
+            cases.push(Case::new(name, episode));
+        }
+    }
+    Ok(cases)
 }
 
 #[test]
-fn every_labelled_episode_is_found_and_what_was_a_false_alarm_is_suppressed_by_its_own_label_alone() {
-    let cases = cases();
+fn every_labelled_episode_is_found_and_what_was_a_false_alarm_is_suppressed_by_its_own_label_alone()
+-> Result<(), Box<dyn Error>> {
+    let cases = cases()?;
     let labels: Vec<Option<Label>> = cases.iter().map(Case::label).collect();
     let mut wrong = Vec::new();
     for (place, (case, label)) in cases.iter().zip(&labels).enumerate() {
@@ -126,4 +128,5 @@ fn every_labelled_episode_is_found_and_what_was_a_false_alarm_is_suppressed_by_i
     for says in [Says::TruePositive, Says::FalsePositive] {
         assert!(cases.iter().any(|it| it.episode.says == says), "there is no {says} among {} episodes", cases.len());
     }
+    Ok(())
 }
