@@ -20,7 +20,7 @@ const FEW: usize = 10;
 const LOOKS_MIN: usize = 3;
 const SHIFTS: [f64; 2] = [2.0, 4.0];
 
-#[derive(Default)]
+#[derive(Default, Clone, Copy)]
 struct Count {
     moments: usize,
     flagged: usize,
@@ -39,11 +39,46 @@ struct Count {
     short: usize,
 }
 
-pub(crate) fn report(suite: &str, files: &[&File], as_json: bool) {
-    let mut count = Count::default();
-    for file in files {
-        one(file, &mut count);
+impl Count {
+    fn add(&mut self, other: &Self) {
+        let both = |a: [usize; 2], b: [usize; 2]| [a[0] + b[0], a[1] + b[1]];
+        self.moments += other.moments;
+        self.flagged += other.flagged;
+        self.joint_moments += other.joint_moments;
+        self.joint_flagged += other.joint_flagged;
+        self.noticed = both(self.noticed, other.noticed);
+        self.shifted += other.shifted;
+        self.joint_noticed = both(self.joint_noticed, other.joint_noticed);
+        self.few_moments += other.few_moments;
+        self.few_flagged += other.few_flagged;
+        self.few_failed += other.few_failed;
+        self.few_shifted += other.few_shifted;
+        self.few_noticed = both(self.few_noticed, other.few_noticed);
+        self.short += other.short;
     }
+}
+
+/// All files of a suite, and every second of them: what was chosen on the one half is to hold on the other.
+pub(crate) fn report(suite: &str, files: &[&File], as_json: bool) {
+    let counts: Vec<Count> = files
+        .iter()
+        .map(|file| {
+            let mut count = Count::default();
+            one(file, &mut count);
+            count
+        })
+        .collect();
+    let sum = |part: &dyn Fn(usize) -> bool| {
+        let mut sum = Count::default();
+        counts.iter().enumerate().filter(|it| part(it.0)).for_each(|it| sum.add(it.1));
+        sum
+    };
+    print(suite, files.len(), &sum(&|_| true), as_json);
+    print(&format!("{suite}, the 1st, 3rd, .."), files.len().div_ceil(2), &sum(&|at| at % 2 == 0), as_json);
+    print(&format!("{suite}, the 2nd, 4th, .."), files.len() / 2, &sum(&|at| at % 2 == 1), as_json);
+}
+
+fn print(suite: &str, files: usize, count: &Count, as_json: bool) {
     let share = |of: usize, all: usize| of as f64 / all as f64;
     let alone = share(count.flagged, count.moments);
     let power = count.noticed.map(|it| share(it, count.shifted));
@@ -61,7 +96,7 @@ pub(crate) fn report(suite: &str, files: &[&File], as_json: bool) {
         );
         return;
     }
-    println!("== {suite}: {} files, {} of them with too little history (inconclusive)", files.len(), count.short);
+    println!("== {suite}: {files} files, {} of them with too little history (inconclusive)", count.short);
     println!(
         "   one series: {:.1} % of {} moments flagged without a change; noticed of a shift by 2 {:.2}, by 4 {:.2} standard deviations",
         100.0 * alone,

@@ -11,10 +11,14 @@ use holdfast_core::stats::robust::median;
 
 use crate::corpus::File;
 
+const KINDS: [&str; 2] = ["metric.anomaly", "metric.spread"];
+
 /// A finding, by the row in which it was opened.
 pub(crate) struct Finding {
     pub(crate) row: usize,
     pub(crate) confidence: f64,
+    /// It is about how much a series varies, not about its level.
+    pub(crate) of_spread: bool,
 }
 
 /// Of one suite.
@@ -27,6 +31,8 @@ pub(crate) struct Told {
     pub(crate) windows: usize,
     pub(crate) noticed: usize,
     pub(crate) delay_s: f64,
+    /// Of those that were opened, changes of spread, and those of them that are wrong.
+    pub(crate) of_spread: (usize, usize),
 }
 
 impl Told {
@@ -57,8 +63,8 @@ pub(crate) fn of(file: &File) -> Vec<Finding> {
     let (mut found, mut known) = (Vec::new(), 0);
     for (row, (at_s, values)) in file.at_s.iter().zip(&file.rows).enumerate() {
         replay.tell(Timestamp::from_secs(*at_s), keys.iter().zip(values.iter().copied()));
-        let new = replay.stretches().iter().skip(known).filter(|it| it.kind == "metric.anomaly");
-        found.extend(new.map(|it| Finding { row, confidence: it.confidence.get() }));
+        let new = replay.stretches().iter().skip(known).filter(|it| KINDS.contains(&it.kind.as_str()));
+        found.extend(new.map(|it| Finding { row, confidence: it.confidence.get(), of_spread: it.kind == KINDS[1] }));
         known = replay.stretches().len();
     }
     found
@@ -74,6 +80,9 @@ pub(crate) fn told(files: &[(&File, &[Finding])]) -> Told {
         let found: Vec<&Finding> = found.iter().filter(|it| it.row >= file.skip).collect();
         told.opened += found.len();
         told.wrong += found.iter().filter(|it| !inside(file, it.row)).count();
+        let of_spread = found.iter().filter(|it| it.of_spread);
+        told.of_spread.0 += of_spread.clone().count();
+        told.of_spread.1 += of_spread.filter(|it| !inside(file, it.row)).count();
         for &(from, to) in file.windows.iter().filter(|it| it.1 >= file.skip) {
             told.windows += 1;
             if let Some(first) = found.iter().find(|it| (from..=to).contains(&it.row)) {
@@ -106,7 +115,7 @@ pub(crate) struct Bin {
 pub(crate) fn reliability(files: &[(&File, &[Finding])]) -> [Bin; BINS] {
     let mut bins = [Bin::default(); BINS];
     for (file, found) in files {
-        for it in found.iter().filter(|it| it.row >= file.skip) {
+        for it in found.iter().filter(|it| it.row >= file.skip && !it.of_spread) {
             let bin = &mut bins[((it.confidence * BINS as f64) as usize).min(BINS - 1)];
             bin.findings += 1;
             bin.inside += usize::from(inside(file, it.row));

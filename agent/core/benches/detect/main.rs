@@ -200,7 +200,7 @@ fn report(suite: &str, of: &[(&File, &Said)], as_json: bool) {
     let found: Vec<(&File, &[Finding])> = of.iter().map(|(file, said)| (*file, said.found.as_slice())).collect();
     let told = findings::told(&found);
     record["findings"] = json!({"opened": told.opened, "false_per_series_day": told.false_per_day(), "recall": told.recall(),
-        "delay_s": told.delay_s, "reliability": findings::reliability(&found)});
+        "delay_s": told.delay_s, "of_spread": told.of_spread, "reliability": findings::reliability(&found)});
     if as_json {
         println!("{record}");
         return;
@@ -237,6 +237,10 @@ fn report(suite: &str, of: &[(&File, &Said)], as_json: bool) {
         told.wrong,
         told.days,
         told.delay_s
+    );
+    println!(
+        "   of these {} about the spread of a series, {} of them outside windows",
+        told.of_spread.0, told.of_spread.1
     );
     findings::print_reliability(&found);
     reliability::print(of.iter().map(|(file, said)| (*file, said.score.as_slice())));

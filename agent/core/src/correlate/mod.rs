@@ -4,6 +4,7 @@
 //! score as evidence and never asserted to be the cause. What the agent itself changed (`cause`) is never a suspect.
 //! Pure: time and ids are arguments.
 
+mod contrast;
 mod incident;
 mod rank;
 

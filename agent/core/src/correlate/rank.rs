@@ -1,19 +1,23 @@
 //! Which changes are suspected, and how much.
 //!
 //! A score is a weighted sum of three parts, each 0 to 1 and each kept as evidence: how well the change's target fits the
-//! symptom's (or the units that use more of what is short: metric contribution), how shortly before it the change was, and how often changes of its kind break things. The weights are a stated
+//! symptom's (or the units that use more of what is short: metric contribution), how near to its beginning the change was (of a series, to its change point), and how often changes of its kind break things. The weights are a stated
 //! prior, chosen so that a change which fits outranks one that is merely closer; scores compare within one incident only.
+//! What of a series' departure was there before the change is taken off that sum, by a stated part of it ([`contrast`](super::contrast)).
 //! Changes of one deployment are one suspect, represented by the deployment's own change.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::contrast::{self, Contrast};
 use crate::model::unit_name::{base_of, word_in};
 use crate::model::{Change, Evidence, Finding, RELATED_UNITS, Suspect, Target, Value};
 
 const WEIGHT_MATCH: f64 = 0.45;
 const WEIGHT_TIMING: f64 = 0.30;
 const WEIGHT_KIND: f64 = 0.25;
+/// A change before which the whole departure was there loses this part of its score; one before which none was, nothing.
+const WEIGHT_CONTRAST: f64 = 0.5;
 /// Half the timing score for each of these between change and symptom.
 const HALF_LIFE_S: f64 = 600.0;
 /// Changes older than this, seen from the symptom, are left alone.
@@ -59,6 +63,8 @@ struct Parts {
     lag_s: f64,
     /// By how much the symptom was there before the change was noticed.
     late_s: f64,
+    /// How far the series that departed is from where it was before the change.
+    contrast: Option<Contrast>,
     score: f64,
 }
 
@@ -81,6 +87,7 @@ fn suspect(findings: &[Finding], group: &[&Change]) -> Option<Suspect> {
     if best.late_s > 0.0 {
         evidence.push(Evidence::new("suspect.noticed_after_s", rounded(best.late_s)));
     }
+    evidence.extend(best.contrast.into_iter().flat_map(Contrast::evidence));
     evidence.push(Evidence::new("suspect.reach", reach(findings, group)));
     evidence.extend(best.share.map(|share| Evidence::new("suspect.unit_share", rounded(share))));
     if face.deployment.is_some() {
@@ -117,7 +124,7 @@ fn listed<'c>(change: &'c Change, name: &str) -> impl Iterator<Item = &'c str> {
     change.attributes.get(name).map(String::as_str).unwrap_or_default().split_whitespace()
 }
 
-fn rounded(value: f64) -> f64 {
+pub(super) fn rounded(value: f64) -> f64 {
     (value * 1e3).round() / 1e3
 }
 
@@ -126,23 +133,33 @@ fn parts(finding: &Finding, group: &[&Change], prior: f64) -> Option<Parts> {
     let earlier = |change: &&&Change| {
         change.earliest() <= symptom.plus(AFTER_MAX) && symptom.since(change.at) <= BEFORE_MAX && !echo(change, finding)
     };
-    let mut nearest: Option<(f64, f64)> = None;
+    // A trend is seen when it has passed a limit; what brought it is near to where the series began to leave.
+    let left_at = contrast::changed_at(finding).filter(|it| *it <= symptom).unwrap_or(symptom);
+    let mut nearest: Option<(f64, f64, f64)> = None;
     let (mut fit, mut why, mut share) = (0.0, String::new(), None);
-    for change in group.iter().filter(earlier) {
+    for change in group.iter().filter(&earlier) {
         let late_s = change.at.since(symptom.plus(AFTER_MAX)).as_secs_f64();
         // Of one that was noticed late, the middle of the time in which it may have happened.
         let middle_s = symptom.since(change.earliest()).as_secs_f64() / 2.0;
         let lag_s = if late_s > 0.0 { middle_s } else { symptom.since(change.at).as_secs_f64() };
-        nearest = nearest.into_iter().chain([(lag_s, late_s)]).min_by(|a, b| a.0.total_cmp(&b.0));
+        let apart_s =
+            if late_s > 0.0 { lag_s } else { left_at.since(change.at).max(change.at.since(left_at)).as_secs_f64() };
+        let this = (apart_s, lag_s, late_s);
+        nearest = nearest.into_iter().chain([this]).min_by(|a, b| a.0.total_cmp(&b.0));
         let (one, reason, of_units) = fit_of_finding(change, finding);
         if one > fit {
             (fit, why, share) = (one, reason, of_units);
         }
     }
-    let (lag_s, late_s) = nearest?;
-    let timing = (-lag_s / HALF_LIFE_S).exp2();
-    let score = WEIGHT_MATCH * fit + WEIGHT_TIMING * timing + WEIGHT_KIND * prior;
-    Some(Parts { fit, why, share, timing, lag_s, late_s, score })
+    let (apart_s, lag_s, late_s) = nearest?;
+    let timing = (-apart_s / HALF_LIFE_S).exp2();
+    // What a deployment brings begins with its first change.
+    let first = group.iter().filter(&earlier).map(|it| it.earliest()).min();
+    let contrast = first.and_then(|it| Contrast::of(finding, it));
+    let before = contrast.map_or(0.0, |it| 1.0 - it.share);
+    let sum = WEIGHT_MATCH * fit + WEIGHT_TIMING * timing + WEIGHT_KIND * prior;
+    let score = sum * (1.0 - WEIGHT_CONTRAST * before);
+    Some(Parts { fit, why, share, timing, lag_s, late_s, contrast, score })
 }
 
 /// The change is how the symptom itself was noticed: the unit that failed, the file that drifted.

@@ -133,6 +133,16 @@ fn who_uses_more_points_at_what_was_changed_of_it_and_a_stranger_does_not() {
 }
 
 #[test]
+fn a_trend_is_near_to_what_was_altered_where_it_began_and_not_where_it_was_seen() {
+    let package = |name: &str, second: i64| change("package.upgraded", Target::new("package", name), second);
+    let mut busy = finding("metric.anomaly", Target::series("holdfast.cpu.utilization"), 0);
+    let changes = [package("libguilty", -620), package("tzdata", -30)];
+    assert_eq!(rank(&[busy.clone()], &changes)[0].target.name, "tzdata");
+    busy.evidence.push(Evidence::new("series.changed_at", at(-600).to_string()));
+    check_guilty(&[busy], &changes[0], &changes[1..]);
+}
+
+#[test]
 fn a_series_that_names_its_service_or_unit_is_about_that() {
     let slow = finding("metric.anomaly", Target::series("holdfast.app.latency.p95{service.name=shop}"), 0);
     let mut flag = change("flag.changed", Target::new("flag", "basket"), -600);

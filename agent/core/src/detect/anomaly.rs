@@ -11,6 +11,7 @@
 
 mod episode;
 mod report;
+mod spread;
 
 use serde::{Deserialize, Serialize};
 
@@ -23,10 +24,14 @@ use super::odd::Odd;
 use super::said::{Said, number, series_target};
 use crate::model::{Detection, Evidence, Presence, SeriesKey, Timestamp};
 use episode::{Decides, Episode};
+use spread::Spread;
 
 const KIND: &str = "metric.anomaly";
-const METHOD: &str = "baseline_robust";
+pub(super) const METHOD: &str = "baseline_robust";
 const VERSION: u32 = 4;
+const SPREAD_KIND: &str = "metric.spread";
+pub(super) const SPREAD_METHOD: &str = "baseline_spread";
+const SPREAD_VERSION: u32 = 1;
 /// Every hour has come once: an alarm is one from then on.
 const DAY_S: f64 = 86_400.0;
 /// Bins after which the oddness of a series is calibrated: its members know it by then.
@@ -49,6 +54,9 @@ pub(super) struct Anomaly {
     /// Up, down.
     known: [Known; 2],
     pub(super) said: Said,
+    /// How much it varies from one value to the next.
+    #[serde(default)]
+    spread: Spread,
     /// Up, down: departures from this size on are a known incident, and never become normal. Of the labels, not of the samples.
     #[serde(skip)]
     protected: [Option<f64>; 2],
@@ -77,6 +85,7 @@ impl Anomaly {
             episode: None,
             known: Default::default(),
             said: Said::default(),
+            spread: Spread::default(),
             protected: [None; 2],
             settings: Settings::default(),
         }
@@ -91,6 +100,8 @@ impl Anomaly {
     /// What people confirmed on this series is never known nor adopted.
     pub(super) fn protect(&mut self, key: &SeriesKey, labels: &Labels) {
         self.protected = labels.protected(&format!("{METHOD}|{KIND}|{}|", series_target(key)), key);
+        self.spread.protected =
+            labels.protected(&format!("{SPREAD_METHOD}|{SPREAD_KIND}|{}|", series_target(key)), key);
     }
 
     /// Whether the episode under way is as large as an incident that a person has confirmed.
@@ -102,6 +113,7 @@ impl Anomaly {
     pub(super) fn gap(&mut self) {
         self.bin = Bin::default();
         self.last_bin_at = None;
+        self.spread.gap();
         if let Some(episode) = &mut self.episode {
             if self.said.present || episode.known {
                 episode.calm_s = 0.0;
@@ -112,19 +124,25 @@ impl Anomaly {
         }
     }
 
-    /// One sample (a rate, for counters). `step_s`: seconds from one to the next, usually.
+    /// Whether a finding about it stands.
+    pub(super) fn is_told(&self) -> bool {
+        self.said.present || self.spread.said.present
+    }
+
+    /// One sample (a rate, for counters). `step_s`: seconds from one to the next, usually. What there is to say of its level, and of its spread.
     pub(super) fn step(
         &mut self,
         config: &DetectConfig,
         key: &SeriesKey,
         (at, value, step_s): (Timestamp, f64, f64),
         activity: &[Activity],
-    ) -> Option<Detection> {
-        let mean = self.bin.push(at, value, step_s)?;
+    ) -> [Option<Detection>; 2] {
+        let Some(mean) = self.bin.push(at, value, step_s) else { return [None, None] };
         let bin_s = BIN.as_secs_f64();
         let since_last_s = self.last_bin_at.map_or(bin_s, |last| at.since(last).as_secs_f64());
         self.last_bin_at = Some(at);
-        self.bin_done(config, key, at, mean, since_last_s, activity)
+        let said = self.bin_done(config, key, at, mean, since_last_s, activity);
+        [said, self.vary(config, key, at, mean, activity)]
     }
 
     fn bin_done(
@@ -260,6 +278,7 @@ impl Anomaly {
         }
         self.baseline.adopt(&self.sketch);
         self.over();
+        self.spread.anew();
         detection
     }
 
@@ -283,8 +302,12 @@ impl Anomaly {
         }
     }
 
-    /// For a finding whose series has gone silent.
-    pub(super) fn silent(&mut self, key: &SeriesKey, at: Timestamp) -> Option<Detection> {
+    /// For findings whose series has gone silent.
+    pub(super) fn silent(&mut self, key: &SeriesKey, at: Timestamp) -> [Option<Detection>; 2] {
+        [self.silent_level(key, at), self.silent_spread(key, at)]
+    }
+
+    fn silent_level(&mut self, key: &SeriesKey, at: Timestamp) -> Option<Detection> {
         let expected = self.baseline.expected(self.floor)?;
         let value = self.episode.as_ref()?.extreme;
         self.said.silent().then(|| {

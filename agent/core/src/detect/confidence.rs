@@ -23,6 +23,14 @@ const ODDNESS: [(f64, f64); 6] =
 /// The same of those that were said because they lasted, of series whose oddness is not known yet, after their first day.
 const LASTING: f64 = 0.48;
 
+/// Of changes of spread one of fifteen was first said within a labelled window. Nobody has labelled such changes, so it is a stated prior: low.
+const SPREAD: f64 = 0.1;
+
+/// A series varies clearly more or less than it used to.
+pub fn of_spread() -> Confidence {
+    Confidence::clamped(SPREAD)
+}
+
 /// The share of departures with such an oddest value that were trouble, between the measured ones; never less than the first, nor more than the last.
 pub fn of_oddness(oddness: f64) -> Confidence {
     let mut before = ODDNESS[0];

@@ -135,6 +135,9 @@ impl Detectors {
             let (before, taken) = (watched.last, watched.take(at, raw));
             self.groups.put(&watched.groups, watched.key.kind, before, at, raw);
             let Some(value) = taken else { continue };
+            if watched.is_judged() {
+                watched.recent.push(at, value);
+            }
             if watched.standing.is_some_and(|it| !self.together.put(it, at, value)) {
                 watched.standing = self.together.standing(&watched.key);
             }
@@ -150,11 +153,12 @@ impl Detectors {
                     out.extend(told.detection);
                     if told.stuck {
                         anomaly.gap();
-                        out.extend(anomaly.silent(&watched.key, at));
+                        out.extend(anomaly.silent(&watched.key, at).into_iter().flatten());
                     }
                 }
                 if !(report && watched.stillness.is_stuck()) {
-                    out.extend(anomaly.step(&self.config, &watched.key, (at, value, watched.step_s), activity));
+                    let said = anomaly.step(&self.config, &watched.key, (at, value, watched.step_s), activity);
+                    out.extend(said.into_iter().flatten());
                 }
             }
             if !watched.thresholds.is_empty() {
@@ -182,14 +186,18 @@ impl Detectors {
         out
     }
 
-    /// Adds to a detection which other series of the same unit, or of the host, depart at this moment, and which units use more.
+    /// Adds to a detection what its series was like lately, which other series of the same unit, or of the host, depart at this moment,
+    /// and which units use more.
     pub fn tell_related(&self, detection: &mut Detection) {
         if detection.presence != Presence::Present {
             return;
         }
         let key = detection.evidence.iter().find(|it| it.name == "series.key").map(|it| it.value.to_string());
-        let own = key.and_then(|key| self.series.iter().find(|it| it.key.to_string() == key)?.standing);
-        self.together.tell(detection, own);
+        let own = key.and_then(|key| self.series.iter().find(|it| it.key.to_string() == key));
+        if let Some(own) = own {
+            own.tell_course(detection);
+        }
+        self.together.tell(detection, own.and_then(|it| it.standing));
     }
 
     /// Something deliberate happened: for a while it is the likelier reason for a departure, and lowers confidence.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::detectors::{Detectors, concerns};
 use super::silence::SILENT_AFTER;
-use super::{disk, exhaust, series::Watched, slo, threshold};
+use super::{anomaly, disk, exhaust, series::Watched, slo, threshold};
 use crate::model::{Finding, SeriesKey, Timestamp};
 
 /// A method that sees a trouble says so within this time, beside what the trouble must last.
@@ -31,7 +31,7 @@ impl Detectors {
         let name = finding.fingerprint.rsplit_once('|').map_or("", |(_, last)| last);
         Some(match finding.method.name.as_str() {
             threshold::METHOD => self.threshold(finding, name, at),
-            "baseline_robust" => match self.series_of(finding) {
+            anomaly::METHOD | anomaly::SPREAD_METHOD => match self.series_of(finding) {
                 _ if !self.config.anomalies => Follows::Nobody,
                 Some(watched) if !self.compared(&watched.key) => Follows::Nobody,
                 watched => heard(watched.and_then(|it| it.last).map(|it| it.0), at),

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use crate::model::{
-    Detection, Evidence, Finding, FindingId, FindingState, IdSource, Presence, RELATED_EVIDENCE, Timestamp, Value,
+    COURSE, Detection, Evidence, Finding, FindingId, FindingState, IdSource, Presence, RELATED_EVIDENCE, Timestamp,
+    Value,
 };
 
 /// How long a resolved finding is remembered: coming back within it is flapping, and plans may still be verified by it.
@@ -226,10 +227,10 @@ fn material(finding: &Finding, detection: &Detection) -> bool {
     let fact = |value: &Value| !matches!(value, Value::Number(_) | Value::Integer(_));
     finding.severity != detection.severity
         || (finding.confidence.get() - detection.confidence.get()).abs() >= 0.2
-        || detection.evidence.iter().filter(|it| !it.name.starts_with(RELATED_EVIDENCE)).any(|it| {
-            match finding.evidence(&it.name) {
+        || detection.evidence.iter().filter(|it| !it.name.starts_with(RELATED_EVIDENCE) && it.name != COURSE).any(
+            |it| match finding.evidence(&it.name) {
                 None => true,
                 Some(known) => (fact(&it.value) || fact(known)) && *known != it.value,
-            }
-        })
+            },
+        )
 }

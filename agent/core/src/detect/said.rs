@@ -54,7 +54,7 @@ pub(super) fn series_target(key: &SeriesKey) -> Target {
 }
 
 /// A number for people: four figures.
-pub(super) fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     let size = value.abs();
     if value == 0.0 {
         "0".to_owned()

@@ -11,13 +11,18 @@ use serde::{Deserialize, Serialize};
 use super::anomaly::Anomaly;
 use super::disk::Role;
 use super::groups::GroupRole;
+use super::recent::Recent;
+use super::shape;
 use super::telemetry::Stillness;
 use super::threshold::ThresholdState;
 use super::together::Standing;
-use crate::model::{MetricKind, SeriesId, SeriesKey, Timestamp};
+use crate::model::{COURSE, Detection, Evidence, MetricKind, SeriesId, SeriesKey, Timestamp};
 
 /// Samples further apart than this, or than four of the series' own steps, have a gap between them.
 const GAP_MIN: Duration = Duration::from_secs(15);
+
+/// Kinds of findings about the level of one series.
+const LEVEL_KINDS: [&str; 2] = ["metric.anomaly", "metric.threshold"];
 
 /// One watched series.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +37,9 @@ pub(super) struct Watched {
     /// Last value or rate, and when it was known.
     pub(super) value: Option<(Timestamp, f64)>,
     pub(super) anomaly: Option<Box<Anomaly>>,
+    /// What it was like lately, of those that a finding may be about.
+    #[serde(default)]
+    pub(super) recent: Recent,
     /// How it moves, of those that are compared with their past.
     #[serde(default)]
     pub(super) stillness: Stillness,
@@ -56,6 +64,7 @@ impl Watched {
             step_s: 0.0,
             value: None,
             anomaly: None,
+            recent: Recent::default(),
             stillness: Stillness::default(),
             thresholds: Vec::new(),
             divisors: Vec::new(),
@@ -91,6 +100,20 @@ impl Watched {
             MetricKind::Counter if raw < last_raw => None,
             MetricKind::Counter => Some(self.known(at, (raw - last_raw) / step_s)),
         }
+    }
+
+    /// Whether a finding may be about it alone.
+    pub(super) fn is_judged(&self) -> bool {
+        self.anomaly.is_some() || !self.thresholds.is_empty()
+    }
+
+    /// Adds what it was like lately to a detection about its level, and what that looks like.
+    pub(super) fn tell_course(&self, detection: &mut Detection) {
+        let Some(course) = self.recent.course().filter(|_| LEVEL_KINDS.contains(&detection.kind.as_str())) else {
+            return;
+        };
+        shape::tell(detection, &course, self.last.map_or(detection.began_at, |it| it.0));
+        detection.evidence.push(Evidence::new(COURSE, course.to_string()));
     }
 
     fn known(&mut self, at: Timestamp, value: f64) -> f64 {

@@ -27,7 +27,7 @@ impl Detectors {
             }
             let key = &watched.key;
             if let Some(anomaly) = &mut watched.anomaly {
-                out.extend(anomaly.silent(key, at));
+                out.extend(anomaly.silent(key, at).into_iter().flatten());
             }
             for state in &mut watched.thresholds {
                 if let Some(rule) = self.limits.iter().find(|rule| rule.name == state.name) {
@@ -75,7 +75,7 @@ fn patience(watched: &Watched, least: Duration) -> Duration {
 }
 
 fn standing(watched: &Watched, mounts: &[Mount]) -> bool {
-    watched.anomaly.as_ref().is_some_and(|it| it.said.present)
+    watched.anomaly.as_ref().is_some_and(|it| it.is_told())
         || watched.stillness.is_stuck()
         || watched.thresholds.iter().any(|it| it.said.present)
         || watched.mount.and_then(|(mount, _)| mounts.get(mount)).is_some_and(Mount::standing)

@@ -114,7 +114,7 @@ pub enum Presence {
 /// What one method says about one target at one moment, before hysteresis and deduplication.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Detection {
-    /// `unit.failed`, `unit.restarting`, `disk.filling`, `disk.full`, `file.drift`, `metric.anomaly`, `metric.threshold`, `resource.exhausting`,
+    /// `unit.failed`, `unit.restarting`, `disk.filling`, `disk.full`, `file.drift`, `metric.anomaly`, `metric.spread`, `metric.threshold`, `resource.exhausting`,
     /// `slo.burn`, `release.tampered`, `plugin.quarantined`, `plugin.stuck`, `agent.collector_failed`, `telemetry.silent`.
     pub kind: String,
     /// Which promise it touches.

@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod change;
+pub mod course;
 pub mod decision;
 pub mod evidence;
 pub mod finding;
@@ -22,6 +23,7 @@ pub mod unit_name;
 
 pub use audit::{AuditEntry, AuditKind};
 pub use change::{Change, Deployment, DeploymentState, NOT_BEFORE};
+pub use course::{COURSE, Course, CourseError};
 pub use decision::{Approval, Decision, Mode, Reason, Verdict};
 pub use evidence::{Evidence, RELATED_EVIDENCE, RELATED_UNITS, Value};
 pub use finding::{Class, Confidence, Detection, Finding, FindingState, Method, Presence, Severity};

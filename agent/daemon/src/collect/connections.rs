@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::sink::{Cached, gauge};
 use super::{CollectError, Collector, Context, ParseFault, Reading, sockets};
-use crate::host::{FsRoot, TcpSocket, tcp_sockets};
+use crate::host::{FsRoot, InetSocket, tcp_sockets};
 
 const PATHS: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
 const SOCKSTAT6: &str = "/proc/net/sockstat6";
@@ -54,7 +54,7 @@ fn slot(number: usize) -> Option<usize> {
 /// By netlink; `None`: there is none here, or it says what nobody understands.
 fn asked(fs: &FsRoot) -> Option<[u64; STATES.len()]> {
     let (mut counts, mut strange) = ([0; STATES.len()], false);
-    let one = |socket: TcpSocket| match slot(socket.state.into()).and_then(|slot| counts.get_mut(slot)) {
+    let one = |socket: InetSocket| match slot(socket.state.into()).and_then(|slot| counts.get_mut(slot)) {
         Some(count) => *count += 1,
         None => strange = true,
     };

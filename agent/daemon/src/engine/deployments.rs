@@ -20,7 +20,9 @@ const KERNEL: [&str; 4] = ["proc", "sys", "dev", "run"];
 /// A deployment that nobody finished counts as running for so long.
 const EXPIRES_AFTER: Duration = Duration::from_hours(24);
 /// Ended ones are remembered for so long beside the store.
-pub(super) const KEPT: Duration = Duration::from_hours(24 * 30);
+const KEPT: Duration = Duration::from_hours(24 * 30);
+/// Deployments that are read at a start, the newest ones.
+pub(super) const READ_MAX: usize = 10_000;
 /// The environment that is meant where nobody names one.
 const ENVIRONMENT: &str = "production";
 /// The manifest of digests in a release directory, as `sha256sum` writes it.
@@ -258,19 +260,9 @@ impl Engine {
         self.deployments.values().filter(ran).cloned().collect()
     }
 
-    /// Lets go of old ones, as a restart does: the store keeps them. The last release of each service in its place stays, for its files
-    /// are watched.
+    /// Lets go of old ones: the store keeps them.
     fn forget_deployments(&mut self, now: Moment) {
-        let mut last: BTreeMap<(&str, Option<&str>), (Timestamp, &DeploymentId)> = BTreeMap::new();
-        for it in self.deployments.values().filter(|it| it.state == DeploymentState::Succeeded) {
-            let place = (it.service.as_str(), it.release_dir.as_deref());
-            let newest = last.entry(place).or_insert((it.started_at, &it.id));
-            *newest = (*newest).max((it.started_at, &it.id));
-        }
-        let kept: BTreeSet<DeploymentId> = last.into_values().map(|(_, id)| id.clone()).collect();
-        self.deployments.retain(|id, it| {
-            it.state == DeploymentState::Running || now.wall.since(it.started_at) <= KEPT || kept.contains(id)
-        });
+        self.deployments = remembered(std::mem::take(&mut self.deployments).into_values(), now.wall);
     }
 
     /// What was started and never finished stops explaining changes.
@@ -290,6 +282,24 @@ impl Engine {
             self.ledger.soon(Writes { deployments: vec![deployment], audit, ..Writes::default() }, now);
         }
     }
+}
+
+/// Those that are remembered, while the agent runs and by a start alike: what runs, what is not old, and the last release of each service in its place,
+/// for its files are watched and the next one is an upgrade.
+pub(super) fn remembered(
+    all: impl IntoIterator<Item = Deployment>,
+    now: Timestamp,
+) -> BTreeMap<DeploymentId, Deployment> {
+    let mut all: BTreeMap<DeploymentId, Deployment> = all.into_iter().map(|it| (it.id.clone(), it)).collect();
+    let mut last: BTreeMap<(&str, Option<&str>), (Timestamp, &DeploymentId)> = BTreeMap::new();
+    for it in all.values().filter(|it| it.state == DeploymentState::Succeeded) {
+        let place = (it.service.as_str(), it.release_dir.as_deref());
+        let newest = last.entry(place).or_insert((it.started_at, &it.id));
+        *newest = (*newest).max((it.started_at, &it.id));
+    }
+    let kept: BTreeSet<DeploymentId> = last.into_values().map(|(_, id)| id.clone()).collect();
+    all.retain(|id, it| it.state == DeploymentState::Running || now.since(it.started_at) <= KEPT || kept.contains(id));
+    all
 }
 
 /// Why a path is more than one deployment may claim; `None`: it is not.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use holdfast_core::detect::drift::{ItemFacts, Judgement, judge_item};
+use holdfast_core::detect::drift::{ItemFacts, Judgement, LAST_AS_ACCEPTED, judge_item};
 use holdfast_core::model::audit::{AuditKind, Draft};
 use holdfast_core::model::{
     AcceptedItems, Attributes, Change, ChangeId, Inventory, Item, ItemKind, ItemName, NOT_BEFORE, Timestamp,
@@ -133,6 +133,7 @@ impl Engine {
         if names.is_empty() {
             return;
         }
+        self.remember_doubts(names);
         let doubts = names.iter().filter_map(|name| self.inventory.doubted.get(name).copied());
         let since = doubts.fold(before, Timestamp::min).minus(EXPLAINED_WITHIN);
         let deployments = if may_explain { self.deployments_since(since) } else { vec![] };
@@ -181,6 +182,23 @@ impl Engine {
         if !audit.is_empty() {
             let writes = self.inventory.writes(accepted, audit);
             self.ledger.soon(writes, now);
+        }
+    }
+
+    /// Of items with an open finding: when they were last as accepted. The finding knows it, and after a start nothing else does.
+    fn remember_doubts(&mut self, names: &[ItemName]) {
+        for name in names {
+            let current = self.inventory.current(name).map(|it| it.value.as_str());
+            let differs = name.kind.differs(self.inventory.value(name), current);
+            if !differs || self.inventory.doubted.contains_key(name) {
+                continue;
+            }
+            let (kind, target) = (format!("{}.drift", name.kind), name.target());
+            let Some(finding) = self.lifecycle.open().find(|it| it.kind == kind && it.target == target) else {
+                continue;
+            };
+            let told = finding.evidence(LAST_AS_ACCEPTED).and_then(|it| it.to_string().parse().ok());
+            self.inventory.doubted.insert(name.clone(), told.unwrap_or(finding.began_at));
         }
     }
 

@@ -291,8 +291,8 @@ impl Engine {
             limit: 100_000,
             ..RemediationFilter::default()
         })?;
-        let recent = Some(now.wall.minus(deployments::KEPT));
-        let deployments = reader.deployments(&DeploymentFilter { since: recent, ..DeploymentFilter::default() })?;
+        let deployments =
+            reader.deployments(&DeploymentFilter { limit: deployments::READ_MAX, ..DeploymentFilter::default() })?;
         let changes = telemetry
             .reader()
             .changes(&ChangeFilter {
@@ -331,7 +331,7 @@ impl Engine {
             units: BTreeMap::new(),
             units_problem: None,
             restarts: BTreeMap::new(),
-            deployments: deployments.into_iter().map(|it| (it.id.clone(), it)).collect(),
+            deployments: deployments::remembered(deployments, now.wall),
             baselines: reader.baselines()?.into_iter().map(|it| (it.state.path.clone(), it)).collect(),
             inventory: inventory::Known::load(&reader)?,
             second_look: HashMap::new(),

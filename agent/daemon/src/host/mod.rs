@@ -17,5 +17,5 @@ pub use clock::{Clock, FakeClock, SystemClock};
 pub use fs_root::FsRoot;
 pub use held::HeldFile;
 pub use random::OsRandom;
-pub use sock_diag::{TcpSocket, tcp as tcp_sockets};
+pub use sock_diag::{InetSocket, tcp as tcp_sockets, udp as udp_sockets};
 pub use trusted::{read_secret, read_secret_text, read_trusted, read_trusted_text};

@@ -1,8 +1,9 @@
-//! TCP sockets by netlink, as [sock_diag(7)](https://man7.org/linux/man-pages/man7/sock_diag.7.html) has them.
+//! Sockets of TCP and UDP by netlink, as [sock_diag(7)](https://man7.org/linux/man-pages/man7/sock_diag.7.html) has them.
 //!
 //! For `/proc/net/tcp` and for `tcp6` the kernel goes through its whole table of connections, however empty it is: some 4 ms each
 //! where there is much memory. Asked by netlink it goes through it once for both families, and not at all for those that listen.
-//! Asked is in the first form of the question, `TCPDIAG_GETSOCK`, because the later one names a single family.
+//! For TCP asked is in the first form of the question, `TCPDIAG_GETSOCK`, because the later one names a single family. It knows no UDP,
+//! for which the later one is put for each family; and it is by netlink alone that the control group of a socket is known.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,12 +15,17 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 /// Numbers of the kernel: `linux/netlink.h`, `linux/inet_diag.h`, `linux/socket.h`.
 const GETSOCK: u16 = 18;
+const GETSOCK_OF_FAMILY: u16 = 20;
 const REQUEST_DUMP: u16 = 0x301;
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
 const HEAD_BYTES: usize = 16;
 const QUESTION_BYTES: usize = HEAD_BYTES + 60;
 const STATES_AT: usize = HEAD_BYTES + 52;
+/// `struct inet_diag_req_v2`: family, protocol, two bytes, states, and an address of zeros.
+const LATER_BYTES: usize = HEAD_BYTES + 56;
+const LATER_STATES_AT: usize = HEAD_BYTES + 4;
+const UDP: u8 = 17;
 const SOCKET_BYTES: usize = 72;
 /// Attributes follow the socket, each with its length and kind; this one says whose it is, since Linux 5.9.
 const ATTRIBUTE_HEAD_BYTES: usize = 4;
@@ -34,8 +40,8 @@ const PIECES_MAX: usize = 500;
 
 /// One socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TcpSocket {
-    /// `include/net/tcp_states.h`: 1 is established, 10 listens.
+pub struct InetSocket {
+    /// `include/net/tcp_states.h`: 1 is established, 7 is one of UDP that is connected to nobody, 10 listens.
     pub state: u8,
     /// Its own address.
     pub local: SocketAddr,
@@ -50,13 +56,29 @@ pub struct TcpSocket {
 /// Tells `each` of this network namespace's TCP sockets in one of these states, both families: bit N is state N.
 ///
 /// Errors: there is no such interface, or none for this process; an answer that isn't understood.
-pub fn tcp(states: u32, mut each: impl FnMut(TcpSocket)) -> io::Result<()> {
+pub fn tcp(states: u32, each: impl FnMut(InetSocket)) -> io::Result<()> {
+    ask(&question(states), each)
+}
+
+/// The same of UDP.
+///
+/// Errors: as above, and where the kernel can't tell of UDP.
+pub fn udp(states: u32, mut each: impl FnMut(InetSocket)) -> io::Result<()> {
+    ask(&later_question(INET, UDP, states), &mut each)?;
+    match ask(&later_question(INET6, UDP, states), each) {
+        // A kernel without IPv6.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn ask(question: &[u8], mut each: impl FnMut(InetSocket)) -> io::Result<()> {
     let socket =
         rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(SOCK_DIAG))?;
     set_socket_timeout(&socket, Timeout::Recv, Some(WITHIN))?;
     // To the kernel: nobody else's word is taken from now on.
     rustix::net::connect(&socket, &SocketAddrNetlink::new(0, 0))?;
-    rustix::net::send(&socket, &question(states), SendFlags::empty())?;
+    rustix::net::send(&socket, question, SendFlags::empty())?;
     let mut piece = vec![0; PIECE_BYTES];
     for _ in 0..PIECES_MAX {
         let (_, read) = rustix::net::recv(&socket, piece.as_mut_slice(), RecvFlags::TRUNC)?;
@@ -82,8 +104,18 @@ fn question(states: u32) -> [u8; QUESTION_BYTES] {
     bytes
 }
 
+fn later_question(family: u8, protocol: u8, states: u32) -> [u8; LATER_BYTES] {
+    let mut bytes = [0; LATER_BYTES];
+    bytes[..4].copy_from_slice(&(LATER_BYTES as u32).to_ne_bytes());
+    bytes[4..6].copy_from_slice(&GETSOCK_OF_FAMILY.to_ne_bytes());
+    bytes[6..8].copy_from_slice(&REQUEST_DUMP.to_ne_bytes());
+    (bytes[HEAD_BYTES], bytes[HEAD_BYTES + 1]) = (family, protocol);
+    bytes[LATER_STATES_AT..LATER_STATES_AT + 4].copy_from_slice(&states.to_ne_bytes());
+    bytes
+}
+
 /// Pure: the messages of one piece; whether the last of all was among them.
-fn parse(mut piece: &[u8], each: &mut impl FnMut(TcpSocket)) -> io::Result<bool> {
+fn parse(mut piece: &[u8], each: &mut impl FnMut(InetSocket)) -> io::Result<bool> {
     while !piece.is_empty() {
         let len = number(piece, 0).map(|len| len as usize);
         let (Some(kind), Some(len)) = (piece.get(4..6), len.filter(|len| (HEAD_BYTES..=piece.len()).contains(len)))
@@ -97,7 +129,7 @@ fn parse(mut piece: &[u8], each: &mut impl FnMut(TcpSocket)) -> io::Result<bool>
                 let code = number(body, 0).map_or(0, u32::cast_signed);
                 return if code < 0 { Err(io::Error::from_raw_os_error(code.saturating_neg())) } else { Ok(true) };
             }
-            GETSOCK | 20 => each(socket(body).ok_or_else(|| strange("a socket that is cut"))?),
+            GETSOCK | GETSOCK_OF_FAMILY => each(socket(body).ok_or_else(|| strange("a socket that is cut"))?),
             _ => {}
         }
         // The next begins at a multiple of four.
@@ -111,7 +143,7 @@ fn number(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 /// `struct inet_diag_msg`.
-fn socket(body: &[u8]) -> Option<TcpSocket> {
+fn socket(body: &[u8]) -> Option<InetSocket> {
     let cgroup = attribute(body.get(SOCKET_BYTES..)?, CGROUP_ID).and_then(|it| it.get(..8)?.try_into().ok());
     let body = body.get(..SOCKET_BYTES)?;
     let port = u16::from_be_bytes([body[4], body[5]]);
@@ -123,7 +155,7 @@ fn socket(body: &[u8]) -> Option<TcpSocket> {
     };
     let (uid, inode) = (number(body, 64)?, u64::from(number(body, 68)?));
     let cgroup = cgroup.map(u64::from_ne_bytes).filter(|id| *id != 0);
-    Some(TcpSocket { state: body[1], local: SocketAddr::new(ip, port), uid, inode, cgroup })
+    Some(InetSocket { state: body[1], local: SocketAddr::new(ip, port), uid, inode, cgroup })
 }
 
 /// The value of an attribute; what is cut is not there.
@@ -164,7 +196,7 @@ mod tests {
         body
     }
 
-    fn parsed(piece: &[u8]) -> (Vec<TcpSocket>, io::Result<bool>) {
+    fn parsed(piece: &[u8]) -> (Vec<InetSocket>, io::Result<bool>) {
         let mut found = Vec::new();
         let ended = parse(piece, &mut |socket| found.push(socket));
         (found, ended)
@@ -176,7 +208,7 @@ mod tests {
         let six = message(GETSOCK, &listening(INET6, &Ipv6Addr::LOCALHOST.octets(), 8080));
         let (found, ended) = parsed(&[four.clone(), six, message(DONE, &0_i32.to_ne_bytes())].concat());
         let local =
-            |text: &str| TcpSocket { state: 10, local: text.parse().unwrap(), uid: 1000, inode: 4242, cgroup: None };
+            |text: &str| InetSocket { state: 10, local: text.parse().unwrap(), uid: 1000, inode: 4242, cgroup: None };
         assert_eq!(found, [local("127.0.0.1:80"), local("[::1]:8080")]);
         assert!(ended.unwrap());
         assert!(!parsed(&four).1.unwrap(), "more pieces follow");
@@ -230,6 +262,32 @@ mod tests {
         let folder =
             own.and_then(|path| std::fs::metadata(path).ok()).map(|it| std::os::unix::fs::MetadataExt::ino(&it));
         assert!(it.cgroup.is_none() || folder.is_none() || it.cgroup == folder, "{it:?} {folder:?}");
+    }
+
+    #[test]
+    fn a_socket_of_udp_of_either_family_is_among_them() {
+        let four = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let six = std::net::UdpSocket::bind("[::1]:0").ok();
+        let mut found = Vec::new();
+        match udp(1 << 7, |socket| found.push(socket)) {
+            Ok(()) => {}
+            // This kernel has no such interface, and `/proc` is read.
+            Err(error) => return assert!(error.raw_os_error().is_some(), "{error}"),
+        }
+        assert!(found.iter().all(|it| it.state == 7), "{found:?}");
+        for mine in std::iter::once(four).chain(six) {
+            let it = found.iter().find(|it| it.local == mine.local_addr().unwrap()).unwrap();
+            assert_eq!((it.uid, it.inode > 0), (rustix::process::geteuid().as_raw(), true));
+        }
+    }
+
+    #[cfg(target_endian = "little")]
+    #[test]
+    fn the_question_for_one_family_is_as_the_kernel_wants_it() {
+        let bytes = later_question(INET6, UDP, 1 << 7);
+        assert_eq!(bytes[..8], [[72, 0, 0, 0], [20, 0, 1, 3]].concat());
+        assert_eq!(bytes[HEAD_BYTES..HEAD_BYTES + 8], [10, 17, 0, 0, 128, 0, 0, 0]);
+        assert!(bytes[HEAD_BYTES + 8..].iter().all(|it| *it == 0));
     }
 
     proptest! {

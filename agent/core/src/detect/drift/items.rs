@@ -14,6 +14,8 @@ use crate::model::{
     Severity, Timestamp,
 };
 
+/// Evidence of a drift: when the item was last seen as accepted.
+pub const LAST_AS_ACCEPTED: &str = "item.last_as_accepted";
 const METHOD: &str = "item_drift";
 const VERSION: u32 = 2;
 /// Where package managers keep what is installed.
@@ -196,6 +198,9 @@ fn detection(facts: &ItemFacts<'_>, presence: Presence) -> Detection {
         vec![Evidence::new("item.value", value.as_str()), Evidence::new("item.accepted_value", accepted.as_str())];
     if let Some(item) = facts.current.filter(|_| presence == Presence::Present) {
         evidence.extend(item.facts.iter().map(|(name, fact)| Evidence::new(name, fact.as_str())));
+    }
+    if presence == Presence::Present {
+        evidence.push(Evidence::new(LAST_AS_ACCEPTED, facts.before.to_string()));
     }
     let (class, severity) = weight(facts);
     if let Some(deployment) = perhaps_of(facts).filter(|_| presence == Presence::Present) {

@@ -14,7 +14,7 @@ mod while_deploying;
 #[cfg(test)]
 mod tests;
 
-pub use items::{ItemFacts, judge_item};
+pub use items::{ItemFacts, LAST_AS_ACCEPTED, judge_item};
 pub use judge::judge;
 
 use crate::model::{CauseId, Deployment, Detection, FileState, Timestamp};

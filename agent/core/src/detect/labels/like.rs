@@ -3,6 +3,7 @@
 //! | kind | sizes | facts |
 //! |---|---|---|
 //! | `metric.anomaly` | distance of the extreme from what was expected | to which side |
+//! | `metric.spread` | how many times more it varies, or less | which of both |
 //! | `metric.threshold` | distance of the worst value beyond the limit; a twentieth of the limit more is not clearly larger | which side |
 //! | `disk.filling` | bytes a second; how soon it is full | |
 //! | `resource.exhausting` | share a second; how soon it is gone | |
@@ -16,7 +17,7 @@
 //! | any other | every number may differ by [`LARGER`] either way | every text and every yes or no |
 
 use super::{LARGER, SMALLER};
-use crate::model::{Evidence, LABEL_EVIDENCE, RELATED_EVIDENCE, Value};
+use crate::model::{COURSE, Evidence, LABEL_EVIDENCE, RELATED_EVIDENCE, Value};
 
 pub(super) const SIDE: &str = "side";
 pub(super) const ABOVE: &str = "above";
@@ -24,7 +25,7 @@ const BELOW: &str = "below";
 /// The least part of a threshold's limit that counts as larger; its own hysteresis.
 const LIMIT_PART: f64 = 0.05;
 /// What differs from one time to the next without saying anything: times, names of runs, texts that repeat other evidence.
-const PASSING: [&str; 7] = [
+const PASSING: [&str; 8] = [
     "unit.invocation_id",
     "file.modified_at",
     "file.diff",
@@ -32,6 +33,7 @@ const PASSING: [&str; 7] = [
     "finding.flaps",
     "finding.ended",
     "series.reason",
+    COURSE,
 ];
 
 /// One size; larger is worse.
@@ -78,6 +80,12 @@ impl Like {
                 if let (Some(extreme), Some(expected)) = (extreme, number(evidence, "series.expected")) {
                     like.size("departure", (extreme - expected).abs(), 0.0);
                     like.facts.push(side(extreme - expected));
+                }
+            }
+            "metric.spread" => {
+                if let Some(ratio) = number(evidence, "series.spread_ratio").filter(|it| *it > 0.0) {
+                    like.size("change of spread", ratio.max(1.0 / ratio), 0.0);
+                    like.facts.push(side(ratio - 1.0));
                 }
             }
             "metric.threshold" => {

@@ -1,5 +1,6 @@
 //! A small corpus of scripted hosts, through the one door that the agent uses.
 
+mod contrasts;
 mod corpus;
 mod disk;
 mod exhaustion;
@@ -9,6 +10,7 @@ mod lifecycle;
 mod metrics;
 mod places;
 mod properties;
+mod spread;
 mod telemetry;
 mod unit;
 mod well_known;

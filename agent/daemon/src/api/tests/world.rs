@@ -167,6 +167,7 @@ fn suppressed() -> Finding {
         Evidence::new("series.key", key),
         Evidence::new("series.expected", 0.5),
         Evidence::new("series.extreme", 0.8),
+        Evidence::new(COURSE, "2026-07-01T08:00:00Z 60s 0.5 0.51 0.49 0.5 - 0.5 0.62 0.8 0.78"),
     ];
     let label = labels()[1].finding.clone();
     Ruling::Suppressed { label }.tell(&mut evidence);
@@ -385,7 +386,14 @@ fn incident() -> Incident {
             at: deployed.at,
             deployment: deployed.deployment,
             score: 0.87,
-            evidence: vec![Evidence::new("seconds_before", 38.0), Evidence::new("deployment_names_unit", true)],
+            evidence: vec![
+                Evidence::new("suspect.before_s", 38.0),
+                Evidence::new("suspect.contrast", 1.0),
+                Evidence::new(
+                    "suspect.contrast_reason",
+                    "0.0810 just before it, 0.9300 now: a clear difference of 0.8490 (0.8010 to 0.8970), 41.20 robust deviations; 100 % of the departure came after it",
+                ),
+            ],
         }],
         timeline: vec![
             TimelineEntry {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use holdfast_core::model::{Decision, DecisionId, FindingState};
+use holdfast_core::model::{Decision, DecisionId, FindingId, FindingState, Incident, Suspect};
 use holdfast_core::policy::cases::CaseResult;
 use holdfast_core::policy::{self, Diagnostic, Inputs, Level, Policy, PolicyFile};
 use serde::Serialize;
@@ -11,7 +11,8 @@ use super::super::args::{Explained, Policy as Command};
 use super::super::exit::{DONE, Failure, INCONCLUSIVE, NO, Outcome, USAGE};
 use super::super::view;
 use super::{Session, given};
-use crate::api::wire::{DecisionDocument, DecisionsDocument, FindingDocument, RemediationDocument};
+use crate::api::Client;
+use crate::api::wire::{DecisionDocument, DecisionsDocument, FindingDocument, IncidentDocument, RemediationDocument};
 use crate::config::Overrides;
 
 /// More policy files, or larger ones, are a mistake.
@@ -222,9 +223,25 @@ fn explain(it: &Session, id: Explained) -> Outcome {
             document.decisions
         }
     };
-    let document = DecisionsDocument { decisions };
-    it.out.document(&document, |look| view::decisions::explain(&document.decisions, look))?;
+    let incident = decisions.first().and_then(|it| incident_of(client, &it.finding));
+    let suspects = incident.as_ref().map(|it| it.suspects.clone()).unwrap_or_default();
+    let document = ExplainedDocument { decisions, suspects };
+    it.out.document(&document, |look| view::decisions::explain(&document.decisions, incident.as_ref(), look))?;
     Ok(if document.decisions.is_empty() { INCONCLUSIVE } else { DONE })
+}
+
+/// What was decided, and what is suspected of the trouble that it was about.
+#[derive(Serialize)]
+struct ExplainedDocument {
+    decisions: Vec<Decision>,
+    suspects: Vec<Suspect>,
+}
+
+/// The incident of a finding, unless either is kept no more.
+fn incident_of(client: &Client, finding: &FindingId) -> Option<Incident> {
+    let of: FindingDocument = client.get(&format!("/findings/{finding}"), &[]).ok()?;
+    let id = of.finding.incident?;
+    client.get::<IncidentDocument>(&format!("/incidents/{id}"), &[]).ok().map(|it| it.incident)
 }
 
 fn replay(it: &Session, since: String, paths: &[PathBuf]) -> Outcome {

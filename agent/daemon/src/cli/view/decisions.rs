@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use holdfast_core::model::{Decision, Reason, Verdict};
+use holdfast_core::model::{Decision, Incident, Reason, Verdict};
 
 use super::super::ink::{Ink, bold, dim, flat, paint};
 use super::super::out::Look;
 use super::super::when::{dated, relative};
-use super::words::fact;
+use super::words::{fact, section};
 
 pub(super) fn verdict(verdict: Verdict) -> String {
     let ink = match verdict {
@@ -54,8 +54,11 @@ pub(super) fn reasons(out: &mut String, it: &Decision) {
     }
 }
 
-/// Decisions with all their reasons, newest first.
-pub(in super::super) fn explain(all: &[Decision], look: Look) -> String {
+/// Suspects that are shown beside a decision.
+const SUSPECTS_SHOWN: usize = 3;
+
+/// Decisions with all their reasons, newest first, and what is suspected of the trouble. `incident`: that of the newest.
+pub(in super::super) fn explain(all: &[Decision], incident: Option<&Incident>, look: Look) -> String {
     if all.is_empty() {
         return "No decision was taken about it.\n".to_owned();
     }
@@ -75,6 +78,10 @@ pub(in super::super) fn explain(all: &[Decision], look: Look) -> String {
         fact(&mut out, "policy digest", &it.policy_digest);
         let _ = writeln!(out, "reasons, strictest first:");
         reasons(&mut out, it);
+    }
+    if let Some(incident) = incident.filter(|it| !it.suspects.is_empty()) {
+        section(&mut out, &format!("Suspects of {}", incident.id));
+        super::incidents::suspects(&mut out, incident, SUSPECTS_SHOWN);
     }
     out
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use holdfast_core::model::Incident;
+
 use super::super::ink::{bold, dim, flat};
 use super::super::out::Look;
 use super::super::table::Table;
@@ -58,23 +60,7 @@ pub(in super::super) fn show(it: &IncidentDocument, look: Look) -> String {
     if incident.suspects.is_empty() {
         let _ = writeln!(out, "{}", dim("none: no change is close enough before it"));
     }
-    for (index, one) in incident.suspects.iter().enumerate() {
-        let before = match (incident.began_at.since(one.at), one.at.since(incident.began_at)) {
-            (before, after) if after.is_zero() => format!("{} before it began", span(before)),
-            (_, after) => format!("{} after it began", span(after)),
-        };
-        let _ = writeln!(
-            out,
-            "{}. {} {}  {}",
-            index + 1,
-            bold(&flat(&one.summary)),
-            dim(&format!("score {:.2}", one.score)),
-            before
-        );
-        let deployment = one.deployment.as_ref().map(|d| format!("  deployment {d}")).unwrap_or_default();
-        let _ = writeln!(out, "   {}  {}{deployment}", one.kind, flat(&one.target.to_string()));
-        evidence(&mut out, &one.evidence, 3);
-    }
+    suspects(&mut out, incident, usize::MAX);
     if !it.remediations.is_empty() {
         section(&mut out, "Remediations");
     }
@@ -102,4 +88,25 @@ pub(in super::super) fn show(it: &IncidentDocument, look: Look) -> String {
     }
     out.push_str(&table.render(look.columns));
     out
+}
+
+/// The first of the suspects, each with what it rests on.
+pub(super) fn suspects(out: &mut String, incident: &Incident, most: usize) {
+    for (index, one) in incident.suspects.iter().enumerate().take(most) {
+        let before = match (incident.began_at.since(one.at), one.at.since(incident.began_at)) {
+            (before, after) if after.is_zero() => format!("{} before it began", span(before)),
+            (_, after) => format!("{} after it began", span(after)),
+        };
+        let _ = writeln!(
+            out,
+            "{}. {} {}  {}",
+            index + 1,
+            bold(&flat(&one.summary)),
+            dim(&format!("score {:.2}", one.score)),
+            before
+        );
+        let deployment = one.deployment.as_ref().map(|d| format!("  deployment {d}")).unwrap_or_default();
+        let _ = writeln!(out, "   {}  {}{deployment}", one.kind, flat(&one.target.to_string()));
+        evidence(out, &one.evidence, 3);
+    }
 }

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use holdfast_core::model::{DeploymentState, Evidence, FindingState, IncidentState, RemediationState, Severity, Value};
+use holdfast_core::model::{
+    COURSE, Course, DeploymentState, Evidence, FindingState, IncidentState, RemediationState, Severity, Value,
+};
 
 use super::super::ink::{Ink, bold, dim, flat, paint};
 use super::super::when::number;
@@ -90,10 +92,37 @@ pub(super) fn evidence(out: &mut String, all: &[Evidence], indent: usize) {
                 let name = if index == 0 { one.name.as_str() } else { "" };
                 let _ = writeln!(out, "{pad}{name:<widest$}  {}", flat(text));
             }
+        } else if let Some(course) = course(one) {
+            let _ = writeln!(out, "{pad}{:<widest$}  {course}", one.name);
         } else {
             let _ = writeln!(out, "{pad}{:<widest$}  {}", one.name, flat(&value(&one.value)));
         }
     }
+}
+
+/// Cells of a course that are drawn.
+const DRAWN_MAX: usize = 48;
+const STEPS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// A course as a line from its lowest to its highest cell; `None`: it is another piece of evidence.
+fn course(it: &Evidence) -> Option<String> {
+    let Value::Text(text) = &it.value else { return None };
+    let course: Course = text.parse().ok().filter(|_| it.name == COURSE)?;
+    let known = || course.cells.iter().flatten().copied();
+    let (low, high) = (known().fold(f64::INFINITY, f64::min), known().fold(f64::NEG_INFINITY, f64::max));
+    let each = course.cells.len().div_ceil(DRAWN_MAX).max(1);
+    let step = |cells: &[Option<f64>]| {
+        let values: Vec<f64> = cells.iter().flatten().copied().collect();
+        if values.is_empty() {
+            return ' ';
+        }
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let place = if high > low { (mean - low) / (high - low) * STEPS.len() as f64 } else { 0.0 };
+        STEPS[(place as usize).min(STEPS.len() - 1)]
+    };
+    let drawn: String = course.cells.chunks(each).map(step).collect();
+    let minutes = course.cells.len() as u64 * u64::from(course.cell_s) / 60;
+    Some(format!("{drawn} {minutes} min, {} to {}", number(low), number(high)))
 }
 
 fn is_block(value: &Value) -> bool {

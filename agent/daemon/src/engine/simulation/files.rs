@@ -195,3 +195,24 @@ fn a_secret_in_a_watched_file_is_in_no_database_and_no_finding() {
     }
     assert!(looked_at >= 3, "the databases are there");
 }
+
+#[test]
+fn a_service_that_was_deployed_two_months_ago_is_upgraded_by_the_next_after_a_restart_too() {
+    let mut sim = host();
+    sim.deploy("app-1", None, &["/srv/app"]);
+    sim.finish("app-1");
+    let month = Duration::from_hours(24 * 31);
+    sim.now = Moment { wall: sim.now.wall.plus(month * 2), mono: sim.now.mono + month * 2 };
+    sim.kill();
+    sim.boot();
+    sim.run(1);
+    sim.deploy("app-2", None, &["/srv/app"]);
+    sim.finish("app-2");
+    let telemetry = sim.telemetry.as_ref().unwrap();
+    telemetry.flush().unwrap();
+    let changes = telemetry.reader().changes(&crate::store::ChangeFilter::default()).unwrap();
+    let mut kinds: Vec<&str> =
+        changes.iter().map(|it| it.kind.as_str()).filter(|it| it.starts_with("service.")).collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["service.deployed", "service.upgraded"]);
+}

@@ -1,6 +1,8 @@
 //! What the made-up host is made of besides files: what is drift, what explains it, what is accepted.
 
-use holdfast_core::model::{AcceptedItems, Attributes, Change, ChangeId, Inventory, Item, ItemKind, Items, Target};
+use holdfast_core::model::{
+    AcceptedItems, Attributes, Change, ChangeId, Inventory, Item, ItemKind, Items, Severity, Target,
+};
 
 use super::*;
 use crate::answers::BaselineAnswer;
@@ -186,4 +188,51 @@ fn a_person_accepts_an_item_with_a_reason_and_only_one_that_was_seen() {
     assert_eq!((entry.actor.as_str(), &entry.body["reason"]), ("alice (uid 1000)", &"new".into()));
     sim.look(&both);
     assert_eq!(sim.open_items(), Vec::<String>::new());
+}
+
+#[test]
+fn a_port_that_came_while_a_deployment_ran_stays_as_severe_after_a_restart() {
+    let mut sim = Sim::new("", Mode::Advise);
+    let look = |sim: &mut Sim| sim.look_at(ItemKind::Listener, items(&[("tcp [::]:4444", "uid=1000")]));
+    sim.look_at(ItemKind::Listener, items(&[]));
+    let start = DeployStart {
+        id: Some("web-7".parse().unwrap()),
+        service: "web".into(),
+        version: "7".into(),
+        environment: None,
+        artifact: None,
+        revision: None,
+        release_dir: None,
+        units: vec!["web.service".into()],
+        paths: vec![],
+    };
+    sim.ask(Request::DeployStart(start)).unwrap();
+    sim.run(5);
+    sim.ask(Request::DeployFinish { id: "web-7".parse().unwrap(), succeeded: true }).unwrap();
+    let told = |sim: &Sim| {
+        let all = sim.reader().findings(&FindingFilter { open_only: true, ..FindingFilter::default() }).unwrap();
+        let it = all.iter().find(|it| it.kind == "listener.drift").unwrap();
+        (it.severity, it.evidence("deployment.id").map(ToString::to_string))
+    };
+    look(&mut sim);
+    look(&mut sim);
+    let before = told(&sim);
+    assert_eq!(before, (Severity::Low, Some("web-7".to_owned())));
+    // Long after the deployment, as while the agent ran.
+    for _ in 0..15 {
+        look(&mut sim);
+    }
+    assert_eq!(told(&sim), before);
+    sim.kill();
+    sim.boot();
+    look(&mut sim);
+    look(&mut sim);
+    assert_eq!(told(&sim), before, "nothing about it is new");
+    // One that comes now is another matter.
+    for _ in 0..2 {
+        sim.look_at(ItemKind::Listener, items(&[("tcp [::]:4444", "uid=1000"), ("tcp [::]:5555", "uid=1000")]));
+    }
+    let all = sim.reader().findings(&FindingFilter { open_only: true, ..FindingFilter::default() }).unwrap();
+    let severities: Vec<Severity> = all.iter().map(|it| it.severity).collect();
+    assert_eq!(severities.iter().filter(|it| **it == Severity::Medium).count(), 1, "{severities:?}");
 }

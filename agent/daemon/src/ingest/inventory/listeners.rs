@@ -1,7 +1,7 @@
 //! Ports on which something listens, by netlink or from `/proc/net`, and whose they are.
 //!
-//! The sockets of others' processes are seen by root only; without that right the account that opened the port is known and, of
-//! TCP since Linux 5.9, the unit by its control group, and not the program. Sockets of UDP have no state of listening: one that is
+//! The sockets of others' processes are seen by root only; without that right the account that opened the port is known and,
+//! since Linux 5.9, the unit by its control group, and not the program. Sockets of UDP have no state of listening: one that is
 //! bound below the ephemeral ports counts.
 
 use std::collections::{BTreeSet, HashMap};
@@ -12,7 +12,7 @@ use holdfast_core::model::Items;
 
 use super::item;
 use crate::collect::{process_ids, unit_of_cgroup};
-use crate::host::{FsRoot, TcpSocket, tcp_sockets};
+use crate::host::{FsRoot, InetSocket, tcp_sockets, udp_sockets};
 
 const TABLES: [(&str, &str); 4] =
     [("/proc/net/tcp", "tcp"), ("/proc/net/tcp6", "tcp"), ("/proc/net/udp", "udp"), ("/proc/net/udp6", "udp")];
@@ -20,6 +20,7 @@ const TABLES: [(&str, &str); 4] =
 const LISTEN: &str = "0A";
 const LISTENING: u32 = 1 << 10;
 const UNCONNECTED: &str = "07";
+const BOUND: u32 = 1 << 7;
 const RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 /// Where the range begins on a kernel that nobody turned.
 const EPHEMERAL: u16 = 32_768;
@@ -39,6 +40,7 @@ pub(super) struct Socket {
     /// `tcp 0.0.0.0:80`
     pub(super) name: String,
     address: IpAddr,
+    port: u16,
     uid: u32,
     inode: u64,
     /// Inode number of the control group that opened it, where the kernel says so.
@@ -57,24 +59,46 @@ pub(super) fn sockets(fs: &FsRoot) -> Option<Vec<Socket>> {
     let mut text = String::new();
     let low = fs.read(RANGE, &mut text).ok().and_then(|()| text.split_ascii_whitespace().next()?.parse().ok());
     let low = low.unwrap_or(EPHEMERAL);
-    let mut found = asked(fs);
-    let by_netlink = found.is_some();
-    for (path, transport) in TABLES.into_iter().filter(|(_, transport)| !by_netlink || *transport != "tcp") {
-        if fs.read(path, &mut text).is_ok() {
-            found.get_or_insert_with(Vec::new).extend(parse(&text, transport, low));
+    let mut found: Option<Vec<Socket>> = None;
+    for transport in ["tcp", "udp"] {
+        if let Some(asked) = asked(fs, transport, low) {
+            found.get_or_insert_default().extend(asked);
+            continue;
+        }
+        for (path, _) in TABLES.into_iter().filter(|it| it.1 == transport) {
+            if fs.read(path, &mut text).is_ok() {
+                found.get_or_insert_default().extend(parse(&text, transport, low));
+            }
         }
     }
     found
 }
 
-/// Those of TCP by netlink, for which the kernel looks at no connection; `None`: there is none here.
-fn asked(fs: &FsRoot) -> Option<Vec<Socket>> {
+/// Those of one transport by netlink, which says whose they are; of TCP the kernel looks at no connection for it. `None`: there is no
+/// netlink here, or it knows nothing of this transport.
+fn asked(fs: &FsRoot, transport: &str, ephemeral: u16) -> Option<Vec<Socket>> {
+    if !fs.is_real() {
+        return None;
+    }
     let mut found = Vec::new();
-    let one = |it: TcpSocket| {
-        let TcpSocket { local, uid, inode, cgroup, .. } = it;
-        found.push(Socket { name: format!("tcp {local}"), address: local.ip(), uid, inode, cgroup });
+    let one = |it: InetSocket| {
+        let InetSocket { local, uid, inode, cgroup, .. } = it;
+        found.push(Socket {
+            name: format!("{transport} {local}"),
+            address: local.ip(),
+            port: local.port(),
+            uid,
+            inode,
+            cgroup,
+        });
     };
-    (fs.is_real() && tcp_sockets(LISTENING, one).is_ok()).then_some(found)
+    if transport == "tcp" {
+        tcp_sockets(LISTENING, one).ok()?;
+    } else {
+        udp_sockets(BOUND, one).ok()?;
+        found.retain(|it| it.port < ephemeral);
+    }
+    Some(found)
 }
 
 /// Pure: the listening ones of one table.
@@ -85,7 +109,14 @@ pub(super) fn parse<'t>(text: &'t str, transport: &'t str, ephemeral: u16) -> im
         let listens =
             if transport == "tcp" { state == LISTEN } else { state == UNCONNECTED && local.port() < ephemeral };
         let (uid, inode) = (fields.get(7)?.parse().ok()?, fields.get(9)?.parse().ok()?);
-        listens.then(|| Socket { name: format!("{transport} {local}"), address: local.ip(), uid, inode, cgroup: None })
+        listens.then(|| Socket {
+            name: format!("{transport} {local}"),
+            address: local.ip(),
+            port: local.port(),
+            uid,
+            inode,
+            cgroup: None,
+        })
     })
 }
 
@@ -229,11 +260,35 @@ mod tests {
             .zip(groups.map(Some).into_iter().chain([None]))
             .map(|(inode, cgroup)| {
                 let address = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-                Socket { name: format!("tcp 0.0.0.0:{inode}"), address, uid: 33, inode, cgroup }
+                Socket { name: format!("tcp 0.0.0.0:{inode}"), address, port: inode as u16, uid: 33, inode, cgroup }
             })
             .collect();
         let found = items(&fs, &sockets);
         let units: Vec<_> = found.values().map(|it| it.facts.get("unit.name").map(String::as_str)).collect();
         assert_eq!(units, [Some("web.service"), Some("web.service"), None, None, None]);
+    }
+
+    #[test]
+    fn a_bound_socket_of_udp_is_told_with_the_control_group_that_opened_it_where_the_kernel_says_so() {
+        let fs = FsRoot::real();
+        let mine = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = mine.local_addr().unwrap().port();
+        let name = format!("udp 127.0.0.1:{port}");
+        let inode = |all: &[Socket]| all.iter().find(|it| it.name == name).map(|it| it.inode);
+        let Some(asked) = asked(&fs, "udp", u16::MAX) else { return };
+        let mut text = String::new();
+        fs.read("/proc/net/udp", &mut text).unwrap();
+        let read: Vec<Socket> = parse(&text, "udp", u16::MAX).collect();
+        assert_eq!(inode(&asked), inode(&read));
+        assert!(inode(&asked).is_some());
+        assert!(
+            super::asked(&fs, "udp", port).is_some_and(|all| inode(&all).is_none()),
+            "only below the ephemeral ports"
+        );
+        let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let own = own.lines().find_map(|line| line.strip_prefix("0::")).map(|path| format!("/sys/fs/cgroup{path}"));
+        let folder = own.and_then(|path| std::fs::metadata(path).ok()).map(|it| it.ino());
+        let it = asked.iter().find(|it| it.name == name).unwrap();
+        assert!(it.cgroup.is_none() || folder.is_none() || it.cgroup == folder, "{:?} {folder:?}", it.cgroup);
     }
 }
