@@ -10,6 +10,8 @@ use crate::model::{Attributes, ByteSize, Interval, Ratio, SeriesKey, Severity, h
 pub struct DetectConfig {
     /// Compare series with their own past. Default: true.
     pub anomalies: bool,
+    /// Say it, too, when a series varies clearly more or less than it used to, at the same level. Default: true.
+    pub spread: bool,
     /// Time that a series is watched before anything is said about it. Default: "10m".
     pub warm_up: Interval,
     /// How far a series may depart from its past. Default: "medium".
@@ -41,6 +43,7 @@ impl Default for DetectConfig {
     fn default() -> Self {
         Self {
             anomalies: true,
+            spread: true,
             warm_up: Interval::secs(600),
             sensitivity: Sensitivity::Medium,
             sustained: Interval::secs(30),

@@ -368,6 +368,8 @@ impl Engine {
         });
         let draft = Self::draft(now, AuditKind::AgentStarted, AGENT, "agent", body);
         self.ledger.soon(Writes { audit: vec![draft], ..Writes::default() }, now);
+        // Whose call was under way when the agent ended is durable before anybody is called again: the mark of it is gone by now.
+        self.record_plugins(now);
         self.detectors.note_start(now.wall);
         let mut out = Vec::new();
         let released = |it: &Deployment| it.release_dir.clone().filter(|_| it.state == DeploymentState::Succeeded);

@@ -23,8 +23,8 @@ use super::settings::Signal;
 use crate::request::StepMeasurement;
 use crate::store::ExportSeries;
 
-/// Evidence that may hold the content of files; it stays on this host.
-const KEPT_HERE: [&str; 1] = ["file.diff"];
+/// Evidence that stays on this host: what may hold the content of files, and two and a half hours of samples, which have a way of their own.
+const KEPT_HERE: [&str; 2] = ["file.diff", "series.course"];
 
 /// What every exported item says about where it comes from.
 pub(super) type Origin = Arc<Resource>;

@@ -97,7 +97,8 @@ impl Anomaly {
             return None;
         }
         let (least, adopt_after_s) = (self.floor.at(expected.level), config.adopt_after.0.as_secs_f64());
-        let turn = self.spread.push(at, value, least, adopt_after_s, config.anomalies)?;
+        let wanted = config.anomalies && config.spread;
+        let turn = self.spread.push(at, value, least, adopt_after_s, wanted)?;
         let figures = self.spread.figures()?;
         if turn == Turn::Stands {
             let due = self.spread.said.due(at, figures.severity());

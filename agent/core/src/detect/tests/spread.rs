@@ -49,6 +49,14 @@ fn nine_times_the_variance_at_the_same_level_is_told_with_its_figures_and_is_ove
 }
 
 #[test]
+fn who_does_not_want_to_know_of_it_is_told_nothing() {
+    let mut stage = Stage::new(DetectConfig { spread: false, ..quiet() });
+    vary(&mut stage, DAY_S, |_| 0.02);
+    vary(&mut stage, 1800, |_| 0.06);
+    assert_eq!(told(&stage), []);
+}
+
+#[test]
 fn a_ninth_of_the_variance_is_told_as_worth_knowing() {
     let mut stage = known(0.09);
     vary(&mut stage, 1800, |_| 0.03);

@@ -33,8 +33,8 @@ use crate::event_loop::{Event, Proposed};
 use crate::request::{Answer, Call, Caller, Request, Role};
 use crate::status::PluginStatus;
 use crate::store::{
-    AuditRow, Blobs, Integrity, RemediationFilter, StateDb, StateReader, TelemetryDb, TelemetryOptions,
-    load_or_create_audit_key, verify_chain,
+    AuditRow, Blobs, Integrity, PluginStateWrite, RemediationFilter, StateDb, StateReader, TelemetryDb,
+    TelemetryOptions, load_or_create_audit_key, verify_chain,
 };
 
 const START: i64 = 1_800_000_000;
@@ -42,6 +42,8 @@ const START: i64 = 1_800_000_000;
 struct Granted {
     /// Why plugins say nothing any more.
     silent: Arc<Mutex<Option<String>>>,
+    /// What is wanted kept from the start on.
+    unkept: Arc<Mutex<Vec<PluginStateWrite>>>,
 }
 
 impl PluginView for Granted {
@@ -55,6 +57,9 @@ impl PluginView for Granted {
     }
     fn checks_of_path(&self, _: &str) -> Vec<String> {
         Vec::new()
+    }
+    fn take_state(&self) -> Vec<PluginStateWrite> {
+        std::mem::take(&mut *self.unkept.lock().unwrap())
     }
     fn silent(&self, _: &str) -> Option<String> {
         self.silent.lock().unwrap().clone()
@@ -133,6 +138,8 @@ struct Sim {
     told: bool,
     /// Why plugins say nothing any more.
     silent: Arc<Mutex<Option<String>>>,
+    /// What plugins want kept.
+    unkept: Arc<Mutex<Vec<PluginStateWrite>>>,
     /// What checks evaluate in the place of their rule, and find nothing.
     evaluated: Option<Vec<String>>,
     /// Commands carried out so far; the agent is killed before the one with this number.
@@ -180,6 +187,7 @@ impl Sim {
             cpu: None,
             told: false,
             silent: Arc::default(),
+            unkept: Arc::default(),
             evaluated: None,
             commands: 0,
             kill_at: None,
@@ -202,7 +210,7 @@ impl Sim {
             state,
             telemetry: telemetry.clone(),
             blobs: Blobs::open(self.dir.path()).unwrap(),
-            plugins: Arc::new(Granted { silent: Arc::clone(&self.silent) }),
+            plugins: Arc::new(Granted { silent: Arc::clone(&self.silent), unkept: Arc::clone(&self.unkept) }),
             policy,
             policy_files: vec!["sim.toml".into()],
             ids: Box::new(SeededIds(self.seed)),

@@ -41,6 +41,18 @@ fn has_ended(sim: &Sim, finding: &Finding, why: &str) {
 }
 
 #[test]
+fn whom_the_last_crash_makes_a_suspect_is_kept_before_the_first_second_has_passed() {
+    let mut sim = Sim::new("", Mode::Observe);
+    sim.kill();
+    let write = PluginStateWrite { plugin: ".health".into(), key: "unit-medic".into(), value: Some(vec![1]) };
+    sim.unkept.lock().unwrap().push(write);
+    sim.boot();
+    // Not one tick later it crashes again.
+    sim.kill();
+    assert_eq!(sim.reader().plugin_state(".health").unwrap(), [("unit-medic".to_owned(), vec![1])].into());
+}
+
+#[test]
 fn what_a_plugin_has_found_ends_with_the_plugin_and_says_so() {
     let (mut sim, finding) = found("", Mode::Observe);
     sim.run(5);
