@@ -166,7 +166,7 @@ pub(super) enum Metrics {
         where_: Vec<String>,
     },
     /// Read the samples of a metric
-    Query(MetricsQuery),
+    Query(Box<MetricsQuery>),
 }
 
 #[derive(Debug, Args)]

@@ -172,7 +172,7 @@ pub(crate) mod tests {
     async fn points_that_come_while_a_tick_is_filled_wait_for_the_next() {
         let (_keep, stored) = waiting(LONG);
         let other = stored.clone();
-        let (inside, entered) = std::sync::mpsc::channel();
+        let (inside, entered) = std::sync::mpsc::sync_channel(1);
         let filling = std::thread::spawn(move || {
             other.tick(at(1), || {
                 inside.send(()).unwrap();

@@ -14,7 +14,7 @@ pub(super) fn run(it: &Session, command: Metrics) -> Outcome {
             let document: MetricsDocument = it.client()?.get("/metrics", &parameters)?;
             it.out.document(&document, |look| view::metrics::list(&document, look))?;
         }
-        Metrics::Query(args) => query(it, args)?,
+        Metrics::Query(args) => query(it, *args)?,
     }
     Ok(DONE)
 }

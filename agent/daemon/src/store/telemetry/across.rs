@@ -151,7 +151,7 @@ mod tests {
             .join(&all(), &by)
             .into_iter()
             .map(|it| {
-                let name: Vec<String> = it.attributes.into_iter().map(|(_, value)| value).collect();
+                let name: Vec<String> = it.attributes.into_values().collect();
                 (name.join(" "), it.points.iter().map(|(at, value)| (at.ns() / 1_000_000_000, *value)).collect())
             })
             .collect();
