@@ -273,7 +273,7 @@ async fn of_several_seconds_in_one_request_the_newest_is_kept_and_the_others_are
     let (status, _, answer) = it.post("/v1/metrics", &[("content-type", "application/json")], body.into_bytes()).await;
     let answer = String::from_utf8(answer).unwrap();
     assert!(
-        status == 200 && answer.contains("\"29\"") && answer.contains("one of a series each second"),
+        status == 200 && answer.contains("\"rejectedDataPoints\":29") && answer.contains("one of a series each second"),
         "{status} {answer}"
     );
     assert_eq!(it.world.tick().into_values().collect::<Vec<_>>(), [29.0]);
