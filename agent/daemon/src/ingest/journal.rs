@@ -20,9 +20,12 @@ use crate::host::Clock;
 
 /// Where systemd has it; a search path would be one more thing to trust.
 pub(crate) const PROGRAM: &str = "/usr/bin/journalctl";
-/// What it is told: from now on, one JSON object a line, with these fields and none of the others.
-const ARGUMENTS: [&str; 5] =
-    ["--follow", "--lines=0", "--output=json", "--output-fields=PRIORITY,_SYSTEMD_UNIT", "--quiet"];
+/// What it is told: from now on, one JSON object a line, with these fields and none of the others. `--merge`, because without it
+/// only entries of the boot are shown that the kernel names, and in a container's service that is the host's boot and not the
+/// container's; journals of other machines, which it would bring in too, are left out by [`of_this_machine`].
+const ARGUMENTS: [&str; 6] =
+    ["--follow", "--lines=0", "--merge", "--output=json", "--output-fields=PRIORITY,_SYSTEMD_UNIT", "--quiet"];
+const MACHINE_ID: &str = "/etc/machine-id";
 /// Longer lines are not read.
 const LINE_BYTES_MAX: u64 = 16 << 10;
 /// Units told apart; the entries of others are counted as `_OTHER`'s.
@@ -74,6 +77,13 @@ fn count(counts: &mut Counts, unit: String, priority: &'static str) {
     *changed = true;
 }
 
+/// What entries of this machine have in common, as journalctl wants it; `None` where the machine has no id.
+fn of_this_machine(id: &str) -> Option<String> {
+    let id = id.trim();
+    let good = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    good.then(|| format!("_MACHINE_ID={}", id.to_ascii_lowercase()))
+}
+
 impl Journal {
     /// Follows until `stopping`.
     pub(crate) async fn run(self, mut stopping: watch::Receiver<bool>) {
@@ -100,8 +110,10 @@ impl Journal {
 
     /// One run of the child; gives the reason of its end. It ends when this future is dropped.
     async fn follow(&self, program: &Path, counts: &mut Counts) -> String {
+        let own = std::fs::read_to_string(MACHINE_ID).ok().and_then(|id| of_this_machine(&id));
         let child = tokio::process::Command::new(program)
             .args(ARGUMENTS)
+            .args(own)
             .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -193,6 +205,16 @@ mod tests {
         check(r#"{"PRIORITY":["3","4"],"_SYSTEMD_UNIT":[1,2]}"#, Some(("_NONE", "info")));
         check(r#"{"PRIORITY":"9"}"#, None);
         check("-- cursor", None);
+    }
+
+    #[test]
+    fn entries_of_other_machines_are_left_out_where_this_one_has_an_id() {
+        let id = "0123456789abcdef0123456789ABCDEF";
+        let own = Some("_MACHINE_ID=0123456789abcdef0123456789abcdef".to_owned());
+        assert_eq!(of_this_machine(&format!("{id}\n")), own);
+        for none in ["", "uninitialized\n", "0123", "0123456789abcdef0123456789abcde --"] {
+            assert_eq!(of_this_machine(none), None, "{none}");
+        }
     }
 
     #[test]
