@@ -103,3 +103,21 @@ fn a_series_that_wanders_has_a_wide_interval() {
     let give = |it: &Finding| Contrast::of(it, minute(125)).unwrap().give;
     assert!(give(&wild) > 2.0 * give(&calm), "{} {}", give(&wild), give(&calm));
 }
+
+#[test]
+fn a_course_that_somebody_made_up_gives_finite_figures_or_none() {
+    let far = format!("1700-01-01T00:00:00Z 1s {}", ["1"; 40].join(" "));
+    let huge = |at: i64| if at < 140 { Some(if at % 2 == 0 { 1e300 } else { 1.1e300 }) } else { Some(-1.7e308) };
+    let mut all =
+        vec![finding((0..145).map(huge).collect()), finding(vec![Some(f64::MAX); 145]), finding(series(jump))];
+    all[2].evidence = vec![Evidence::new(COURSE, far)];
+    let mut edges = finding((0..145).map(|at| Some(if at < 140 { f64::MAX } else { 0.0 })).collect());
+    edges.evidence.push(Evidence::new("series.expected", 1.0));
+    edges.evidence.push(Evidence::new("series.now", f64::MIN));
+    all.push(edges);
+    for (at, it) in all.iter().enumerate() {
+        let Some(found) = Contrast::of(it, minute(139)) else { continue };
+        let finite = |one: &Evidence| !matches!(one.value, Value::Number(value) if !value.is_finite());
+        assert!(found.share.is_finite() && found.evidence().iter().all(finite), "{at}: {found:?}");
+    }
+}

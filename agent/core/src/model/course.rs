@@ -32,7 +32,7 @@ pub struct CourseError;
 impl Course {
     /// The cell in which this moment lies; before the first it is negative.
     pub fn cell(&self, at: Timestamp) -> i64 {
-        (at.ns() - self.from.ns()).div_euclid(i64::from(self.cell_s.max(1)) * 1_000_000_000)
+        at.ns().saturating_sub(self.from.ns()).div_euclid(i64::from(self.cell_s.max(1)) * 1_000_000_000)
     }
 
     /// When a cell begins.
@@ -87,6 +87,14 @@ mod tests {
             (0, 2)
         );
         assert_eq!(course.cell(course.from.minus(std::time::Duration::from_secs(1))), -1);
+    }
+
+    #[test]
+    fn a_moment_far_away_is_in_no_cell_and_nothing_overflows() {
+        let course = Course { from: Timestamp::from_ns(i64::MIN), cell_s: 1, cells: vec![None] };
+        assert!(course.cell(Timestamp::from_ns(i64::MAX)) > 1_000_000);
+        let course = Course { from: Timestamp::from_ns(i64::MAX), ..course };
+        assert!(course.cell(Timestamp::from_ns(i64::MIN)) < -1_000_000);
     }
 
     #[test]
