@@ -11,6 +11,7 @@ mod bad_release;
 mod boots;
 mod checks;
 mod containers;
+mod contrast;
 mod cost;
 mod crash;
 mod drift;

@@ -7,12 +7,14 @@ use anyhow::{Context, Result, ensure};
 use holdfast_tests::root;
 use serde_json::Value;
 
-use crate::harness::{Machine, on};
+use crate::harness::{Machine, is_open, on};
 
 const SOON: Duration = Duration::from_secs(30);
 const QUEUE: &str = "/srv/app/queue.log";
 const METRIC: &str = "app.file.size";
 const KIND: &str = "anomaly.judge";
+/// The series is compared with its own past, too, after no longer than a scenario can wait.
+const DETECT: &str = "[detect]\nwarm-up = \"1m\"\nsustained = \"15s\"\n[[detect.watch]]\nmetric = \"app.file.size\"\n";
 const GRANTS: [(&str, &str); 2] = [
     ("meter", "mode = \"observe\"\n[read]\nfiles = [\"/srv/app\"]\n[settings]\nfiles = [\"/srv/app/queue.log\"]\n"),
     ("judge", "mode = \"observe\"\n[read]\nmetrics = true\n[settings]\nmost = 1000.0\n"),
@@ -40,6 +42,32 @@ fn until_measured(machine: &mut Machine, bytes: f64) -> Result<()> {
     })
 }
 
+/// The same series, by the detector that knows nothing but its past: right after a deployment it is ten times what it was.
+fn departs_from_its_past(machine: &mut Machine) -> Result<()> {
+    let about_queue = |it: &Value| is_open(it) && it["title"].as_str().is_some_and(|title| title.contains(METRIC));
+    let departed = |m: &Machine| -> Result<Option<Value>> {
+        let all = m.ask(&["findings", "list", "--kind", "metric.anomaly"])?;
+        Ok(all["findings"].as_array().and_then(|all| all.iter().find(|it| about_queue(it)).cloned()))
+    };
+    machine.run("sleep 90")?;
+    let before = departed(machine)?;
+    ensure!(before.is_none(), "at rest nothing departs: {before:?}");
+    machine.ask(&["deploy", "start", "--id", "app-2", "--service", "app", "--version", "2", "--path", "/srv/app"])?;
+    machine.run(&format!("truncate -s 200 {QUEUE}"))?;
+    machine.ask(&["deploy", "finish", "app-2"])?;
+    let told = |finding: &Value, wanted: &str| finding["evidence"].to_string().contains(wanted);
+    let finding = machine.wait_until("the series departs from its past", Duration::from_secs(90), |m| departed(m))?;
+    ensure!(told(&finding, "context.activity") && told(&finding, "app-2"), "the deployment is no context: {finding}");
+    // What it looks like is said anew each minute.
+    machine.wait_until("its shape is told", Duration::from_secs(150), |m| {
+        Ok(departed(m)?.filter(|it| told(it, "series.shape") && told(it, "series.changed_at")))
+    })?;
+    let incidents = machine.ask(&["incidents", "list"])?;
+    ensure!(incidents.to_string().contains("app-2"), "the deployment is no suspect: {incidents}");
+    machine.run(&format!("truncate -s 20 {QUEUE}"))?;
+    machine.wait_until("the series is back", Duration::from_secs(90), |m| Ok(departed(m)?.is_none().then_some(())))
+}
+
 #[test]
 fn what_an_installed_collector_measures_is_judged_by_an_installed_detector_until_the_trouble_is_over() -> Result<()> {
     on("measured", Machine::installed()?, |machine| {
@@ -52,7 +80,7 @@ fn what_an_installed_collector_measures_is_judged_by_an_installed_detector_until
             machine.write_file(&format!("/etc/holdfast/plugins.d/{plugin}.toml"), grant, 0o644)?;
         }
         let key = machine.run("sed -n 2p /root/me.key.pub")?;
-        machine.set_up("observe", &format!("[plugins]\ntrusted-keys = [\"{}\"]\n", key.trim()), "")?;
+        machine.set_up("observe", &format!("[plugins]\ntrusted-keys = [\"{}\"]\n{DETECT}", key.trim()), "")?;
 
         let done = machine.ask(&["plugin", "install", "/root/copy", "--yes"])?;
         for (at, plugin) in ["judge", "meter"].into_iter().enumerate() {
@@ -72,6 +100,7 @@ fn what_an_installed_collector_measures_is_judged_by_an_installed_detector_until
         let values = measured(machine)?;
         ensure!(values.contains(&10.0) && values.contains(&5000.0), "the past is kept: {values:?}");
 
+        departs_from_its_past(machine)?;
         let list = machine.ask(&["plugin", "list"])?;
         for plugin in list["plugins"].as_array().context("a list")? {
             let ours = plugin["id"] == "meter" || plugin["id"] == "judge";

@@ -116,8 +116,22 @@ pub enum Event {
     Inventory(Box<Inventory>, Timestamp),
     /// Files that were read because the engine asked.
     Files(Vec<FileFound>, ReadFor),
+    /// The directory of a superseded release was looked at.
+    Left {
+        /// Which.
+        dir: String,
+        /// Whether nothing is in it; what cannot be told is left.
+        nothing: bool,
+    },
     /// Something was altered around the machine.
     Change(Change),
+    /// Somebody told of what was altered, and waits.
+    Told {
+        /// It.
+        change: Change,
+        /// Answered once the change is on its way to the store; false when it was refused there.
+        taken: oneshot::Sender<bool>,
+    },
     /// A person or a program asks.
     Call(Call),
     /// It is time for a plugin's scheduled check.

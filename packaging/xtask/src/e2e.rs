@@ -14,6 +14,9 @@ use crate::{guests, parts, suite};
 /// The OTLP receiver of the outage scenario.
 const ROTEL: &str = "rotel==0.0.1a15";
 
+/// Machines at once: scenarios wait most of the time.
+const AT_ONCE: &str = "3";
+
 pub(crate) fn run(root: &Path, filter: &[&str]) -> Result<()> {
     parts::require(&parts::E2E)?;
     if !rustix::process::geteuid().is_root() {
@@ -23,7 +26,7 @@ pub(crate) fn run(root: &Path, filter: &[&str]) -> Result<()> {
     guests::build(root)?;
     suite::build(root)?;
     let mut results = Vec::new();
-    let outcome = must_reading(&mut suite::command(root, "e2e", &["--test-threads", "2"], filter), |line| {
+    let outcome = must_reading(&mut suite::command(root, "e2e", &["--test-threads", AT_ONCE], filter), |line| {
         if line.starts_with("test result:") {
             results.push(line.to_owned());
         }

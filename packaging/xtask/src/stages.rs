@@ -10,6 +10,7 @@ use crate::process;
 #[derive(Default)]
 pub(crate) struct Stages {
     done: Vec<(&'static str, Duration, bool)>,
+    left_out: Vec<(&'static str, &'static str)>,
 }
 
 impl Stages {
@@ -22,6 +23,16 @@ impl Stages {
         result
     }
 
+    /// How long all that ran took.
+    pub(crate) fn took(&self) -> Duration {
+        self.done.iter().map(|(_, took, _)| *took).sum()
+    }
+
+    /// A stage that does not run this time, and why: the table says so.
+    pub(crate) fn leave_out(&mut self, name: &'static str, why: &'static str) {
+        self.left_out.push((name, why));
+    }
+
     /// The table.
     pub(crate) fn print(&self) {
         process::say("\nstage         seconds");
@@ -29,8 +40,10 @@ impl Stages {
             let verdict = if *good { "" } else { "  FAILED" };
             process::say(&format!("{name:<12} {:>8.1}{verdict}", took.as_secs_f64()));
         }
-        let total: Duration = self.done.iter().map(|(_, took, _)| *took).sum();
-        process::say(&format!("{:<12} {:>8.1}", "total", total.as_secs_f64()));
+        for (name, why) in &self.left_out {
+            process::say(&format!("{name:<12}   NOT RUN: {why}"));
+        }
+        process::say(&format!("{:<12} {:>8.1}", "total", self.took().as_secs_f64()));
     }
 }
 

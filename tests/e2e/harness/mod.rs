@@ -6,6 +6,7 @@ mod cgroup;
 mod diagnosis;
 mod install;
 mod machine;
+mod past;
 mod site;
 mod tree;
 

@@ -22,6 +22,8 @@ const PLACEBOS_MIN: usize = 150;
 const PLACEBOS_MAX: usize = 1500;
 /// Samples that a deployment may take, at most.
 pub const GAP_MAX: usize = 90;
+/// A stretch of the past that one series shares with others counts so often, at least: what is to come to it no stretch holds either.
+const SHARED_MIN: f64 = 1.7;
 /// A difference is at least this part of the level.
 const LEAST: f64 = 1e-3;
 
@@ -169,7 +171,7 @@ impl Placebo {
     fn joint(&self, own: f64) -> f64 {
         let as_small = self.smallest.partition_point(|it| *it <= own);
         // What one stretch of the past holds counts once, and the more series there are, the more of what is to come no stretch holds.
-        let series = 1.0 + (self.scales.len() as f64).ln();
+        let series = (1.0 + (self.scales.len() as f64).ln()).max(SHARED_MIN);
         let shared = (self.shared.max(1) as f64 * series) as usize;
         (as_small + shared) as f64 / (self.smallest.len() + shared) as f64
     }

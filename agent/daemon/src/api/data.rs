@@ -9,9 +9,9 @@ use super::ApiContext;
 use super::params::Params;
 use super::read::{found, id, reading};
 use super::routes::Reply;
+use super::wire::RetentionDocument;
 use crate::data::{Lineage, Quality, QualityOptions};
 use crate::request::{Refusal, RefusalKind};
-use crate::store::RetentionPlan;
 
 /// What a report without `since` looks at.
 const WINDOW: Duration = Duration::from_hours(1);
@@ -37,8 +37,18 @@ pub(super) async fn quality(
     reading(context, move |context| Ok(crate::data::quality(&context.telemetry, &options)?)).await
 }
 
-pub(super) async fn retention(State(context): State<ApiContext>) -> Reply<RetentionPlan> {
-    reading(context, |context| Ok(context.telemetry.retention()?)).await
+pub(super) async fn retention(State(context): State<ApiContext>) -> Reply<RetentionDocument> {
+    reading(context, |context| {
+        let (telemetry, mut state) =
+            (context.telemetry.retention()?, context.state.retention(context.retention_records)?);
+        // What has reached its age and is still there stays for another reason, or goes within the hour.
+        let now = context.clock.wall();
+        for it in &mut state {
+            it.due = it.due.filter(|due| *due > now);
+        }
+        Ok(RetentionDocument { telemetry, state, contents: context.blobs.plan() })
+    })
+    .await
 }
 
 pub(super) async fn lineage(State(context): State<ApiContext>, Path(text): Path<String>) -> Reply<Lineage> {

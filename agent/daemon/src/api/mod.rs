@@ -28,6 +28,7 @@ pub mod wire;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use holdfast_core::detect::DetectConfig;
 use holdfast_core::model::audit::AuditKey;
@@ -75,6 +76,8 @@ pub struct ApiContext {
     pub look: Look,
     /// Accepted contents, for diffs.
     pub blobs: Blobs,
+    /// The age that closed records reach.
+    pub retention_records: Duration,
     /// The past of deployments, for the gate.
     pub pasts: Arc<Pasts>,
     /// Attributes that series have to have.

@@ -84,14 +84,14 @@ pub(super) async fn diff(
     params.end()?;
     permit(&caller, Role::Operator, "see what files contain")?;
     reading(context, move |context| {
-        let newest = context.state.baseline_version()?;
-        let (from, to) = (from.unwrap_or(0), to.unwrap_or(newest));
-        if from >= to || to > newest {
+        let (oldest, newest) = (context.state.baseline_reach()?, context.state.baseline_version()?);
+        let (from, to) = (from.unwrap_or(oldest), to.unwrap_or(newest));
+        if from < oldest || from >= to || to > newest {
             return Err(Refusal::new(
                 RefusalKind::Usage,
-                format!("{from} is no version before {to}, or there is no version {to}"),
+                format!("{from} is no version before {to}, or one of them is not kept"),
             )
-            .hint(format!("versions go up to {newest}; 0 is what was accepted before the first")));
+            .hint(format!("versions go from {oldest} to {newest}; 0 is what was accepted before the first")));
         }
         let mut between = context.state.baseline_versions(from, VERSIONS_MAX)?;
         between.retain(|it| it.number <= to);

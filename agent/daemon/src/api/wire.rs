@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use crate::answers::TuningVersion;
 use crate::request::{Refusal, RefusalKind, StepMeasurement};
 use crate::status::PluginStatus;
-use crate::store::{Across, Agg, BaselineFile, ChainReport, EpisodeHead, Fill};
+use crate::store::{
+    Across, Agg, BaselineFile, ChainReport, ContentsPlan, EpisodeHead, Fill, RecordsPlan, RetentionPlan,
+};
 
 /// Every error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +39,18 @@ pub struct MetricsDocument {
     pub series: Vec<SeriesKey>,
     /// Whether there are more than could be listed.
     pub truncated: bool,
+}
+
+/// `GET /api/v1/data/retention`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RetentionDocument {
+    /// Samples, changes and the ledger.
+    #[serde(flatten)]
+    pub telemetry: RetentionPlan,
+    /// Findings, incidents, deployments and all else that is kept as records of its own.
+    pub state: Vec<RecordsPlan>,
+    /// Accepted contents of files.
+    pub contents: ContentsPlan,
 }
 
 /// `GET /api/v1/metrics/query`

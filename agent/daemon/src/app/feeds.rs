@@ -10,20 +10,22 @@ use std::time::Duration;
 use holdfast_core::model::Change;
 use tokio::sync::{mpsc, watch};
 
-use crate::collect::Collectors;
+use crate::collect::{ClockTold, Collectors};
 use crate::config::Config;
 use crate::event_loop::{Event, Events, FileFound};
-use crate::host::systemd::{Systemd, UnitChange};
-use crate::host::{Clock, FsRoot};
+use crate::host::systemd::{Bus, Systemd, UnitChange};
+use crate::host::{Clock, FsRoot, clock_is_synchronized};
 use crate::ingest::files::{FileSeen, FileWatch};
 use crate::ingest::inventory::Reader;
-use crate::ingest::{self, Ingest};
+use crate::ingest::{self, Ingest, Told};
 use crate::telemetry::Chain;
 
 /// Readings that may wait between a source and the loop.
 const QUEUE_MAX: usize = 512;
 /// Time between two looks whether systemd is there.
 const BUS_CHECK: Duration = Duration::from_secs(5);
+/// Time between two questions whether the clock is in step: the bus starts a program for each.
+const CLOCK_CHECK: Duration = Duration::from_mins(15);
 /// Packages changed before the start are told from so far back.
 const PACKAGES_BACK: Duration = Duration::from_hours(1);
 
@@ -45,6 +47,9 @@ pub(super) fn start(
     stopping: &watch::Receiver<bool>,
 ) -> std::io::Result<Feeds> {
     let states: ActiveStates = Arc::default();
+    if let Some(told) = collectors.clock_told() {
+        tokio::spawn(time_server(told, config.units.bus, stopping.clone()));
+    }
     collect(
         config.collect.every.0,
         (collectors, intake),
@@ -85,6 +90,20 @@ fn collect(
         }
     };
     std::thread::Builder::new().name("collect".to_owned()).spawn(work).map(drop)
+}
+
+/// The host's bus is asked only where the agent is the host's.
+async fn time_server(told: Arc<ClockTold>, bus: Bus, mut stopping: watch::Receiver<bool>) {
+    if bus != Bus::System {
+        return;
+    }
+    loop {
+        told.set(clock_is_synchronized().await);
+        tokio::select! {
+            () = tokio::time::sleep(CLOCK_CHECK) => {}
+            () = stopped(&mut stopping) => break,
+        }
+    }
 }
 
 fn units(systemd: Systemd, events: Events, states: ActiveStates, mut stopping: watch::Receiver<bool>) {
@@ -132,9 +151,19 @@ fn packages(fs: FsRoot, clock: &Arc<dyn Clock>, events: Events, stopping: watch:
 }
 
 /// Where changes go that others tell of; a busy loop makes them wait, and their senders.
-pub(super) fn changes(events: Events, stopping: watch::Receiver<bool>) -> mpsc::Sender<Change> {
-    let (sender, receiver) = mpsc::channel(QUEUE_MAX);
-    tokio::spawn(forward(receiver, events, stopping));
+pub(super) fn told(events: Events, mut stopping: watch::Receiver<bool>) -> mpsc::Sender<Told> {
+    let (sender, mut receiver) = mpsc::channel(QUEUE_MAX);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                told = receiver.recv() => match told {
+                    Some(Told { change, taken }) => events.send(Event::Told { change, taken }).await,
+                    None => break,
+                },
+                () = stopped(&mut stopping) => break,
+            }
+        }
+    });
     sender
 }
 

@@ -28,6 +28,8 @@ const CONTENT_BYTES_MAX: u64 = 256 << 20;
 /// Pause before the first and between further questions what became of a request.
 const OUTCOME_PAUSE: Duration = Duration::from_millis(250);
 
+/// Removing a directory takes a while.
+const REMOVAL_SETTLES: Duration = Duration::from_secs(2);
 /// Pause between two looks while packages are being changed, and how many of them.
 const PACKAGE_WAIT: Duration = Duration::from_secs(2);
 const PACKAGE_WAITS_MAX: u32 = 150;
@@ -148,6 +150,14 @@ impl Hands for RealHands {
                 });
             }
             Command::Read { paths, after_ms, purpose } => self.read(paths, after_ms, purpose),
+            Command::LookWhatIsLeft(dir) => {
+                let (path, events) = (self.fs.path(&dir), self.events.clone());
+                self.runtime.spawn(async move {
+                    tokio::time::sleep(REMOVAL_SETTLES).await;
+                    let looked = tokio::task::spawn_blocking(move || is_empty(&path)).await;
+                    events.send(Event::Left { dir, nothing: looked.unwrap_or(false) }).await;
+                });
+            }
             Command::Watch(dir) => {
                 if let Some(files) = &self.files {
                     files.add_root(&dir);
@@ -216,6 +226,14 @@ impl RealHands {
                 Err(_) => give_up(purpose, "reading the files panicked".to_owned()),
             }
         });
+    }
+}
+
+/// Whether a directory is empty or gone. What cannot be read is not.
+fn is_empty(dir: &Path) -> bool {
+    match std::fs::read_dir(dir) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
     }
 }
 

@@ -4,6 +4,7 @@
 //! serves people (API) and what sends (exporters); then waits for the end. What cannot be had at the start (a bus, a plugin, a
 //! receiver) is a value that `status` shows; only unusable configuration, policy or state is an error.
 
+mod contents;
 mod credential;
 mod error;
 mod exports;
@@ -113,7 +114,7 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
             ..TelemetryOptions::default()
         },
     )?;
-    let blobs = Blobs::open(&data_dir)?;
+    let blobs = Blobs::open(&data_dir, config.store.contents_max.0)?;
     let systemd = Systemd::new(config.units.bus, config.units.units_max, Arc::clone(&clock));
     let units: Arc<dyn UnitSource> = Arc::new(SystemdUnits::new(systemd.clone(), tokio::runtime::Handle::current()));
     let sources = Sources {
@@ -174,6 +175,7 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
         fs: fs.clone(),
         look: view::look(&fs, &config.inventory),
         blobs: blobs.clone(),
+        retention_records: config.store.retention_records.0,
         pasts: Arc::default(),
         read_file: crate::ingest::files::read_state,
         detect: Arc::new(config.detect.clone()),
@@ -191,7 +193,7 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
         let books = Arc::clone(&plugins);
         collectors.count_plugins(config.collect.slow_every.0, Arc::new(move || books.list()));
     }
-    let told = (feeds::changes(events.clone(), stopping.clone()), intake_door);
+    let told = (feeds::told(events.clone(), stopping.clone()), intake_door);
     intake.start(&config.ingest, ingest::token(&config.ingest).as_deref(), told, stopping.clone());
     let reach = reload::Reach {
         source,
@@ -205,6 +207,7 @@ async fn serve(loaded: Loaded, source: (Option<PathBuf>, Overrides)) -> Result<(
     let feeds = feeds::start(&config, &fs, &clock, &events, (collectors, intake), systemd, &stopping)
         .map_err(AppError::Runtime)?;
     plugins::start(&plugins, &clock, (events.clone(), measured), &stopping);
+    tokio::spawn(contents::sweep(blobs.clone(), reader.clone(), Arc::clone(&clock), stopping.clone()));
     let mut hands = hands::RealHands {
         runtime: tokio::runtime::Handle::current(),
         events: events.clone(),

@@ -125,12 +125,23 @@ fn a_subject_of_which_nothing_is_stored_does_not_look_like_one_that_was_dealt_wi
 fn retention_is_told_in_words_and_as_a_document() {
     let served = World::new().serve();
     let text = run(&served, "data retention");
-    for wanted in ["room is made of changes", "samples", "hours", "changes: the oldest is deleted", "exit 0"] {
+    for wanted in [
+        "room is made of changes",
+        "samples",
+        "hours",
+        "changes: the oldest is deleted",
+        "findings",
+        "Accepted contents of files: ",
+        "exit 0",
+    ] {
         assert!(text.contains(wanted), "{wanted}: {text}");
     }
     let json = run(&served, "data retention --format json");
-    let plan: crate::store::RetentionPlan = serde_json::from_str(json.strip_suffix("exit 0").unwrap()).unwrap();
-    assert!(plan.records[0].count > 0 && plan.tiers[0].from.is_some(), "{plan:?}");
+    let plan: crate::api::wire::RetentionDocument = serde_json::from_str(json.strip_suffix("exit 0").unwrap()).unwrap();
+    let telemetry = &plan.telemetry;
+    assert!(telemetry.records[0].count > 0 && telemetry.tiers[0].from.is_some(), "{plan:?}");
+    let findings = plan.state.iter().find(|it| it.class == "findings").unwrap();
+    assert!(findings.count > 0 && findings.kept_for.0 == std::time::Duration::from_hours(400 * 24), "{findings:?}");
 }
 
 #[test]

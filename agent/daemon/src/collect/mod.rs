@@ -38,6 +38,7 @@ mod documented;
 #[cfg(test)]
 mod fixtures;
 
+pub use clock_sync::ClockTold;
 pub use config::CollectConfig;
 pub use plugins::PluginBooks;
 pub(crate) use process_stat::{KernelUnits, ProcessStat};

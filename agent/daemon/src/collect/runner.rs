@@ -52,6 +52,7 @@ pub struct Collectors {
     sink: Sink,
     text: String,
     units: BTreeMap<String, (u64, Cached)>,
+    clock_told: Arc<clock_sync::ClockTold>,
 }
 
 impl Collectors {
@@ -63,6 +64,7 @@ impl Collectors {
     /// The same with a clock of the caller's.
     pub fn with_clock(fs: FsRoot, registry: Arc<dyn Intern>, config: CollectConfig, clock: Arc<dyn Clock>) -> Self {
         let (every, slow) = (config.every.0, config.slow_every.0);
+        let told = Arc::new(clock_sync::ClockTold::default());
         let mut all: Vec<Box<dyn Collector>> = vec![
             Box::new(cpu::Cpu::new(every, config.per_core)),
             Box::new(memory::Memory::new(every)),
@@ -74,7 +76,7 @@ impl Collectors {
             Box::new(sockets::Sockets::new(every)),
             Box::new(connections::Connections::new(slow * 6)),
             Box::new(limits::Limits::new(slow)),
-            Box::new(clock_sync::ClockSync::new(slow)),
+            Box::new(clock_sync::ClockSync::new(slow, Arc::clone(&told))),
             Box::new(temperature::Temperature::new(slow)),
             Box::new(hardware::Hardware::new(slow * 6)),
             Box::new(load::Load::new(every)),
@@ -89,7 +91,13 @@ impl Collectors {
             all.push(Box::new(processes::Processes::new(config.processes_every.0, config.processes_top)));
         }
         all.retain(|collector| !config.off.iter().any(|name| name == collector.name()));
-        Self::of(fs, registry, clock, all)
+        Self { clock_told: told, ..Self::of(fs, registry, clock, all) }
+    }
+
+    /// Where to say what the bus tells of the clock; `None` when nobody reads it.
+    pub fn clock_told(&self) -> Option<Arc<clock_sync::ClockTold>> {
+        let reads = self.slots.iter().any(|slot| slot.collector.name() == clock_sync::NAME);
+        reads.then(|| Arc::clone(&self.clock_told))
     }
 
     pub(crate) fn of(
@@ -99,7 +107,8 @@ impl Collectors {
         collectors: Vec<Box<dyn Collector>>,
     ) -> Self {
         let slots = collectors.into_iter().map(slot).collect();
-        Self { fs, clock, slots, sink: Sink::new(registry), text: String::new(), units: BTreeMap::new() }
+        let (text, units, clock_told) = (String::new(), BTreeMap::new(), Arc::default());
+        Self { fs, clock, slots, sink: Sink::new(registry), text, units, clock_told }
     }
 
     /// Runs what is due and returns its samples, all labelled `now`. Never fails: see [`Collectors::report`].

@@ -161,6 +161,7 @@ pub(super) fn check(config: &Config) -> Vec<Problem> {
     found.at_least("store.retention", config.store.retention, Interval::secs(60));
     found.at_least("store.retention-changes", config.store.retention_changes, Interval::secs(60));
     found.at_least("store.retention-records", config.store.retention_records, Interval::secs(30 * 86_400));
+    found.within("store.contents-max", config.store.contents_max, ByteSize(1 << 20), ByteSize(1 << 50));
     found.within("store.size-max", config.store.size_max, ByteSize(4 << 20), ByteSize(1 << 50));
     detect(&mut found, &config.detect);
     super::ingest::check(&mut found, &config.ingest);

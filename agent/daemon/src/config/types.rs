@@ -99,9 +99,13 @@ pub struct StoreConfig {
     pub retention_hours: Interval,
     /// Changes, and the ledger of what was lost, are kept until this age. Default: "90d".
     pub retention_changes: Interval,
-    /// Closed findings, incidents, decisions, remediations and measured build steps are kept until this age, in `state.db`. Not deleted:
-    /// what something open refers to, what a destination has yet to be sent, and the audit chain. At least "30d". Default: "400d".
+    /// Closed findings, incidents, decisions, remediations, deployments, versions of what was accepted and measured build steps are kept
+    /// until this age, in `state.db`. Not deleted: what something open refers to, what a destination has yet to be sent, each service's
+    /// last deployment, and the audit chain. At least "30d". Default: "400d".
     pub retention_records: Interval,
+    /// Accepted contents of files, kept so that they can be shown and restored, stay below this together. Contents of the oldest
+    /// versions make room; what does not fit is watched by its digest alone. At least "1MiB". Default: "1GiB".
+    pub contents_max: ByteSize,
     /// The telemetry database stays below this; the oldest data make room. At least "4MiB". Default: "2GiB".
     pub size_max: ByteSize,
 }
@@ -115,6 +119,7 @@ impl Default for StoreConfig {
             retention_hours: days(730),
             retention_changes: days(90),
             retention_records: days(400),
+            contents_max: ByteSize(1 << 30),
             size_max: ByteSize(2 << 30),
         }
     }

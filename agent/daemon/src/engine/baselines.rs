@@ -31,6 +31,11 @@ impl Engine {
         if version > newest {
             return Err(Refusal::new(RefusalKind::NotFound, format!("there is no version {version}")).hint(hint));
         }
+        let oldest = self.reader.baseline_reach()?;
+        if version < oldest {
+            let message = format!("what was accepted at version {version} is kept no more; the oldest is {oldest}");
+            return Err(Refusal::new(RefusalKind::NotFound, message).hint(hint));
+        }
         let altered = together(&self.reader.baseline_versions(version, VERSIONS_MAX)?);
         if altered.is_empty() {
             let message = format!("what was accepted at version {version} is accepted now");

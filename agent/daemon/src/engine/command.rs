@@ -120,6 +120,8 @@ pub enum Command {
         /// What for.
         purpose: ReadFor,
     },
+    /// Look whether anything is left in the directory of a superseded release, some seconds later.
+    LookWhatIsLeft(String),
     /// From now on tell when something in this directory is altered.
     Watch(String),
     /// No longer tell what is altered in this directory.

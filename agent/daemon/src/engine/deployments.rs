@@ -1,6 +1,5 @@
 //! Deployments as their pipelines announce them: start, finish, and what lies in the release afterwards.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use holdfast_core::model::audit::AuditKind;
@@ -19,8 +18,6 @@ use crate::telemetry::Chain;
 const KERNEL: [&str; 4] = ["proc", "sys", "dev", "run"];
 /// A deployment that nobody finished counts as running for so long.
 const EXPIRES_AFTER: Duration = Duration::from_hours(24);
-/// Ended ones are remembered for so long beside the store.
-const KEPT: Duration = Duration::from_hours(24 * 30);
 /// Deployments that are read at a start, the newest ones.
 pub(super) const READ_MAX: usize = 10_000;
 /// The environment that is meant where nobody names one.
@@ -138,7 +135,7 @@ impl Engine {
         let why = format!("released by deployment {id}");
         let kept: Result<Vec<BaselineFile>, _> =
             found.iter().map(|file| self.accept(file, &deployment.actor, &why, now)).collect();
-        let actor = deployment.actor.clone();
+        let (actor, deployment_dir) = (deployment.actor.clone(), deployment.release_dir.clone());
         let reply = match kept {
             Ok(files) => self.end_deployment(deployment, &actor, true, files, now),
             Err(error) => Err(Refusal::new(
@@ -147,6 +144,8 @@ impl Engine {
             )),
         };
         if reply.is_ok() {
+            // An older release in the same place may have been removed, and its watch ended, while this one ran.
+            out.extend(deployment_dir.map(Command::Watch));
             for file in found {
                 self.on_file(file, now, out);
             }
@@ -260,11 +259,6 @@ impl Engine {
         self.deployments.values().filter(ran).cloned().collect()
     }
 
-    /// Lets go of old ones: the store keeps them.
-    fn forget_deployments(&mut self, now: Moment) {
-        self.deployments = remembered(std::mem::take(&mut self.deployments).into_values(), now.wall);
-    }
-
     /// What was started and never finished stops explaining changes.
     pub(super) fn expire_deployments(&mut self, now: Moment) {
         let late: Vec<Deployment> = self
@@ -282,24 +276,6 @@ impl Engine {
             self.ledger.soon(Writes { deployments: vec![deployment], audit, ..Writes::default() }, now);
         }
     }
-}
-
-/// Those that are remembered, while the agent runs and by a start alike: what runs, what is not old, and the last release of each service in its place,
-/// for its files are watched and the next one is an upgrade.
-pub(super) fn remembered(
-    all: impl IntoIterator<Item = Deployment>,
-    now: Timestamp,
-) -> BTreeMap<DeploymentId, Deployment> {
-    let mut all: BTreeMap<DeploymentId, Deployment> = all.into_iter().map(|it| (it.id.clone(), it)).collect();
-    let mut last: BTreeMap<(&str, Option<&str>), (Timestamp, &DeploymentId)> = BTreeMap::new();
-    for it in all.values().filter(|it| it.state == DeploymentState::Succeeded) {
-        let place = (it.service.as_str(), it.release_dir.as_deref());
-        let newest = last.entry(place).or_insert((it.started_at, &it.id));
-        *newest = (*newest).max((it.started_at, &it.id));
-    }
-    let kept: BTreeSet<DeploymentId> = last.into_values().map(|(_, id)| id.clone()).collect();
-    all.retain(|id, it| it.state == DeploymentState::Running || now.since(it.started_at) <= KEPT || kept.contains(id));
-    all
 }
 
 /// Why a path is more than one deployment may claim; `None`: it is not.

@@ -26,6 +26,13 @@ const RELEASE_QUIET: std::time::Duration = std::time::Duration::from_millis(150)
 impl Engine {
     /// A watched file was found in some state.
     pub(super) fn on_file(&mut self, found: FileFound, now: Moment, out: &mut Vec<Command>) {
+        if !self.is_cleaned_away(&found, now, out) {
+            self.on_watched(found, now, out);
+        }
+    }
+
+    /// The same when it is no part of a release that may be cleaned away.
+    pub(super) fn on_watched(&mut self, found: FileFound, now: Moment, out: &mut Vec<Command>) {
         let checks = self.release_checks(&found.state.path);
         if !checks.is_empty() {
             // A check that knows the release says more than a comparison with what was accepted.
@@ -44,7 +51,7 @@ impl Engine {
             // What appeared unexplained and is gone again ends its finding.
             None if found.state.sha256.is_none() && !self.is_drifted(&Target::file(&found.state.path)) => {}
             None if found.first => self.accept_first_sight(found, now),
-            None => self.judge(&absent(&found, now), found, now, out),
+            None => self.judge(&absent(found.state.path.clone(), now), found, now, out),
         }
     }
 
@@ -75,7 +82,7 @@ impl Engine {
         }
     }
 
-    fn judge(&mut self, accepted: &BaselineFile, found: FileFound, now: Moment, out: &mut Vec<Command>) {
+    pub(super) fn judge(&mut self, accepted: &BaselineFile, found: FileFound, now: Moment, out: &mut Vec<Command>) {
         let path = found.state.path.clone();
         let accepted_content = accepted.blob.as_ref().and_then(|digest| self.blobs.get(digest).ok().flatten());
         let cause = self.own.cause_of(&Target::file(&path), now.mono);
@@ -195,7 +202,7 @@ impl Engine {
         now: Moment,
     ) -> Result<BaselineFile, StoreError> {
         let keep = found.content.as_ref().filter(|c| c.len() as u64 <= self.config.content_bytes_max);
-        let blob = keep.map(|content| self.blobs.put(content)).transpose()?;
+        let blob = keep.map(|content| self.blobs.put(content)).transpose()?.flatten();
         Ok(BaselineFile {
             state: found.state.clone(),
             blob,
@@ -288,8 +295,7 @@ impl Engine {
 }
 
 /// What was accepted of a file that appeared while its place was watched: that it is not there.
-fn absent(found: &FileFound, now: Moment) -> BaselineFile {
-    let path = found.state.path.clone();
+pub(super) fn absent(path: String, now: Moment) -> BaselineFile {
     let state = FileState { path, sha256: None, bytes: 0, mode: 0, uid: 0, gid: 0, modified_at: None };
     let reason = "absent when the watch began".to_owned();
     BaselineFile { state, blob: None, accepted_at: now.wall, accepted_by: AGENT.to_owned(), reason }
@@ -300,6 +306,6 @@ fn body_of(baseline: &BaselineFile) -> serde_json::Value {
     serde_json::json!({ "sha256": sha256, "mode": mode, "uid": uid, "gid": gid, "kept": baseline.blob.is_some(), "reason": baseline.reason })
 }
 
-fn below(dir: &str, path: &str) -> bool {
+pub(super) fn below(dir: &str, path: &str) -> bool {
     path.strip_prefix(dir.trim_end_matches('/')).is_some_and(|rest| rest.starts_with('/'))
 }

@@ -94,8 +94,8 @@ impl Ledger {
     }
 
     /// Deletes some of what was closed before a moment.
-    pub(super) fn expire(&mut self, before: Timestamp, sent: &Sent) -> Result<Expired, StoreError> {
-        self.db.expire(before, sent)
+    pub(super) fn expire(&mut self, before: Timestamp, versions: u64, sent: &Sent) -> Result<Expired, StoreError> {
+        self.db.expire(before, versions, sent)
     }
 
     /// At a clean stop: the head goes to the file of anchors.

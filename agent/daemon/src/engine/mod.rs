@@ -24,6 +24,7 @@ mod purge;
 mod receivers;
 mod records;
 mod recover;
+mod releases;
 mod reports;
 mod rules;
 mod status;
@@ -224,6 +225,8 @@ pub struct Engine {
     /// How often systemd restarted each unit by itself of late.
     restarts: BTreeMap<String, Restarts>,
     deployments: BTreeMap<DeploymentId, Deployment>,
+    /// Superseded releases that are being looked at.
+    releases_asked: releases::Asked,
     baselines: BTreeMap<String, BaselineFile>,
     /// What the host is made of besides files: accepted, and as last seen.
     inventory: inventory::Known,
@@ -293,6 +296,8 @@ impl Engine {
         })?;
         let deployments =
             reader.deployments(&DeploymentFilter { limit: deployments::READ_MAX, ..DeploymentFilter::default() })?;
+        let baselines: BTreeMap<String, BaselineFile> =
+            reader.baselines()?.into_iter().map(|it| (it.state.path.clone(), it)).collect();
         let changes = telemetry
             .reader()
             .changes(&ChangeFilter {
@@ -331,8 +336,11 @@ impl Engine {
             units: BTreeMap::new(),
             units_problem: None,
             restarts: BTreeMap::new(),
-            deployments: deployments::remembered(deployments, now.wall),
-            baselines: reader.baselines()?.into_iter().map(|it| (it.state.path.clone(), it)).collect(),
+            deployments: releases::remembered(deployments, now.wall, |dir| {
+                releases::a_file_below(&baselines, dir).is_some()
+            }),
+            releases_asked: releases::Asked::new(),
+            baselines,
             inventory: inventory::Known::load(&reader)?,
             second_look: HashMap::new(),
             refused: HashMap::new(),
@@ -396,7 +404,14 @@ impl Engine {
             Event::File(found) => self.on_file(*found, now, &mut out),
             Event::Inventory(found, at) => self.on_inventory(*found, at, now, &mut out),
             Event::Files(found, purpose) => self.on_files(found, purpose, now, &mut out),
-            Event::Change(change) => self.on_change(change, now),
+            Event::Left { dir, nothing } => self.on_left(&dir, nothing, now, &mut out),
+            Event::Change(change) => {
+                self.on_change(change, now);
+            }
+            Event::Told { change, taken } => {
+                // Who told may have gone meanwhile.
+                let _ = taken.send(self.on_change(change, now));
+            }
             Event::Call(call) => self.on_call(call, now, &mut out),
             Event::CheckDue(plugin) => self.check(&plugin, None, now, &mut out),
             Event::Proposed { finding, rule, run, result } => {
@@ -484,7 +499,9 @@ impl Engine {
         self.observe_receivers(now, out);
         self.observe_store(now, out);
         self.observe_plugins(now, out);
-        self.expire_records(now);
+        // Accepted contents are referred to in what waits for the disk only.
+        self.blobs.hold(self.ledger.failing().is_some());
+        self.expire_records(now, out);
         self.settle_restarts(now, out);
         self.close_unheard(false, now, out);
         if now.mono.saturating_sub(self.detectors_saved) >= Duration::from_mins(5) {
@@ -501,8 +518,12 @@ impl Engine {
         self.ledger.soon(Writes { settings, ..Writes::default() }, now);
     }
 
-    fn on_change(&mut self, mut change: Change, now: Moment) {
+    /// Whether the store has taken it, to be written soon. What is told twice counts once.
+    fn on_change(&mut self, mut change: Change, now: Moment) -> bool {
         self.config.redactor.change(&mut change);
+        if self.changes.iter().any(|it| it.id == change.id) {
+            return self.telemetry.write_change(change);
+        }
         self.detectors.note_activity(&change);
         while self.changes.len() >= CHANGES_MAX
             || self.changes.front().is_some_and(|old| now.wall.since(old.at) > CHANGES_KEPT)
@@ -515,7 +536,7 @@ impl Engine {
         self.history_of_changes.told(&change);
         self.reconsider(&change, now);
         self.run_subscribed(&change.kind, None, now);
-        self.telemetry.write_change(change);
+        self.telemetry.write_change(change)
     }
 
     fn on_shutdown(&mut self, now: Moment) {

@@ -1,8 +1,8 @@
-//! How long closed findings, incidents, remediations, decisions and step runs are kept.
+//! How long closed findings, incidents, remediations, decisions, deployments, step runs and versions of what is accepted are kept.
 
 use std::time::Duration;
 
-use super::{Engine, Moment};
+use super::{Command, Engine, Moment};
 use crate::store::{Sent, StoreError};
 use crate::telemetry::Chain;
 
@@ -13,12 +13,12 @@ const NEXT_BATCH: Duration = Duration::from_secs(5);
 
 impl Engine {
     /// Deletes a few records that are older than `store.retention-records`, when it is time to.
-    pub(super) fn expire_records(&mut self, now: Moment) {
+    pub(super) fn expire_records(&mut self, now: Moment, out: &mut Vec<Command>) {
         if now.mono < self.records_due || self.ledger.failing().is_some() {
             return;
         }
         let before = now.wall.minus(self.config.records);
-        let expired = self.sent().and_then(|sent| self.ledger.expire(before, &sent));
+        let expired = self.sent().and_then(|sent| self.ledger.expire(before, self.blobs.versions_due(), &sent));
         self.records_due = now.mono + LOOK_EVERY;
         match expired {
             Ok(expired) if expired.rows() > 0 => {
@@ -28,11 +28,13 @@ impl Engine {
                     incidents = expired.incidents,
                     remediations = expired.remediations,
                     decisions = expired.decisions,
+                    deployments = expired.deployments,
                     step_runs = expired.step_runs,
+                    baseline_versions = expired.versions,
                     "Records deleted for their age."
                 );
             }
-            Ok(_) => {}
+            Ok(_) => self.look_for_removed_releases(out),
             Err(error) => tracing::warn!(error = %Chain(&error), "Old records not deleted."),
         }
     }

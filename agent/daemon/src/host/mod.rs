@@ -10,6 +10,7 @@ mod held;
 mod random;
 mod sock_diag;
 pub mod systemd;
+mod time_server;
 mod trusted;
 
 pub use beat::{beats, begin_beat};
@@ -18,4 +19,5 @@ pub use fs_root::FsRoot;
 pub use held::HeldFile;
 pub use random::OsRandom;
 pub use sock_diag::{InetSocket, tcp as tcp_sockets, udp as udp_sockets};
+pub use time_server::clock_is_synchronized;
 pub use trusted::{read_secret, read_secret_text, read_trusted, read_trusted_text};

@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use holdfast_core::model::{Change, SampleBatch};
+use holdfast_core::model::SampleBatch;
 use holdfast_core::redact::Redactor;
 use holdfast_plugin_host::{CollectedSample, Collects};
 use tokio::sync::{mpsc, watch};
@@ -46,6 +46,7 @@ use stored::Stored;
 use tally::Tally;
 use token::Token;
 
+pub use cdevents::Told;
 pub use config::{IngestConfig, Limits, ScrapeTarget};
 pub use intake::Registry;
 
@@ -84,7 +85,7 @@ struct Running {
     /// What the scraper is to read.
     plan: watch::Sender<scrape::Plan>,
     /// Where changes and deployments go, once there is a loop to take them.
-    to: Option<(mpsc::Sender<Change>, Door)>,
+    to: Option<(mpsc::Sender<Told>, Door)>,
     /// The agent ends: nothing is begun any more.
     ended: bool,
 }
@@ -127,7 +128,7 @@ impl Ingest {
         &self,
         config: &IngestConfig,
         token: Option<&Path>,
-        to: (mpsc::Sender<Change>, Door),
+        to: (mpsc::Sender<Told>, Door),
         mut stopping: watch::Receiver<bool>,
     ) {
         self.lock().to = Some(to);
@@ -176,7 +177,13 @@ impl Ingest {
         if let Some(to) = running.to.clone() {
             running.cdevents.set(wanted(config.cdevents), |at, stopping| {
                 let limits = (self.room.clone(), Arc::clone(&self.rate));
-                let handler = cdevents::CdEvents::new(limits, Arc::clone(&self.clock), self.cdevents.clone(), to);
+                let handler = cdevents::CdEvents::new(
+                    limits,
+                    Arc::clone(&self.clock),
+                    self.cdevents.clone(),
+                    to,
+                    self.stored.clone(),
+                );
                 self.listen(at, handler, &self.cdevents, stopping)
             });
         }

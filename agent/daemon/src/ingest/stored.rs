@@ -103,19 +103,23 @@ pub(crate) mod tests {
     pub(crate) fn at_once() -> Stored {
         let (keep, kept) = watch::channel(Kept::default());
         let stored = Stored::new(kept, Duration::from_secs(1));
-        let ticking = stored.clone();
-        tokio::spawn(async move {
-            for second in 0.. {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-                ticking.tick(at(second), || {});
-                keep.send_modify(|kept| kept.add(at(second)));
-            }
-        });
+        store_at_once(stored.clone(), keep);
         stored
     }
 
+    /// Stores each tick at once.
+    pub(crate) fn store_at_once(stored: Stored, keep: watch::Sender<Kept>) {
+        tokio::spawn(async move {
+            for second in 0.. {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+                stored.tick(at(second), || {});
+                keep.send_modify(|kept| kept.add(at(second)));
+            }
+        });
+    }
+
     /// One whose store is the sender, and which waits for so long.
-    fn waiting(deadline: Duration) -> (watch::Sender<Kept>, Stored) {
+    pub(crate) fn waiting(deadline: Duration) -> (watch::Sender<Kept>, Stored) {
         let (keep, kept) = watch::channel(Kept::default());
         (keep, Stored { deadline, ..Stored::new(kept, Duration::from_secs(1)) })
     }

@@ -63,15 +63,7 @@ async fn a_reload_begins_moves_and_ends_receivers_and_leaves_the_others_with_the
     let (keep, kept) = watch::channel(Kept::default());
     let every = Duration::from_secs(1);
     let it = Ingest::new(&off, numbers, (kept, every), Arc::new(SystemClock::new()), Arc::new(Redactor::standard()));
-    let ticking = it.stored.clone();
-    tokio::spawn(async move {
-        for second in 0.. {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-            let at = holdfast_core::model::Timestamp::from_secs(second);
-            ticking.tick(at, || {});
-            keep.send_modify(|kept| kept.add(at));
-        }
-    });
+    stored::tests::store_at_once(it.stored.clone(), keep);
     let (changes, _changes) = mpsc::channel(4);
     let (door, _calls) = Door::new();
     let (stop, stopping) = watch::channel(false);

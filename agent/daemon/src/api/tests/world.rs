@@ -709,12 +709,12 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let key = AuditKey::new([7; 32]);
         let mut state = StateDb::open(dir.path(), key.clone()).unwrap();
-        let blobs = Blobs::open(dir.path()).unwrap();
+        let blobs = Blobs::open(dir.path(), u64::MAX).unwrap();
         let root = dir.path().join("root");
         std::fs::create_dir_all(root.join("etc")).unwrap();
         std::fs::write(root.join("etc/web.conf"), "port = 81\nhost = a\n").unwrap();
         let accepted = "port = 80\nhost = a\n";
-        let blob = blobs.put(accepted.as_bytes()).unwrap();
+        let blob = blobs.put(accepted.as_bytes()).unwrap().unwrap();
         let baseline = |path: &str, sha256: Option<String>| BaselineFile {
             state: FileState {
                 path: path.into(),
@@ -795,6 +795,7 @@ impl World {
             fs: FsRoot::new(root),
             look: Arc::new(items),
             blobs,
+            retention_records: Duration::from_hours(400 * 24),
             pasts: std::sync::Arc::default(),
             read_file,
             detect: Arc::new(DetectConfig::default()),

@@ -12,10 +12,10 @@ use super::super::view;
 use super::{Session, given};
 use crate::answers::PurgeAnswer;
 use crate::api::moment;
-use crate::api::wire::{ChangesDocument, MetricsDocument, QueryDocument};
+use crate::api::wire::{ChangesDocument, MetricsDocument, QueryDocument, RetentionDocument};
 use crate::data::{Lineage, Quality};
 use crate::request::Request;
-use crate::store::{PurgeFilter, RetentionPlan};
+use crate::store::PurgeFilter;
 
 /// Said where nothing is: a mistake in a name looks the same.
 const NOTHING: &str = "Nothing about this subject is stored here. Names and values have to fit exactly; a person is found under the value that \
@@ -46,7 +46,7 @@ pub(super) fn run(it: &Session, command: Data) -> Outcome {
             Ok(DONE)
         }
         Data::Retention => {
-            let plan: RetentionPlan = it.client()?.get("/data/retention", &[])?;
+            let plan: RetentionDocument = it.client()?.get("/data/retention", &[])?;
             it.out.document(&plan, |look| view::retention::plan(&plan, look))?;
             Ok(DONE)
         }

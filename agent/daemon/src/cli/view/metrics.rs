@@ -10,7 +10,7 @@ use super::super::plot::plot;
 use super::super::table::Table;
 use super::super::when::{measured, stamp};
 use crate::api::wire::{MetricsDocument, QueryDocument, SeriesDocument};
-use crate::store::{Across, Agg};
+use crate::store::Agg;
 
 /// Columns of a plot that goes into a pipe.
 const COLUMNS_DEFAULT: usize = 100;
@@ -65,16 +65,6 @@ fn agg(agg: Agg) -> &'static str {
     }
 }
 
-fn joined(across: Across) -> &'static str {
-    match across {
-        Across::Sum => "sum",
-        Across::Avg => "avg",
-        Across::Min => "min",
-        Across::Max => "max",
-        Across::Count => "count",
-    }
-}
-
 pub(in super::super) fn query(it: &QueryDocument, drawn: bool, look: Look) -> String {
     if it.series.is_empty() {
         return format!("No samples of {} between {} and {}.\n", it.metric, stamp(it.since), stamp(it.until));
@@ -90,7 +80,7 @@ pub(in super::super) fn query(it: &QueryDocument, drawn: bool, look: Look) -> St
             None => "every sample".to_owned(),
         };
         let how = match it.across {
-            Some(across) => format!("{} of {} series, {how}", joined(across), one.of),
+            Some(across) => format!("{} of {} series, {how}", across.as_str(), one.of),
             None => how,
         };
         let _ = writeln!(out, "{} {} {}", bold(&it.metric), attributes(&one.attributes), dim(&how));

@@ -8,17 +8,26 @@ use super::super::out::Look;
 use super::super::table::Table;
 use super::super::when::{relative, stamp};
 use super::words::section;
-use crate::store::RetentionPlan;
+use crate::api::wire::RetentionDocument;
 
-pub(in super::super) fn plan(it: &RetentionPlan, look: Look) -> String {
+pub(in super::super) fn plan(whole: &RetentionDocument, look: Look) -> String {
+    let (it, contents) = (&whole.telemetry, &whole.contents);
+    let records = || it.records.iter().chain(&whole.state);
     let mut out = String::new();
     let _ = writeln!(
         out,
-        "{} of at most {} are in use; from {} on, room is made{}.",
+        "Telemetry: {} of at most {} are in use; from {} on, room is made{}.",
         human_bytes(it.used_bytes),
         human_bytes(it.size_max_bytes),
         human_bytes(it.room_from_bytes),
         if it.room_of.is_empty() { String::new() } else { format!(" of {}", it.room_of.join(", then ")) }
+    );
+    let _ = writeln!(
+        out,
+        "Accepted contents of files: {} of at most {}{}.",
+        human_bytes(contents.bytes),
+        human_bytes(contents.bytes_max),
+        if contents.refused == 0 { String::new() } else { format!("; there was no room for {}", contents.refused) }
     );
     out.push('\n');
     let moment = |at: Option<_>| at.map_or_else(|| "-".to_owned(), stamp);
@@ -32,7 +41,7 @@ pub(in super::super) fn plan(it: &RetentionPlan, look: Look) -> String {
             moment(tier.until),
         ]);
     }
-    for records in &it.records {
+    for records in records() {
         let held = records.count.to_string();
         table.row(vec![
             records.class.clone(),
@@ -51,7 +60,7 @@ pub(in super::super) fn plan(it: &RetentionPlan, look: Look) -> String {
         let (from, until, due) = (stamp(next.from), stamp(next.until), relative(next.due, look.now));
         let _ = writeln!(out, "{} from {from} to {until} {fate} {due}", tier.tier);
     }
-    for (records, due) in it.records.iter().filter_map(|it| Some((it, it.due?))) {
+    for (records, due) in records().filter_map(|it| Some((it, it.due?))) {
         any = true;
         let _ = writeln!(out, "{}: the oldest is deleted {}", records.class, relative(due, look.now));
     }

@@ -64,9 +64,13 @@ impl Sim {
     }
 
     pub(super) fn deploy(&mut self, id: &str, release_dir: Option<&str>, paths: &[&str]) {
+        self.deploy_of("app", id, release_dir, paths);
+    }
+
+    fn deploy_of(&mut self, service: &str, id: &str, release_dir: Option<&str>, paths: &[&str]) {
         let start = DeployStart {
             id: Some(id.parse().unwrap()),
-            service: "app".into(),
+            service: service.into(),
             version: "2".into(),
             environment: None,
             artifact: None,
@@ -169,6 +173,97 @@ fn a_mode_of_a_release_file_that_is_altered_long_after_its_deployment_is_a_findi
     sim.run(60);
     sim.write("/srv/app/r1/bin", "x", 0o4755);
     assert_eq!(sim.drifted(), ["/srv/app/r1/bin"]);
+}
+
+/// Two releases, the second in use.
+fn superseded() -> Sim {
+    let mut sim = host();
+    for (id, dir) in [("d1", "/srv/app/r1"), ("d2", "/srv/app/r2")] {
+        for file in ["bin", "lib", "share/doc"] {
+            sim.world.files.insert(format!("{dir}/{file}"), (format!("{id} {file}"), 0o644));
+        }
+        sim.deploy(id, Some(dir), &[]);
+        sim.finish(id);
+        sim.run(1);
+    }
+    // So long that neither deployment explains what alters.
+    sim.run(60);
+    sim
+}
+
+impl Sim {
+    fn remove(&mut self, paths: &[&str]) {
+        for path in paths {
+            self.world.files.remove(*path);
+        }
+        for path in paths {
+            self.tell(path);
+        }
+        self.run(5);
+    }
+
+    fn kept_below(&self, dir: &str) -> usize {
+        self.reader().baselines().unwrap().iter().filter(|it| it.state.path.starts_with(dir)).count()
+    }
+}
+
+#[test]
+fn a_superseded_release_may_be_removed_as_a_whole_and_nothing_is_expected_there_any_more() {
+    let mut sim = superseded();
+    sim.remove(&["/srv/app/r1/bin", "/srv/app/r1/lib", "/srv/app/r1/share/doc"]);
+    assert!(sim.drifted().is_empty(), "{:?}", sim.drifted());
+    assert_eq!((sim.kept_below("/srv/app/r1/"), sim.kept_below("/srv/app/r2/")), (0, 3));
+    sim.telemetry.as_ref().unwrap().flush().unwrap();
+    let all = sim.telemetry.as_ref().unwrap().reader().changes(&crate::store::ChangeFilter::default()).unwrap();
+    let told: Vec<&str> = all.iter().filter(|it| it.target.kind == "file").map(|it| it.kind.as_str()).collect();
+    assert_eq!(told, ["release.removed"]);
+
+    sim.remove(&["/srv/app/r2/bin", "/srv/app/r2/lib", "/srv/app/r2/share/doc"]);
+    assert_eq!(sim.drifted().len(), 3, "that one is in use");
+}
+
+#[test]
+fn a_file_that_is_missing_from_a_superseded_release_drifts_until_the_rest_is_gone_too() {
+    let mut sim = superseded();
+    sim.remove(&["/srv/app/r1/lib"]);
+    assert_eq!(sim.drifted(), ["/srv/app/r1/lib"]);
+    sim.remove(&["/srv/app/r1/bin", "/srv/app/r1/share/doc"]);
+    assert!(sim.drifted().is_empty(), "{:?}", sim.drifted());
+    assert_eq!(sim.kept_below("/srv/app/r1/"), 0);
+}
+
+#[test]
+fn a_release_that_is_in_use_or_in_the_making_is_never_cleaned_away() {
+    let old = ["/srv/app/r1/bin", "/srv/app/r1/lib", "/srv/app/r1/share/doc"];
+    // Somebody goes back to the old place.
+    let mut sim = superseded();
+    sim.deploy("d3", Some("/srv/app/r1/"), &[]);
+    sim.remove(&old);
+    assert_eq!(sim.kept_below("/srv/app/r1/"), 3, "what is deployed there now replaces it");
+    // Another service's release lies below.
+    let mut sim = superseded();
+    sim.world.files.insert("/srv/app/r1/plugin/so".into(), ("x".into(), 0o644));
+    sim.deploy_of("other", "p1", Some("/srv/app/r1/plugin"), &[]);
+    sim.finish("p1");
+    sim.run(60);
+    sim.remove(&[&old[..], &["/srv/app/r1/plugin/so"]].concat());
+    assert_eq!(sim.drifted().len(), 4, "{:?}", sim.drifted());
+}
+
+#[test]
+fn a_superseded_release_that_was_removed_while_nobody_watched_is_noticed_within_the_hour() {
+    let mut sim = superseded();
+    sim.kill();
+    for file in ["bin", "lib", "share/doc"] {
+        sim.world.files.remove(&format!("/srv/app/r1/{file}"));
+    }
+    sim.boot();
+    sim.run(2);
+    assert_eq!(sim.kept_below("/srv/app/r1/"), 3);
+    sim.engine.as_mut().unwrap().records_due = Duration::ZERO;
+    sim.run(5);
+    assert!(sim.drifted().is_empty(), "{:?}", sim.drifted());
+    assert_eq!(sim.kept_below("/srv/app/r1/"), 0);
 }
 
 #[test]

@@ -209,7 +209,7 @@ impl Sim {
         let parts = Parts {
             state,
             telemetry: telemetry.clone(),
-            blobs: Blobs::open(self.dir.path()).unwrap(),
+            blobs: Blobs::open(self.dir.path(), u64::MAX).unwrap(),
             plugins: Arc::new(Granted { silent: Arc::clone(&self.silent), unkept: Arc::clone(&self.unkept) }),
             policy,
             policy_files: vec!["sim.toml".into()],
@@ -372,6 +372,10 @@ impl Sim {
             Command::Read { paths, purpose, .. } => {
                 let found = paths.iter().flat_map(|path| self.read(path)).collect();
                 Some(Event::Files(found, purpose))
+            }
+            Command::LookWhatIsLeft(dir) => {
+                let nothing = self.read(&dir).iter().all(|it| it.state.sha256.is_none());
+                Some(Event::Left { dir, nothing })
             }
             Command::Check { plugin, run, answer } => {
                 // A check that finds the made-up host's unit wanting.

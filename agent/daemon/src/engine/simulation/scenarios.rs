@@ -248,11 +248,11 @@ fn what_was_closed_long_ago_is_deleted_and_what_is_open_and_the_audit_chain_stay
     let entries = sim.reader().audit_head().unwrap().seq;
     let engine = sim.engine.as_mut().unwrap();
     let later = Moment { wall: sim.now.wall.plus(Duration::from_hours(401 * 24)), ..sim.now };
-    engine.expire_records(later);
+    engine.expire_records(later, &mut Vec::new());
     assert_eq!(sim.reader().findings(&FindingFilter::default()).unwrap().len(), all, "not before it is due");
     let engine = sim.engine.as_mut().unwrap();
     engine.records_due = Duration::ZERO;
-    engine.expire_records(later);
+    engine.expire_records(later, &mut Vec::new());
     assert_eq!(sim.reader().findings(&FindingFilter::default()).unwrap(), still);
     assert_eq!(sim.reader().audit_head().unwrap().seq, entries);
     sim.assert_chain();

@@ -49,6 +49,25 @@ fn first_sight_and_every_acceptance_are_versions_with_actor_and_reason() {
 }
 
 #[test]
+fn what_is_kept_no_more_is_not_gone_back_to() {
+    let mut sim = Sim::new("", Mode::Advise);
+    sim.watched(CONF, "port = 80\n");
+    for port in 81..84 {
+        sim.write(CONF, &format!("port = {port}\n"), 0o644);
+        sim.accept(CONF);
+    }
+    let now = sim.accepted_digest(CONF);
+    let engine = sim.engine.as_mut().unwrap();
+    engine.ledger.expire(Timestamp::default(), 2, &crate::store::Sent::default()).unwrap();
+    assert_eq!(sim.versions().first().unwrap().number, 3);
+    let refusal = sim.restore(1).unwrap_err();
+    assert!(refusal.kind == RefusalKind::NotFound && refusal.message.contains("the oldest is 2"), "{refusal:?}");
+    assert_eq!(sim.accepted_digest(CONF), now, "nothing was altered");
+    sim.restore(2).unwrap();
+    assert_ne!(sim.accepted_digest(CONF), now);
+}
+
+#[test]
 fn what_a_deployment_recorded_is_a_version_and_what_an_older_release_left_too() {
     let mut sim = Sim::new("", Mode::Advise);
     for (id, name) in [("app-1", "/srv/app/old"), ("app-2", "/srv/app/new")] {

@@ -1,23 +1,25 @@
 //! CDEvents from pipelines, as CloudEvents over HTTP at `/api/v1/cdevents`, one event a request.
 //!
 //! Each becomes a change; a service that was deployed, with its environment and artifact, becomes a deployment too. An event
-//! that comes twice counts once. What is no event is answered 422 with what is missing, and never taken in silence.
+//! that comes twice counts once. What is no event is answered 422 with what is missing, and never taken in silence. What is
+//! answered 202 is stored, and its change with the tick that follows it.
 
 mod read;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use holdfast_core::model::Change;
+use holdfast_core::model::{Change, Timestamp};
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{HeaderMap, Method, Request, StatusCode};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::body::{Fault, Room};
 use super::rate::Rate;
 use super::server::{Answer, Answering, Handler, full};
+use super::stored::Stored;
 use super::tally::Tally;
 use crate::host::Clock;
 use crate::request::{self, Caller, DeployStart, Door, RefusalKind, Role};
@@ -27,34 +29,70 @@ use read::{Deployed, Envelope, Noted};
 pub(crate) const PATH: &str = "/api/v1/cdevents";
 /// Events that are remembered, so that none counts twice.
 const SEEN_MAX: usize = 4_096;
+/// Longest wait until the loop has taken an event.
+const TAKEN_WITHIN: Duration = Duration::from_secs(5);
 const JSON: &str = "application/json";
 
-/// Events that came before, oldest first.
+/// What somebody told, for the loop.
+#[derive(Debug)]
+pub struct Told {
+    /// What was altered.
+    pub change: Change,
+    /// To be used once the change is on its way to the store, before any later tick; false: the store has no room.
+    pub taken: oneshot::Sender<bool>,
+}
+
+/// How an event that came before stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It is on its way.
+    Begun,
+    /// It was not taken, or nobody knows.
+    Failed,
+    /// It is stored.
+    Stored,
+}
+
+/// Events that came before, oldest first, and when each came first.
 #[derive(Default)]
 struct Seen {
-    keys: HashSet<[u8; 32]>,
+    keys: HashMap<[u8; 32], (Timestamp, Standing)>,
     order: VecDeque<[u8; 32]>,
 }
 
 impl Seen {
-    /// Whether the event is new; from now on it is not.
-    fn note(&mut self, key: [u8; 32]) -> bool {
-        if !self.keys.insert(key) {
-            return false;
+    /// Begins with an event, for the first time or once more; else how it stands.
+    fn begin(&mut self, key: [u8; 32], at: Timestamp) -> Result<(), Standing> {
+        match self.keys.get_mut(&key) {
+            Some((_, standing @ Standing::Failed)) => *standing = Standing::Begun,
+            Some((_, standing)) => return Err(*standing),
+            None => {
+                self.keys.insert(key, (at, Standing::Begun));
+                self.order.push_back(key);
+                if self.order.len() > SEEN_MAX
+                    && let Some(oldest) = self.order.pop_front()
+                {
+                    self.keys.remove(&oldest);
+                }
+            }
         }
-        self.order.push_back(key);
-        if self.order.len() > SEEN_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.keys.remove(&oldest);
-        }
-        true
+        Ok(())
     }
+}
 
-    /// It was not taken after all.
-    fn forget(&mut self, key: &[u8; 32]) {
-        self.keys.remove(key);
-        self.order.retain(|it| it != key);
+/// An event that was begun with; when its sender goes away meanwhile, it may come again.
+struct Begun<'s> {
+    seen: &'s Mutex<Seen>,
+    key: [u8; 32],
+    becomes: Standing,
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, standing)) = seen.keys.get_mut(&self.key) {
+            *standing = self.becomes;
+        }
     }
 }
 
@@ -64,8 +102,9 @@ pub(crate) struct CdEvents {
     pub(crate) rate: Arc<Rate>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tally: Tally,
-    pub(crate) changes: mpsc::Sender<Change>,
+    pub(crate) changes: mpsc::Sender<Told>,
     pub(crate) door: Door,
+    pub(crate) stored: Stored,
     seen: Mutex<Seen>,
 }
 
@@ -87,9 +126,10 @@ impl CdEvents {
         (room, rate): (Room, Arc<Rate>),
         clock: Arc<dyn Clock>,
         tally: Tally,
-        (changes, door): (mpsc::Sender<Change>, Door),
+        (changes, door): (mpsc::Sender<Told>, Door),
+        stored: Stored,
     ) -> Self {
-        Self { room, rate, clock, tally, changes, door, seen: Mutex::default() }
+        Self { room, rate, clock, tally, changes, door, stored, seen: Mutex::default() }
     }
 
     async fn take(&self, request: Request<Incoming>) -> Answer {
@@ -111,6 +151,30 @@ impl CdEvents {
     }
 
     async fn event(&self, headers: &HeaderMap, body: Incoming) -> Result<&'static str, Fault> {
+        let (envelope, data) = self.read(headers, body).await?;
+        let (key, seen) = (read::key(&envelope), || self.seen.lock().unwrap_or_else(PoisonError::into_inner));
+        // An event without a time has that of its first coming, so that it stays the same event.
+        let now = seen().keys.get(&key).map_or_else(|| self.clock.wall(), |(at, _)| *at);
+        let noted = read::noted(&envelope, &data, now).map_err(Fault::Malformed)?;
+        self.rate.take(&envelope.source, self.clock.monotonic()).map_err(Fault::Busy)?;
+        let begun = seen().begin(key, now);
+        match begun {
+            Ok(()) => {}
+            Err(Standing::Stored) => {
+                self.tally.reject("duplicates", 1);
+                return Ok("duplicate");
+            }
+            Err(_) => return Err(Fault::Busy(Duration::from_secs(1))),
+        }
+        let mut begun = Begun { seen: &self.seen, key, becomes: Standing::Failed };
+        self.pass(noted, &envelope).await?;
+        begun.becomes = Standing::Stored;
+        self.tally.request(1);
+        Ok("accepted")
+    }
+
+    /// The event; its body holds no room any more.
+    async fn read(&self, headers: &HeaderMap, body: Incoming) -> Result<(Envelope, serde_json::Value), Fault> {
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let (bytes, _permit) = self.room.read(body, 0).await?;
         let body = self.room.plain(header(CONTENT_ENCODING.as_str()), &bytes)?;
@@ -131,24 +195,7 @@ impl CdEvents {
             _ => Err("send a CloudEvent: its attributes in ce- headers and application/json, or application/cloudevents+json"
                 .to_owned()),
         };
-        let (envelope, data) = event.map_err(Fault::Malformed)?;
-        let noted = read::noted(&envelope, &data, self.clock.wall()).map_err(Fault::Malformed)?;
-        self.rate.take(&envelope.source, self.clock.monotonic()).map_err(Fault::Busy)?;
-        if !self.seen.lock().unwrap_or_else(PoisonError::into_inner).note(noted.key) {
-            self.tally.reject("duplicates", 1);
-            return Ok("duplicate");
-        }
-        let key = noted.key;
-        match self.pass(noted, &envelope).await {
-            Ok(()) => {
-                self.tally.request(1);
-                Ok("accepted")
-            }
-            Err(fault) => {
-                self.seen.lock().unwrap_or_else(PoisonError::into_inner).forget(&key);
-                Err(fault)
-            }
-        }
+        event.map_err(Fault::Malformed)
     }
 
     /// A deployment goes the way of all deployments, everything else is a change.
@@ -156,9 +203,15 @@ impl CdEvents {
         if let Some(deployed) = noted.deployed
             && self.deploy(deployed, &envelope.source).await?
         {
-            return Ok(());
+            return self.stored.wait(self.stored.next()).await;
         }
-        self.changes.try_send(noted.change).map_err(|_| Fault::Busy(Duration::from_secs(1)))
+        let (taken, is_taken) = oneshot::channel();
+        let told = Told { change: noted.change, taken };
+        self.changes.try_send(told).map_err(|_| Fault::Busy(Duration::from_secs(1)))?;
+        match tokio::time::timeout(TAKEN_WITHIN, is_taken).await {
+            Ok(Ok(true)) => self.stored.wait(self.stored.next()).await,
+            _ => Err(Fault::Unstored),
+        }
     }
 
     /// Whether the deployment is recorded; when it can't be, its change still is.

@@ -93,6 +93,11 @@ pub(super) fn binary(envelope: Envelope, body: &[u8]) -> Result<(Envelope, Value
     Ok((envelope, data))
 }
 
+/// Tells one event from all others.
+pub(super) fn key(envelope: &Envelope) -> [u8; 32] {
+    Sha256::digest(format!("{}\0{}", envelope.source, envelope.id).as_bytes()).into()
+}
+
 /// The change that an event tells of. The error says what is wrong with it.
 pub(super) fn noted(envelope: &Envelope, data: &Value, now: Timestamp) -> Result<Noted, String> {
     if envelope.specversion != "1.0" {
@@ -141,7 +146,7 @@ pub(super) fn noted(envelope: &Envelope, data: &Value, now: Timestamp) -> Result
     if subject == "service" {
         attributes.insert("service.name".to_owned(), name.clone());
     }
-    let key: [u8; 32] = Sha256::digest(format!("{}\0{}", envelope.source, envelope.id).as_bytes()).into();
+    let key = key(envelope);
     let deployed = matches!(kind.as_str(), "service.deployed" | "service.upgraded")
         .then(|| deployed(&attributes, &name, &key))
         .flatten();

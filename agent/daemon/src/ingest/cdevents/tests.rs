@@ -7,29 +7,43 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use super::super::server;
+use super::super::{server, stored};
 use super::*;
 use crate::host::FakeClock;
 use crate::request::{Call, Refusal};
 use holdfast_core::model::Timestamp;
 
-struct Receiver {
+struct Receiver<C = Change> {
     tally: Tally,
-    changes: mpsc::Receiver<Change>,
+    changes: mpsc::Receiver<C>,
     calls: mpsc::Receiver<Call>,
-    _stop: watch::Sender<bool>,
+    stop: watch::Sender<bool>,
 }
 
+/// With a loop that takes each change at once.
 fn start(queue: usize) -> Receiver {
+    let mut it = untaken(queue, stored::tests::at_once());
+    let mut told = std::mem::replace(&mut it.changes, mpsc::channel(1).1);
+    let (sender, changes) = mpsc::channel(queue);
+    tokio::spawn(async move {
+        while let Some(Told { change, taken }) = told.recv().await {
+            sender.send(change).await.unwrap();
+            let _ = taken.send(true);
+        }
+    });
+    Receiver { tally: it.tally, changes, calls: it.calls, stop: it.stop }
+}
+
+fn untaken(queue: usize, stored: Stored) -> Receiver<Told> {
     let (stop, stopping) = watch::channel(false);
     let tally = Tally::new("cdevents", String::new());
     let (sender, changes) = mpsc::channel(queue);
     let (door, calls) = Door::new();
     let clock = Arc::new(FakeClock::at(Timestamp::from_secs(1_800_000_000)));
     let limits = (Room::new(8 << 10), Arc::new(Rate::new(50)));
-    let handler = Arc::new(CdEvents::new(limits, clock, tally.clone(), (sender, door)));
+    let handler = Arc::new(CdEvents::new(limits, clock, tally.clone(), (sender, door), stored));
     tokio::spawn(server::listen(("127.0.0.1:0".parse().unwrap(), None), handler, tally.clone(), stopping));
-    Receiver { tally, changes, calls, _stop: stop }
+    Receiver { tally, changes, calls, stop }
 }
 
 const STRUCTURED: &[(&str, &str)] = &[("content-type", "application/cloudevents+json; charset=utf-8")];
@@ -136,14 +150,57 @@ async fn what_a_source_calls_itself_brings_no_control_characters_into_the_audit_
 
 #[tokio::test]
 async fn a_full_queue_is_told_and_the_event_may_come_again() {
-    let mut it = start(1);
-    assert_eq!(post(&it.tally, STRUCTURED, event("1", FINISHED, json!({}))).await.0, 202);
+    let mut it = untaken(1, stored::tests::at_once());
+    let (tally, body) = (it.tally.clone(), event("1", FINISHED, json!({})));
+    let first = tokio::spawn(async move { post(&tally, STRUCTURED, body).await.0 });
+    for _ in 0..500 {
+        if !it.changes.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     assert_eq!(post(&it.tally, STRUCTURED, event("2", FINISHED, json!({}))).await.0, 429);
-    it.changes.recv().await.unwrap();
-    assert_eq!(
-        post(&it.tally, STRUCTURED, event("2", FINISHED, json!({}))).await,
-        (202, json!({ "status": "accepted" }))
-    );
+    let take = |told: Told| told.taken.send(true).unwrap();
+    take(it.changes.recv().await.unwrap());
+    assert_eq!(first.await.unwrap(), 202);
+    let (tally, body) = (it.tally.clone(), event("2", FINISHED, json!({})));
+    let again = tokio::spawn(async move { post(&tally, STRUCTURED, body).await });
+    take(it.changes.recv().await.unwrap());
+    assert_eq!(again.await.unwrap(), (202, json!({ "status": "accepted" })));
+}
+
+#[tokio::test]
+async fn what_is_not_stored_is_not_acknowledged_and_may_come_again() {
+    let (keep, stored) = stored::tests::waiting(Duration::from_secs(2));
+    let mut it = untaken(8, stored.clone());
+    let sent =
+        |tally: Tally| tokio::spawn(async move { post(&tally, STRUCTURED, event("1", FINISHED, json!({}))).await });
+    let first = sent(it.tally.clone());
+    let _ = it.changes.recv().await.unwrap().taken.send(true);
+    assert_eq!(first.await.unwrap().0, 503, "no tick followed");
+
+    let again = sent(it.tally.clone());
+    let Told { change, taken } = it.changes.recv().await.unwrap();
+    assert_eq!(change.attributes["cloudevents.event_id"], "1");
+    assert_eq!(post(&it.tally, STRUCTURED, event("1", FINISHED, json!({}))).await.0, 429, "it is on its way");
+    let _ = taken.send(true);
+    for second in 0..1_000 {
+        if again.is_finished() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let at = Timestamp::from_secs(1_800_000_000 + second);
+        stored.tick(at, || {});
+        keep.send_modify(|kept| kept.add(at));
+    }
+    assert_eq!(again.await.unwrap(), (202, json!({ "status": "accepted" })));
+
+    let refused = tokio::spawn({
+        let tally = it.tally.clone();
+        async move { post(&tally, STRUCTURED, event("2", FINISHED, json!({}))).await.0 }
+    });
+    let _ = it.changes.recv().await.unwrap().taken.send(false);
+    assert_eq!(refused.await.unwrap(), 503, "the store had no room");
 }
 
 #[tokio::test]

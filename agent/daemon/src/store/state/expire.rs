@@ -3,17 +3,22 @@
 //! Never deleted: what is open, what something open refers to, and what a destination has yet to be sent. Of one finding the
 //! remediations go first, then the decisions, then itself, so that none refers to what is no longer there.
 
-use holdfast_core::model::Timestamp;
+use std::time::Duration;
+
+use holdfast_core::model::{Interval, Timestamp};
 use rusqlite::params;
 
 use super::super::error::{Context, StoreError};
-use super::StateDb;
+use super::super::telemetry::RecordsPlan;
+use super::{StateDb, StateReader};
 
 const WHAT: &str = "delete old records";
 /// Rows of each kind that one call deletes: it holds up the event loop.
 const BATCH: usize = 200;
 /// Measured runs of build steps that are kept, whatever their age.
 const STEP_RUNS_MAX: i64 = 200_000;
+/// Bytes of versions of what is accepted that are kept, whatever their age.
+const VERSIONS_BYTES_MAX: i64 = 64 << 20;
 
 /// Up to which numbers everything was sent to every destination; `None`: nobody is sent it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,12 +46,17 @@ pub struct Expired {
     pub incidents: u64,
     /// Findings.
     pub findings: u64,
+    /// Deployments.
+    pub deployments: u64,
+    /// Versions of what is accepted.
+    pub versions: u64,
 }
 
 impl Expired {
     /// Rows in all.
     pub fn rows(&self) -> u64 {
-        self.step_runs + self.remediations + self.decisions + self.incidents + self.findings
+        let judged = self.remediations + self.decisions + self.incidents + self.findings;
+        self.step_runs + judged + self.deployments + self.versions
     }
 }
 
@@ -79,9 +89,67 @@ const FINDINGS: &str = "DELETE FROM finding WHERE id IN (
     AND NOT EXISTS (SELECT 1 FROM incident WHERE incident.id = json_extract(finding.body, '$.incident') AND incident.open = 1)
   ORDER BY at LIMIT ?3)";
 
+/// The last that succeeded of each service stays, for the next one is an upgrade; so does the last of each place where files are still
+/// expected.
+const DEPLOYMENTS: &str = "DELETE FROM deployment WHERE id IN (
+  SELECT old.id FROM deployment AS old WHERE old.at < ?1 AND old.open = 0 AND (
+    json_extract(old.body, '$.state') <> 'succeeded' OR (
+      EXISTS (SELECT 1 FROM deployment AS newer WHERE newer.service = old.service AND newer.at > old.at
+        AND json_extract(newer.body, '$.state') = 'succeeded')
+      AND (
+        EXISTS (SELECT 1 FROM deployment AS newer WHERE newer.service = old.service AND newer.at > old.at
+          AND json_extract(newer.body, '$.state') = 'succeeded'
+          AND rtrim(json_extract(newer.body, '$.release_dir'), '/') = rtrim(json_extract(old.body, '$.release_dir'), '/'))
+        OR NOT EXISTS (SELECT 1 FROM baseline WHERE path > rtrim(json_extract(old.body, '$.release_dir'), '/') || '/'
+          AND path < rtrim(json_extract(old.body, '$.release_dir'), '/') || '0'))))
+  ORDER BY old.at LIMIT ?2)";
+
+/// The oldest only, for each version is the difference to the one before it, whatever the clock said; the newest stays, for the numbers
+/// go on from it.
+const VERSIONS: &str = "DELETE FROM baseline_version WHERE number IN (
+  SELECT number FROM (
+    SELECT number, sum(octet_length(entries)) OVER (ORDER BY number DESC) AS bytes FROM baseline_version)
+  WHERE number < (SELECT max(number) FROM baseline_version) AND (number <= ?2 OR bytes > ?3
+    OR number < coalesce((SELECT min(number) FROM baseline_version WHERE at >= ?1), 9223372036854775807))
+  ORDER BY number LIMIT ?4)";
+
+/// Classes of records, their tables, and what of them goes for its age.
+const CLASSES: [(&str, &str, &str); 7] = [
+    ("findings", "finding", "open = 0"),
+    ("incidents", "incident", "open = 0"),
+    ("remediations", "remediation", "open = 0"),
+    ("decisions", "decision", "true"),
+    ("deployments", "deployment", "open = 0"),
+    ("build steps", "step_run", "true"),
+    ("baseline versions", "baseline_version", "number < (SELECT max(number) FROM baseline_version)"),
+];
+
+impl StateReader {
+    /// What is kept as records, and when the oldest of each class goes at the earliest.
+    pub fn retention(&self, kept: Duration) -> Result<Vec<RecordsPlan>, StoreError> {
+        let path = self.pool.path();
+        self.pool.read(WHAT, |db| {
+            let plan = |(class, table, goes): (&str, &str, &str)| {
+                let sql = format!("SELECT count(*), min(at), min(at) FILTER (WHERE {goes}) FROM {table}");
+                let (count, from, next): (i64, Option<i64>, Option<i64>) =
+                    db.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).during(WHAT, path)?;
+                Ok(RecordsPlan {
+                    class: class.to_owned(),
+                    kept_for: Interval(kept),
+                    count: count.unsigned_abs(),
+                    from: from.map(Timestamp::from_ns),
+                    due: next.map(|at| Timestamp::from_ns(at).plus(kept)),
+                })
+            };
+            CLASSES.into_iter().map(plan).collect()
+        })
+    }
+}
+
 impl StateDb {
-    /// Deletes some of what was closed before a moment. Nothing more is due when nothing was deleted.
-    pub fn expire(&mut self, before: Timestamp, sent: &Sent) -> Result<Expired, StoreError> {
+    /// Deletes some of what was closed before a moment, and of the versions of what is accepted those up to a number. Nothing more is
+    /// due when nothing was deleted.
+    pub fn expire(&mut self, before: Timestamp, versions: u64, sent: &Sent) -> Result<Expired, StoreError> {
         let path = &self.path;
         let upto = |number: Option<u64>| number.and_then(|it| i64::try_from(it).ok()).unwrap_or(i64::MAX);
         let (at, limit, text) = (before.ns(), BATCH as i64, before.to_string());
@@ -95,6 +163,8 @@ impl StateDb {
             decisions: delete(DECISIONS, params![at, upto(sent.decisions), limit])?,
             incidents: delete(INCIDENTS, params![at, text, limit])?,
             findings: delete(FINDINGS, params![at, upto(sent.findings), limit, text])?,
+            deployments: delete(DEPLOYMENTS, params![at, limit])?,
+            versions: delete(VERSIONS, params![at, upto(Some(versions)), VERSIONS_BYTES_MAX, limit])?,
         };
         transaction.commit().during(WHAT, path)?;
         Ok(expired)

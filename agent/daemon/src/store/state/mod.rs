@@ -7,6 +7,7 @@ mod blobs;
 mod counts;
 mod episodes;
 mod expire;
+mod in_use;
 mod key;
 mod reader;
 mod schema;
@@ -25,10 +26,11 @@ use super::error::{Context, StoreError};
 use super::sqlite::{self, Pool};
 use crate::telemetry::Chain;
 
-pub use blobs::Blobs;
+pub use blobs::{Blobs, ContentsPlan, Swept};
 pub use counts::StateCounts;
 pub use episodes::{EPISODES_BYTES_MAX, EpisodeHead};
 pub use expire::{Expired, Sent};
+pub use in_use::InUse;
 pub use key::load_or_create_audit_key;
 pub use reader::{
     AuditRow, DecisionFilter, DeploymentFilter, Documents, FindingFilter, IncidentFilter, RemediationFilter, Revised,

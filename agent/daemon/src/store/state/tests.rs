@@ -3,7 +3,8 @@ use crate::request::StepMeasurement;
 use holdfast_core::model::audit::{AuditKind, Broken};
 use holdfast_core::model::id::SeededIds;
 use holdfast_core::model::{
-    Class, Confidence, Evidence, Finding, FindingId, FindingState, Severity, Target, Timestamp, finding::Method,
+    Class, Confidence, Deployment, DeploymentState, Evidence, FileState, Finding, FindingId, FindingState, Severity,
+    Target, Timestamp, finding::Method,
 };
 
 const KEY: [u8; 32] = [7; 32];
@@ -119,12 +120,12 @@ fn old_records_go_when_nothing_open_and_no_destination_needs_them() {
         kinds
     };
     let sent = Sent { findings: Some(4), steps: Some(2), ..Sent::default() };
-    let expired = db.expire(before, &sent).unwrap();
+    let expired = db.expire(before, 0, &sent).unwrap();
     assert_eq!((expired.findings, expired.step_runs, expired.rows()), (1, 2, 3), "the rest is yet to be sent");
     assert_eq!(left(&db), ["f2", "f3", "f4", "f5"]);
-    assert_eq!(db.expire(before, &Sent::default()).unwrap().findings, 1);
+    assert_eq!(db.expire(before, 0, &Sent::default()).unwrap().findings, 1);
     assert_eq!(left(&db), ["f2", "f3", "f4"]);
-    assert_eq!(db.expire(before, &Sent::default()).unwrap().rows(), 0);
+    assert_eq!(db.expire(before, 0, &Sent::default()).unwrap().rows(), 0);
     assert_eq!(report(&db, dir.path()).integrity, Integrity::Intact);
 }
 
@@ -327,9 +328,9 @@ fn the_audit_key_is_made_once_and_refused_when_others_can_read_it() {
 #[test]
 fn a_kept_content_comes_back_or_is_called_altered() {
     let dir = tempfile::tempdir().unwrap();
-    let blobs = Blobs::open(dir.path()).unwrap();
-    let name = blobs.put(b"port = 80\n").unwrap();
-    assert_eq!(blobs.put(b"port = 80\n").unwrap(), name);
+    let blobs = Blobs::open(dir.path(), 1_000).unwrap();
+    let name = blobs.put(b"port = 80\n").unwrap().unwrap();
+    assert_eq!(blobs.put(b"port = 80\n").unwrap().as_ref(), Some(&name));
     assert_eq!(blobs.get(&name).unwrap().as_deref(), Some(&b"port = 80\n"[..]));
     assert_eq!(blobs.get(&"0".repeat(64)).unwrap(), None);
     assert_eq!(blobs.get("../audit.key").unwrap(), None);
@@ -338,6 +339,124 @@ fn a_kept_content_comes_back_or_is_called_altered() {
     // Keeping it again repairs it.
     blobs.put(b"port = 80\n").unwrap();
     assert!(blobs.get(&name).unwrap().is_some());
+}
+
+fn accepted(path: &str, blob: Option<&String>) -> BaselineFile {
+    let state = FileState {
+        path: path.into(),
+        sha256: blob.cloned(),
+        bytes: 0,
+        mode: 0o644,
+        uid: 0,
+        gid: 0,
+        modified_at: None,
+    };
+    let (accepted_by, reason) = ("agent".to_owned(), "test".to_owned());
+    BaselineFile { state, blob: blob.cloned(), accepted_at: Timestamp::from_secs(1_800_000_000), accepted_by, reason }
+}
+
+#[test]
+fn contents_that_nothing_refers_to_are_swept_and_those_of_the_oldest_versions_make_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut db = StateDb::open(dir.path(), key()).unwrap();
+    let blobs = Blobs::open(dir.path(), 250).unwrap();
+    let content = |n: u8| vec![n; 100];
+    let mut names = Vec::new();
+    for n in 1..=2 {
+        let name = blobs.put(&content(n)).unwrap().unwrap();
+        db.commit(Writes { baselines: vec![accepted("/etc/a", Some(&name))], ..Writes::default() }).unwrap();
+        names.push(name);
+    }
+    assert_eq!(blobs.put(&content(3)).unwrap(), None, "there is no room for a third");
+    assert_eq!(blobs.plan(), ContentsPlan { bytes: 200, bytes_max: 250, refused: 1 });
+    let stray = dir.path().join("blobs").join("f".repeat(64));
+    std::fs::write(&stray, b"nobody's").unwrap();
+    std::fs::write(dir.path().join("blobs/.draft.1.1"), b"half").unwrap();
+
+    let written = std::fs::metadata(&stray).unwrap().modified().unwrap();
+    let written = written.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let hours = |n: u64| Timestamp::from_secs((written + n * 3_600) as i64);
+    let sweep =
+        |blobs: &Blobs, db: &StateDb, n| blobs.sweep(&db.reader().contents_in_use().unwrap(), hours(n)).unwrap();
+    assert_eq!(sweep(&blobs, &db, 0).deleted, 0, "what is fresh may be about to be referred to");
+    assert_eq!(sweep(&blobs, &db, 2), Swept { files: 2, bytes: 200, deleted: 1 });
+    assert!(!stray.exists() && !dir.path().join("blobs/.draft.1.1").exists());
+    // So much was refused; what was accepted before makes room for it, what is accepted now does not.
+    assert_eq!(blobs.versions_due(), 2, "the second version is the last that names the first content");
+    assert_eq!(blobs.put(&content(3)).unwrap(), None, "not yet");
+    let third = vec![accepted("/etc/b", None)];
+    db.commit(Writes { baselines: third, ..Writes::default() }).unwrap();
+    let expired = db.expire(Timestamp::default(), blobs.versions_due(), &Sent::default()).unwrap();
+    assert_eq!((expired.versions, expired.rows()), (2, 2));
+    assert_eq!((db.reader().baseline_reach().unwrap(), db.reader().baseline_version().unwrap()), (2, 3));
+    assert_eq!(sweep(&blobs, &db, 2), Swept { files: 1, bytes: 100, deleted: 1 });
+    assert_eq!(blobs.put(&content(3)).unwrap().map(|it| it.len()), Some(64), "there is room now");
+    assert!(blobs.get(&names[1]).unwrap().is_some() && blobs.get(&names[0]).unwrap().is_none());
+
+    assert_eq!(sweep(&blobs, &db, 0).files, 2);
+    assert_eq!(blobs.versions_due(), 0);
+    blobs.hold(true);
+    assert_eq!(sweep(&blobs, &db, 4).deleted, 0, "what refers to it cannot be written");
+    blobs.hold(false);
+    assert_eq!(sweep(&blobs, &db, 4), Swept { files: 1, bytes: 100, deleted: 1 });
+}
+
+#[test]
+fn old_deployments_and_versions_go_but_for_the_last_and_what_is_expected_in_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut db = StateDb::open(dir.path(), key()).unwrap();
+    let deployment = |n: i64, release: Option<&str>, state: DeploymentState| Deployment {
+        id: format!("d{n}").parse().unwrap(),
+        service: "web".into(),
+        version: n.to_string(),
+        environment: "production".into(),
+        artifact: None,
+        revision: None,
+        actor: "ci".into(),
+        release_dir: release.map(str::to_owned),
+        units: vec![],
+        paths: vec![],
+        state,
+        started_at: Timestamp::from_secs(1_800_000_000 + n),
+        finished_at: None,
+    };
+    let deployments = vec![
+        deployment(1, None, DeploymentState::Succeeded),
+        deployment(2, Some("/srv/web/2/"), DeploymentState::Succeeded),
+        deployment(3, Some("/srv/web/3"), DeploymentState::Failed),
+        deployment(4, None, DeploymentState::Succeeded),
+        deployment(5, None, DeploymentState::Running),
+        deployment(6, Some("/srv/app"), DeploymentState::Succeeded),
+        deployment(7, Some("/srv/app/"), DeploymentState::Succeeded),
+        deployment(8, None, DeploymentState::Succeeded),
+    ];
+    let there = vec![accepted("/srv/web/2/bin", None), accepted("/srv/app/bin", None)];
+    db.commit(Writes { deployments, baselines: there, ..Writes::default() }).unwrap();
+    db.commit(Writes { baselines: vec![accepted("/etc/a", Some(&"a".repeat(64)))], ..Writes::default() }).unwrap();
+    let left = |db: &StateDb| {
+        let all = db.reader().deployments(&DeploymentFilter::default()).unwrap();
+        all.into_iter().map(|it| it.version).collect::<Vec<_>>()
+    };
+    assert_eq!(db.expire(Timestamp::from_secs(1_800_000_000), 0, &Sent::default()).unwrap().rows(), 0);
+    let expired = db.expire(Timestamp::from_secs(1_800_000_100), 0, &Sent::default()).unwrap();
+    assert_eq!((expired.deployments, expired.versions), (4, 1));
+    assert_eq!(left(&db), ["8", "7", "5", "2"]);
+    assert_eq!(db.reader().baseline_version().unwrap(), 2);
+}
+
+#[test]
+fn versions_go_from_the_oldest_on_whatever_the_clock_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut db = StateDb::open(dir.path(), key()).unwrap();
+    for (n, at_s) in [(1, 1_800_000_000), (2, 100), (3, 1_800_000_002), (4, 1_800_000_003)] {
+        let file =
+            BaselineFile { accepted_at: Timestamp::from_secs(at_s), ..accepted("/etc/a", Some(&format!("{n:064}"))) };
+        db.commit(Writes { baselines: vec![file], ..Writes::default() }).unwrap();
+    }
+    let expire = |db: &mut StateDb, s| db.expire(Timestamp::from_secs(s), 0, &Sent::default()).unwrap().versions;
+    assert_eq!(expire(&mut db, 1_700_000_000), 0, "the second was written while the clock was wrong");
+    assert_eq!(expire(&mut db, 1_800_000_001), 2);
+    assert_eq!(db.reader().baseline_reach().unwrap(), 2);
 }
 
 /// Runs itself as a child that commits and says so, and is killed in the middle: what it said must be there.

@@ -122,6 +122,16 @@ pub(super) fn record(writes: &Writes, db: &Connection, path: &Path) -> Result<()
 }
 
 impl StateReader {
+    /// The oldest version that can be gone back to; 0 while none was deleted, or when there is none.
+    pub fn baseline_reach(&self) -> Result<u64, StoreError> {
+        let path = self.pool.path();
+        self.pool.read("read versions", |db| {
+            db.query_row("SELECT coalesce(min(number), 1) - 1 FROM baseline_version", [], |row| row.get::<_, i64>(0))
+                .map(i64::unsigned_abs)
+                .during("read versions", path)
+        })
+    }
+
     /// Versions after number `after`, oldest first.
     pub fn baseline_versions(&self, after: u64, limit: usize) -> Result<Vec<BaselineVersion>, StoreError> {
         let path = self.pool.path();

@@ -25,18 +25,28 @@ pub enum Across {
     Count,
 }
 
+impl Across {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Sum, Self::Avg, Self::Min, Self::Max, Self::Count];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sum => "sum",
+            Self::Avg => "avg",
+            Self::Min => "min",
+            Self::Max => "max",
+            Self::Count => "count",
+        }
+    }
+}
+
 impl FromStr for Across {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "sum" => Ok(Self::Sum),
-            "avg" => Ok(Self::Avg),
-            "min" => Ok(Self::Min),
-            "max" => Ok(Self::Max),
-            "count" => Ok(Self::Count),
-            other => Err(format!("`{other}` is none of sum, avg, min, max, count")),
-        }
+        let known = Self::ALL.into_iter().find(|it| it.as_str() == text);
+        known.ok_or_else(|| format!("`{text}` is none of {}", Self::ALL.map(Self::as_str).join(", ")))
     }
 }
 

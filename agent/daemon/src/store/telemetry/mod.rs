@@ -289,9 +289,10 @@ impl TelemetryDb {
         self.queue(Record::Batch(batch));
     }
 
-    /// Queues one change. Never blocks: a full queue is a counted loss. A change that is there already is left as it is.
-    pub fn write_change(&self, change: Change) {
-        self.queue(Record::Change(Box::new(change)));
+    /// Queues one change; false when it is refused. Never blocks: a full queue is a counted loss. A change that is there already is
+    /// left as it is.
+    pub fn write_change(&self, change: Change) -> bool {
+        self.queue(Record::Change(Box::new(change)))
     }
 
     /// Keeps rows of the gap ledger, data that an exporter could not deliver, and then its position, durably once this
@@ -317,7 +318,8 @@ impl TelemetryDb {
         self.flush()
     }
 
-    fn queue(&self, record: Record) {
+    /// Whether there was room.
+    fn queue(&self, record: Record) -> bool {
         if let Err(TrySendError::Full(Message::Write(record)) | TrySendError::Disconnected(Message::Write(record))) =
             self.0.queue.try_send(Message::Write(record))
         {
@@ -325,7 +327,9 @@ impl TelemetryDb {
             self.0.shared.lost.fetch_add(lost, Ordering::Relaxed);
             self.0.shared.owed().add(ledger::lost(record.at(), lost, ledger::QUEUE_FULL));
             QueueFull { queue: "telemetry.db", lost }.emit();
+            return false;
         }
+        true
     }
 
     /// Which ticks are stored, as they are.

@@ -26,7 +26,7 @@ pub enum Agg {
     Last,
     /// Increase a second of a counter; a counter that starts again counts from zero.
     Rate,
-    /// Median. Quantiles are of samples: where only minutes or hours are kept, there is none.
+    /// Median. Where only minutes or hours are kept, quantiles are of their means, each counted as often as it has samples.
     P50,
     /// 95th percentile.
     P95,
@@ -45,13 +45,30 @@ impl Agg {
     }
 }
 
-/// Quantile by linear interpolation between the two nearest ranks (Hyndman and Fan's type 7). `None` without values.
-pub(super) fn quantile(values: &mut [f64], q: f64) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let rank = q * (values.len().checked_sub(1)? as f64);
-    let (low, part) = (rank.floor() as usize, rank.fract());
-    let (low, high) = (*values.get(low)?, *values.get((low + 1).min(values.len() - 1))?);
-    Some(low + (high - low) * part)
+/// A value, and how many samples it stands for.
+type Weighted = (f64, f64);
+
+/// Quantile by linear interpolation between the two nearest ranks (Hyndman and Fan's type 7), a value that stands for several
+/// samples taken that many times. `None` without values.
+pub(super) fn quantile(values: &mut [Weighted], q: f64) -> Option<f64> {
+    values.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+    let count: f64 = values.iter().map(|(_, weight)| weight).sum();
+    let rank = q * (count - 1.0).max(0.0);
+    let mut before = 0.0;
+    let mut at = |rank: f64, from: usize| {
+        values.iter().enumerate().skip(from).find_map(|(index, (value, weight))| {
+            let reached = before + weight;
+            if rank < reached {
+                Some((index, *value))
+            } else {
+                before = reached;
+                None
+            }
+        })
+    };
+    let (index, low) = at(rank.floor(), 0)?;
+    let high = at(rank.floor() + 1.0, index).map_or(low, |(_, high)| high);
+    Some(low + (high - low) * rank.fract())
 }
 
 /// Four sums beside one another: an addition need not wait for the one before it.
@@ -66,7 +83,7 @@ struct Bucket {
     part: Part,
     last_at: i64,
     /// For quantiles only.
-    values: Vec<f64>,
+    values: Vec<Weighted>,
 }
 
 impl Default for Bucket {
@@ -174,21 +191,22 @@ impl Gather {
         };
         let part = Part { count: 1.0, min: value, max: value, sum: value, last: value, rise };
         self.put(steps.start_of(at), at, &part);
-        if let (Some((_, bucket)), true) = (&mut self.current, self.agg.quantile().is_some()) {
-            bucket.values.push(value);
-        }
     }
 
-    /// A step of a coarser tier, named by its start. It tells nothing of quantiles.
+    /// A step of a coarser tier, named by its start.
     pub(super) fn add_part(&mut self, at: i64, part: &Part) {
-        if self.agg.quantile().is_some() {
-            return;
-        }
         // The next sample's predecessor lies somewhere within this step: a rate begins anew.
         self.former = None;
         match self.steps {
             Some(steps) => self.put(steps.start_of(at), at, part),
-            None => self.point(at, if self.agg == Agg::Rate { part.rise.rate() } else { Some(part.last) }),
+            None => self.point(
+                at,
+                match self.agg {
+                    Agg::Rate => part.rise.rate(),
+                    Agg::P50 | Agg::P95 | Agg::P99 => Some(part.sum / part.count),
+                    _ => Some(part.last),
+                },
+            ),
         }
     }
 
@@ -206,7 +224,11 @@ impl Gather {
             self.shelve();
             self.current = Some((start, self.taken(start)));
         }
+        let wanted = self.agg.quantile().is_some();
         let Some((_, bucket)) = self.current.as_mut() else { return };
+        if wanted && part.count > 0.0 {
+            bucket.values.push((part.sum / part.count, part.count));
+        }
         let last = if last_at >= bucket.last_at { part.last } else { bucket.part.last };
         bucket.part.add(part);
         bucket.part.last = last;
@@ -307,6 +329,19 @@ mod tests {
         ] {
             check(agg, Some(10), &samples, &[(0, value)]);
         }
+    }
+
+    #[test]
+    fn what_stands_for_several_samples_counts_as_often() {
+        let as_often: &[(f64, f64)] = &[(1.0, 3.0), (5.0, 1.0), (2.0, 2.0)];
+        let each: Vec<(f64, f64)> = [1.0, 1.0, 1.0, 2.0, 2.0, 5.0].map(|value| (value, 1.0)).to_vec();
+        for q in [0.0, 0.3, 0.5, 0.55, 0.75, 0.9, 0.99, 1.0] {
+            let found = quantile(&mut as_often.to_vec(), q).unwrap();
+            let wanted = quantile(&mut each.clone(), q).unwrap();
+            assert!((found - wanted).abs() < 1e-12, "{q}: {found} {wanted}");
+        }
+        assert_eq!(quantile(&mut [], 0.5), None);
+        assert_eq!(quantile(&mut [(7.0, 1.0)], 0.99), Some(7.0));
     }
 
     #[test]

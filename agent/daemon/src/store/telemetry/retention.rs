@@ -69,7 +69,7 @@ pub struct NextPlan {
 /// A class of records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordsPlan {
-    /// `changes` or `gaps`.
+    /// `changes`, `gaps`, `findings`, ..
     pub class: String,
     /// The age that it reaches.
     pub kept_for: Interval,
@@ -77,7 +77,7 @@ pub struct RecordsPlan {
     pub count: u64,
     /// The oldest.
     pub from: Option<Timestamp>,
-    /// When the oldest is deleted.
+    /// When the oldest that may go is deleted, at the earliest.
     pub due: Option<Timestamp>,
 }
 

@@ -73,8 +73,24 @@ fn an_answer_says_what_it_rests_on() {
     assert_eq!(resolution(1_800, 1), None);
     assert_eq!(resolution(5 * 3_600, 1), Some(60));
     assert_eq!(resolution(80 * 3_600, 70 * 3_600), Some(3_600));
-    let query = Query { agg: Agg::P95, step: Some(Duration::from_mins(1)), ..Query::raw("level", at(0), at(3_600)) };
-    assert!(db.reader().query(&query).unwrap().is_empty(), "hours know nothing of quantiles");
+}
+
+#[test]
+fn quantiles_of_old_samples_are_those_of_their_means() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = filled(dir.path());
+    let day = 86_400;
+    let found = ask(&db, "level", Agg::P50, 0, day - 1, day as u64);
+    let hours = ask(&db, "level", Agg::Avg, 0, day - 1, 3_600);
+    assert_eq!((found.resolution, hours.resolution), (Some(Duration::from_hours(1)), Some(Duration::from_hours(1))));
+    assert!(!found.points.is_empty());
+    for (start, median) in found.points {
+        let within = |at: &Timestamp| (start..start.plus(Duration::from_hours(24))).contains(at);
+        let mut means: Vec<f64> = hours.points.iter().filter(|(at, _)| within(at)).map(|(_, mean)| *mean).collect();
+        means.sort_by(f64::total_cmp);
+        let (low, high) = (means[(means.len() - 1) / 2], means[means.len() / 2]);
+        assert!((low..=high).contains(&median), "{low} {high} {median}");
+    }
 }
 
 #[test]
