@@ -194,8 +194,8 @@ fn report(suite: &str, of: &[(&File, &Said)], as_json: bool) {
         record["fixed"] = json!({"false_per_day": it.false_per_day(), "recall": it.recall(), "delay_s": it.delay_s});
     }
     let named = (!single).then(|| named(of));
-    if let Some((any, part, count)) = named {
-        record["named"] = json!({"right_among_three": any, "of_three_right": part, "windows": count});
+    if let Some(it) = &named {
+        record["named"] = json!({"first_right": it.first, "right_among_three": it.any, "of_three_right": it.part, "windows": it.count});
     }
     let found: Vec<(&File, &[Finding])> = of.iter().map(|(file, said)| (*file, said.found.as_slice())).collect();
     let told = findings::told(&found);
@@ -222,11 +222,13 @@ fn report(suite: &str, of: &[(&File, &Said)], as_json: bool) {
             it.delay_s
         );
     }
-    if let Some((any, part, count)) = named {
+    if let Some(it) = &named {
         println!(
-            "   named: a metric at fault among the first three in {:.0} % of {count} windows; {:.0} % of the three are at fault",
-            any * 100.0,
-            part * 100.0
+            "   named: a metric at fault is the first in {:.0} % of {} windows, among the first three in {:.0} %; {:.0} % of the three are at fault",
+            it.first * 100.0,
+            it.count,
+            it.any * 100.0,
+            it.part * 100.0
         );
     }
     println!(
@@ -269,17 +271,30 @@ fn crossed(all: &[(&File, &[f64])], profile: nab::Profile) -> f64 {
     nab::at(&nab::curve(&moved, profile), 0.5)
 }
 
-/// Of the windows with a word on who is at fault, at their oddest row: any of the three right, part of the three right.
-fn named(of: &[(&File, &Said)]) -> (f64, f64, usize) {
-    let (mut any, mut part, mut count) = (0.0, 0.0, 0);
+/// Of the windows with a word on who is at fault, at their oddest row.
+#[derive(Default)]
+struct Named {
+    /// Share of windows in which the first that is named is at fault.
+    first: f64,
+    /// Share in which one of the first three is.
+    any: f64,
+    /// Share of the three that are, on average.
+    part: f64,
+    count: usize,
+}
+
+fn named(of: &[(&File, &Said)]) -> Named {
+    let mut found = Named::default();
     for (file, said) in of {
         for (&(from, to), at_fault) in file.windows.iter().zip(&file.at_fault) {
             let Some(row) = (from..=to).max_by(|a, b| said.score[*a].total_cmp(&said.score[*b])) else { continue };
             let right = said.named[row].iter().filter(|it| at_fault.contains(it)).count();
-            any += if right > 0 { 1.0 } else { 0.0 };
-            part += right as f64 / said.named[row].len().max(1) as f64;
-            count += 1;
+            found.first += f64::from(u8::from(said.named[row].first().is_some_and(|it| at_fault.contains(it))));
+            found.any += f64::from(u8::from(right > 0));
+            found.part += right as f64 / said.named[row].len().max(1) as f64;
+            found.count += 1;
         }
     }
-    (any / count as f64, part / count as f64, count)
+    let count = found.count as f64;
+    Named { first: found.first / count, any: found.any / count, part: found.part / count, ..found }
 }

@@ -521,10 +521,10 @@ impl Engine {
     /// Whether the store has taken it, to be written soon. What is told twice counts once.
     fn on_change(&mut self, mut change: Change, now: Moment) -> bool {
         self.config.redactor.change(&mut change);
+        self.detectors.note_activity(&change);
         if self.changes.iter().any(|it| it.id == change.id) {
             return self.telemetry.write_change(change);
         }
-        self.detectors.note_activity(&change);
         while self.changes.len() >= CHANGES_MAX
             || self.changes.front().is_some_and(|old| now.wall.since(old.at) > CHANGES_KEPT)
         {

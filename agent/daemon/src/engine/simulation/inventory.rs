@@ -76,6 +76,16 @@ fn host() -> Sim {
 }
 
 #[test]
+fn what_is_told_twice_counts_once() {
+    let mut sim = host();
+    sim.package("nginx");
+    sim.package("nginx");
+    let engine = sim.engine.as_ref().unwrap();
+    assert_eq!(engine.changes.iter().filter(|it| it.kind == "package.installed").count(), 1);
+    assert_eq!(serde_json::json!(engine.history_of_changes)["package.installed"]["told"], 1);
+}
+
+#[test]
 fn the_first_look_is_accepted_and_survives_a_restart() {
     let mut sim = host();
     assert_eq!(sim.accepted(), AcceptedItems::from([("root".to_owned(), "uid=0".to_owned())]));
