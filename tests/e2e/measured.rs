@@ -68,6 +68,16 @@ fn departs_from_its_past(machine: &mut Machine) -> Result<()> {
     machine.wait_until("the series is back", Duration::from_secs(90), |m| Ok(departed(m)?.is_none().then_some(())))
 }
 
+/// There is no timesyncd here, whose state lies in a file: systemd's timedated says it on the bus, for any time server.
+fn knows_whether_the_clock_is_in_step(machine: &Machine) -> Result<()> {
+    let in_step = machine.run("timedatectl show -p NTPSynchronized --value")?.trim() == "yes";
+    let answer = machine.ask(&["metrics", "query", "holdfast.clock.synchronized", "--since", "2m", "--step", "10s"])?;
+    let points = answer["series"][0]["points"].as_array().cloned().unwrap_or_default();
+    let last = points.iter().rev().find_map(|point| point[1].as_f64()).with_context(|| format!("none in {answer}"))?;
+    ensure!((last - f64::from(u8::from(in_step))).abs() < 0.5, "timedated says {in_step}, the agent {last}");
+    Ok(())
+}
+
 #[test]
 fn what_an_installed_collector_measures_is_judged_by_an_installed_detector_until_the_trouble_is_over() -> Result<()> {
     on("measured", Machine::installed()?, |machine| {
@@ -101,6 +111,7 @@ fn what_an_installed_collector_measures_is_judged_by_an_installed_detector_until
         ensure!(values.contains(&10.0) && values.contains(&5000.0), "the past is kept: {values:?}");
 
         departs_from_its_past(machine)?;
+        knows_whether_the_clock_is_in_step(machine)?;
         let list = machine.ask(&["plugin", "list"])?;
         for plugin in list["plugins"].as_array().context("a list")? {
             let ours = plugin["id"] == "meter" || plugin["id"] == "judge";
