@@ -25,7 +25,7 @@ pub(in super::super) fn plan(whole: &RetentionDocument, look: Look) -> String {
     let _ = writeln!(
         out,
         "Accepted contents of files: {} of at most {}{}.",
-        human_bytes(contents.bytes),
+        contents.bytes.map_or_else(|| "not counted yet,".to_owned(), human_bytes),
         human_bytes(contents.bytes_max),
         if contents.refused == 0 { String::new() } else { format!("; there was no room for {}", contents.refused) }
     );

@@ -37,6 +37,8 @@ struct Held {
     wanted: u64,
     /// Nothing is deleted meanwhile.
     on_hold: bool,
+    /// A sweep has counted what lies there.
+    counted: bool,
     /// Versions up to this number are due for their contents.
     versions_due: u64,
 }
@@ -55,8 +57,8 @@ pub struct Swept {
 /// How much is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ContentsPlan {
-    /// Bytes of contents, as of the last sweep and what was added since.
-    pub bytes: u64,
+    /// Bytes of contents, as of the last sweep and what was added since; `null` until the first one, minutes after the start.
+    pub bytes: Option<u64>,
     /// The size that they stay below.
     pub bytes_max: u64,
     /// Contents that were not kept since the agent's start, because there was no room.
@@ -119,7 +121,7 @@ impl Blobs {
     /// How much is kept.
     pub fn plan(&self) -> ContentsPlan {
         let held = self.held();
-        ContentsPlan { bytes: held.bytes, bytes_max: self.bytes_max, refused: held.refused }
+        ContentsPlan { bytes: held.counted.then_some(held.bytes), bytes_max: self.bytes_max, refused: held.refused }
     }
 
     /// The number up to which versions of what is accepted have to go, for their contents; 0: none.
@@ -165,6 +167,7 @@ impl Blobs {
         }
         let mut held = self.held();
         held.bytes = swept.bytes + held.bytes.saturating_sub(before);
+        held.counted = true;
         let excess = swept.bytes.saturating_add(held.wanted).saturating_sub(self.bytes_max);
         held.versions_due = in_use.versions_due(&sizes, excess);
         if excess == 0 {
