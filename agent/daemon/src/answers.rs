@@ -97,8 +97,11 @@ pub struct RestoredBaseline {
     pub version: u64,
     /// The version that this made.
     pub number: u64,
-    /// Files and items whose accepted state was altered by it.
+    /// Files and items that are accepted otherwise now.
     pub subjects: Vec<String>,
+    /// Files and items of which nothing was accepted then: nothing is expected of them any more.
+    #[serde(default)]
+    pub ends: Vec<String>,
 }
 
 /// Answer to `Purge`.

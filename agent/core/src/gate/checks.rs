@@ -1,8 +1,11 @@
 //! The checks that look for something against the deployment: its end, incidents, tampering, breached thresholds.
 
 use super::{GateInputs, GateVerdict, Outcome, Until, span};
-use crate::model::{Deployment, DeploymentState, Evidence, Finding, FindingState, Incident, IncidentState, Timestamp};
+use crate::model::{DeploymentState, Evidence, Finding, FindingState, Incident, IncidentState, Timestamp, Value};
 
+/// What the ranking says of how far a suspect has to do with what is wrong, and up to where that is nothing known.
+const TARGET_MATCH: &str = "suspect.target_match";
+const UNRELATED: f64 = 0.1;
 /// What is listed in one line; more are counted.
 const LISTED_MAX: usize = 3;
 
@@ -15,7 +18,7 @@ pub(super) fn deployment(inputs: &GateInputs) -> Outcome {
             Outcome::inconclusive(text, Until::Unknown)
         }
         (DeploymentState::Succeeded, Some(end)) => {
-            Outcome::pass(format!("{} {} finished well after {}", it.service, it.version, took(end)))
+            Outcome::pass(format!("{} {} succeeded, in {}", it.service, it.version, took(end)))
         }
         (DeploymentState::Failed, end) => Outcome::fail(format!(
             "its pipeline says that {} {} failed after {}",
@@ -48,10 +51,21 @@ fn watched(inputs: &GateInputs, mut outcome: Outcome) -> Outcome {
 
 /// How much suspicion falls on this deployment: the score of its changes when none of another source has more.
 ///
-/// A score that is not a number counts as suspicion: it cannot be shown to be lower.
-fn suspicion(incident: &Incident, deployment: &Deployment) -> Option<f64> {
+/// A score that is not a number counts as suspicion: it cannot be shown to be lower. What was there before the deployment began is none of
+/// its work. What somebody altered elsewhere is no symptom, so for drift nearness in time alone is no suspicion: something has to relate the two.
+fn suspicion(incident: &Incident, inputs: &GateInputs) -> Option<f64> {
+    let deployment = &inputs.deployment;
+    if began(incident) < deployment.started_at {
+        return None;
+    }
     let ours = |s: &&crate::model::Suspect| s.deployment.as_ref() == Some(&deployment.id);
-    let own: Vec<f64> = incident.suspects.iter().filter(ours).map(|s| s.score).collect();
+    let mut findings = inputs.findings.iter().filter(|it| incident.findings.contains(&it.id)).peekable();
+    let drift = findings.peek().is_some() && findings.all(|it| it.kind.ends_with(".drift"));
+    let related = |s: &&crate::model::Suspect| {
+        let matched = s.evidence.iter().find(|it| it.name == TARGET_MATCH).map(|it| &it.value);
+        !drift || !matches!(matched, Some(Value::Number(matched)) if *matched <= UNRELATED)
+    };
+    let own: Vec<f64> = incident.suspects.iter().filter(ours).filter(related).map(|s| s.score).collect();
     if let Some(odd) = own.iter().find(|score| score.is_nan()) {
         return Some(*odd);
     }
@@ -60,11 +74,16 @@ fn suspicion(incident: &Incident, deployment: &Deployment) -> Option<f64> {
     (!beaten).then_some(best)
 }
 
+/// When it began, or began again.
+fn began(incident: &Incident) -> Timestamp {
+    incident.reopened_at.unwrap_or(incident.began_at)
+}
+
 /// Whether the incident is about what the deployment put there, and no other deployment is suspected more.
 fn belongs(incident: &Incident, inputs: &GateInputs) -> bool {
     let it = &inputs.deployment;
     let other = incident.suspects.first().and_then(|s| s.deployment.as_ref()).is_some_and(|id| *id != it.id);
-    if other || incident.reopened_at.unwrap_or(incident.began_at) < it.started_at {
+    if other || began(incident) < it.started_at {
         return false;
     }
     let findings = inputs.findings.iter().filter(|f| incident.findings.contains(&f.id));
@@ -94,7 +113,7 @@ pub(super) fn incidents(inputs: &GateInputs) -> Outcome {
             continue;
         }
         looked_at += 1;
-        let score = suspicion(incident, it);
+        let score = suspicion(incident, inputs);
         if score.is_none() && !belongs(incident, inputs) {
             continue;
         }

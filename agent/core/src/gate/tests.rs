@@ -162,7 +162,7 @@ fn a_good_release_passes_with_its_numbers() {
         (Pass, true, Pass),
         &["web.service is active for 35 s since the finish, no failure, no restart"],
     );
-    check(|_| {}, "deployment", (Pass, true, Pass), &["web 1.2.3 finished well after 10 s"]);
+    check(|_| {}, "deployment", (Pass, true, Pass), &["web 1.2.3 succeeded, in 10 s"]);
     check(|_| {}, "integrity", (Pass, true, Pass), &["12 files recorded below /srv/web/42"]);
 }
 
@@ -318,6 +318,28 @@ fn an_incident_that_suspects_the_deployment_fails_it() {
     check(blamed(0.81), "incidents", (Fail, true, Fail), &words);
     check(blamed(0.3), "incidents", (Pass, true, Pass), &["1 incident is open", "does not point"]);
     check(blamed(f64::NAN), "incidents", (Fail, true, Fail), &["not a number"]);
+}
+
+#[test]
+fn what_was_there_before_the_deployment_is_none_of_its_work() {
+    let began = |second: i64| move |i: &mut GateInputs| i.incidents = vec![incident(second, &[("web-42", 0.8)], &[])];
+    check(began(20), "incidents", (Fail, true, Fail), &[]);
+    check(began(-5), "incidents", (Pass, true, Pass), &["1 incident is open", "does not point"]);
+}
+
+#[test]
+fn what_somebody_altered_elsewhere_while_it_ran_is_none_of_its_work_but_a_symptom_may_be() {
+    let nearby = |kind: &'static str, fit: f64| {
+        move |i: &mut GateInputs| {
+            let it = finding(kind, Target::file("/etc/other"), 20);
+            let mut about = incident(20, &[("web-42", 0.55)], &[&it]);
+            about.suspects[0].evidence = vec![Evidence::new("suspect.target_match", fit)];
+            (i.incidents, i.findings) = (vec![about], vec![it]);
+        }
+    };
+    check(nearby("file.drift", 0.05), "incidents", (Pass, true, Pass), &[]);
+    check(nearby("file.drift", 0.8), "incidents", (Fail, true, Fail), &["suspect score 0.55"]);
+    check(nearby("unit.failed", 0.05), "incidents", (Fail, true, Fail), &["suspect score 0.55"]);
 }
 
 #[test]

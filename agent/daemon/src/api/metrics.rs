@@ -86,7 +86,7 @@ pub(super) async fn query(State(context): State<ApiContext>, Query(pairs): Pairs
         );
     }
     if step.is_some_and(|s| s.0.is_zero()) {
-        return Err(Refusal::new(RefusalKind::Usage, "the parameter `step` is longer than nothing").into());
+        return Err(Refusal::new(RefusalKind::Usage, "`step` must be longer than nothing").into());
     }
     if across.is_none() && !by.is_empty() {
         let refusal = Refusal::new(RefusalKind::Usage, "`by` says what stays apart when series are joined");
@@ -113,6 +113,7 @@ pub(super) async fn query(State(context): State<ApiContext>, Query(pairs): Pairs
             MetricQuery { metric: metric.clone(), where_, since, until, step: step.map(|s| s.0), origin, agg, limit };
         let window = (question.start_of(since), question.start_of(until));
         let found = context.telemetry.query(&question)?;
+        known(&by, &found)?;
         let filled = |points: &[_]| fill.fill(points, window, step.map_or(Duration::ZERO, |s| s.0), limit);
         let mut series: Vec<SeriesDocument> = match across {
             None => found.iter().map(|it| single(it, filled(&it.points))).collect(),
@@ -154,6 +155,21 @@ fn aggregate(text: &str) -> Result<Agg, Refusal> {
         Refusal::new(RefusalKind::Usage, format!("`{text}` is not an aggregate"))
             .hint("one of avg, min, max, sum, count, last, rate, p50, p95, p99")
     })
+}
+
+/// What series are joined by has to be there: a typing error would join all of them.
+fn known(by: &[String], found: &[SeriesPoints]) -> Result<(), Refusal> {
+    let Some(unknown) = by.iter().find(|it| !found.iter().any(|of| of.key.attributes.contains_key(*it))) else {
+        return Ok(());
+    };
+    if found.is_empty() {
+        return Ok(());
+    }
+    let names: std::collections::BTreeSet<&str> =
+        found.iter().flat_map(|it| it.key.attributes.keys()).map(String::as_str).collect();
+    let refusal = Refusal::new(RefusalKind::Usage, format!("no series of this metric has the attribute `{unknown}`"));
+    let names: Vec<&str> = names.into_iter().collect();
+    Err(if names.is_empty() { refusal } else { refusal.hint(format!("there are {}", names.join(", "))) })
 }
 
 fn no_series(context: &ApiContext, metric: &str, where_: &[(String, String)]) -> Refusal {

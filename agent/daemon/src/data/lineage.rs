@@ -16,6 +16,8 @@ use crate::store::{
 const BEFORE: Duration = Duration::from_hours(1);
 /// Changes about the target that are named.
 const CHANGES_BEFORE: Duration = Duration::from_hours(24);
+/// Versions of what is accepted that are looked through.
+const VERSIONS_MAX: usize = 100_000;
 /// Documents of one kind.
 const DOCUMENTS_MAX: usize = 200;
 
@@ -115,7 +117,7 @@ pub fn lineage(
         limit: DOCUMENTS_MAX,
         ..ChangeFilter::default()
     })?;
-    let baseline = if finding.target.kind == "file" { state.baseline(&finding.target.name)? } else { None };
+    let baseline = held_against(state, &finding)?;
     let filter =
         DecisionFilter { finding: Some(finding.id.clone()), limit: DOCUMENTS_MAX, ..DecisionFilter::default() };
     let mut decisions: Vec<DecisionStep> = state.decisions(&filter)?.into_iter().map(step).collect();
@@ -129,6 +131,25 @@ pub fn lineage(
     let remediations = tried.into_iter().map(|it| it.id).collect();
     let method = finding.method.clone();
     Ok(Some(Lineage { finding, method, plugins, rows, changes, baseline, decisions, remediations }))
+}
+
+/// What was accepted of the finding's file when it was found, which may not be what is accepted now.
+fn held_against(state: &StateReader, finding: &Finding) -> Result<Option<BaselineFile>, StoreError> {
+    if finding.target.kind != "file" {
+        return Ok(None);
+    }
+    let path = &finding.target.name;
+    let Some(then) = finding.evidence("file.accepted_sha256").map(ToString::to_string) else {
+        return state.baseline(path);
+    };
+    let is_it = |it: &BaselineFile| it.state.sha256.as_deref().unwrap_or("absent") == then;
+    if let Some(now) = state.baseline(path)?.filter(is_it) {
+        return Ok(Some(now));
+    }
+    let versions = state.baseline_versions(0, VERSIONS_MAX)?;
+    let of_file = versions.into_iter().rev().flat_map(|it| it.entries).filter(|it| it.subject == *path);
+    let values = of_file.flat_map(|it| [it.after, it.before]).flatten();
+    Ok(values.filter_map(|it| serde_json::from_value(it).ok()).find(is_it))
 }
 
 fn step(decision: Decision) -> DecisionStep {
@@ -167,6 +188,43 @@ mod tests {
         assert!(!found.remediations.is_empty() && !found.plugins.is_empty(), "{found:?}");
         assert!(found.changes.iter().all(|it| it.target == finding.target));
         assert_eq!(lineage(state, &world.telemetry.reader(), None).unwrap(), None);
+    }
+
+    #[test]
+    fn a_file_was_held_against_what_was_accepted_then() {
+        use holdfast_core::model::audit::AuditKey;
+        use holdfast_core::model::{Evidence, FileState, Target};
+        let dir = tempfile::tempdir().unwrap();
+        let mut db = crate::store::StateDb::open(dir.path(), AuditKey::new([7; 32])).unwrap();
+        let accepted = |digit: char| BaselineFile {
+            state: FileState {
+                path: "/etc/web.conf".into(),
+                sha256: Some(digit.to_string().repeat(64)),
+                bytes: 1,
+                mode: 0o644,
+                uid: 0,
+                gid: 0,
+                modified_at: None,
+            },
+            blob: None,
+            accepted_at: Timestamp::from_secs(1_800_000_000),
+            accepted_by: "alice".into(),
+            reason: format!("number {digit}"),
+        };
+        for digit in ['a', 'b'] {
+            let writes = crate::store::Writes { baselines: vec![accepted(digit)], ..Default::default() };
+            db.commit(writes).unwrap();
+        }
+        let world = World::new();
+        let mut finding = world.state().finding(&finding_id()).unwrap().unwrap();
+        finding.target = Target::file("/etc/web.conf");
+        for digit in ['a', 'b'] {
+            finding.evidence = vec![Evidence::new("file.accepted_sha256", digit.to_string().repeat(64))];
+            let found = held_against(&db.reader(), &finding).unwrap().unwrap();
+            assert_eq!(found.reason, format!("number {digit}"));
+        }
+        finding.evidence = vec![Evidence::new("file.accepted_sha256", "c".repeat(64))];
+        assert_eq!(held_against(&db.reader(), &finding).unwrap(), None, "kept no more");
     }
 
     #[test]

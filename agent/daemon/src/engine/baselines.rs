@@ -85,6 +85,8 @@ impl Engine {
             self.read_for(paths, ReadFor::Look, out);
         }
         let number = self.reader.baseline_version()?;
-        Ok(serde_json::json!(RestoredBaseline { version, number, subjects }))
+        let (ends, subjects) =
+            subjects.into_iter().partition(|it| altered.get(it).is_some_and(|(before, _)| before.is_none()));
+        Ok(serde_json::json!(RestoredBaseline { version, number, subjects, ends }))
     }
 }

@@ -47,7 +47,13 @@ impl Engine {
         }
         match self.baselines.get(&found.state.path).cloned() {
             Some(accepted) => self.judge(&accepted, found, now, out),
-            None if self.is_release_file(&found.state.path) => {}
+            // Nothing is expected there any more, as after a restore: what was said of it ends.
+            None if self.is_release_file(&found.state.path) => {
+                if self.is_drifted(&Target::file(&found.state.path)) {
+                    let as_it_is = BaselineFile { state: found.state.clone(), ..absent(found.state.path.clone(), now) };
+                    self.judge(&as_it_is, found, now, out);
+                }
+            }
             // What appeared unexplained and is gone again ends its finding.
             None if found.state.sha256.is_none() && !self.is_drifted(&Target::file(&found.state.path)) => {}
             None if found.first => self.accept_first_sight(found, now),
@@ -253,7 +259,8 @@ impl Engine {
                 skipped.push(Skipped { subject: file.state.path.clone(), reason: reason.to_owned() });
                 continue;
             }
-            if known_only && !self.baselines.contains_key(&file.state.path) {
+            let appeared = self.is_drifted(&Target::file(&file.state.path));
+            if known_only && !appeared && !self.baselines.contains_key(&file.state.path) {
                 return Err(Refusal::new(RefusalKind::NotFound, format!("{} has no baseline", file.state.path))
                     .hint("`holdfast baseline capture PATH` records it for the first time"));
             }
@@ -275,9 +282,14 @@ impl Engine {
         Ok(serde_json::json!(BaselineAnswer { accepted, skipped }))
     }
 
-    /// Asks for files to be read for a person. No paths: everything that has a baseline.
+    /// Asks for files to be read for a person. No paths: everything that has a baseline, but for releases.
     pub(super) fn read_for(&self, paths: Vec<String>, purpose: ReadFor, out: &mut Vec<Command>) {
-        let paths = if paths.is_empty() { self.baselines.keys().cloned().collect() } else { paths };
+        let paths = if paths.is_empty() {
+            // A release is recorded by its deployment.
+            self.baselines.keys().filter(|path| !self.is_release_file(path)).cloned().collect()
+        } else {
+            paths
+        };
         out.push(Command::Read { paths, after_ms: 0, purpose });
     }
 

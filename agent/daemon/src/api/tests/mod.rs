@@ -87,6 +87,7 @@ async fn every_read_answers_and_each_mistake_says_what_is_wrong() {
         ("/api/v1/metrics/query?metric=system.memory.utilization&agg=mode", 400, "usage"),
         ("/api/v1/metrics/query?metric=system.memory.utilization&across=mode", 400, "usage"),
         ("/api/v1/metrics/query?metric=system.memory.utilization&by=x", 400, "usage"),
+        ("/api/v1/metrics/query?metric=system.memory.utilization&across=sum&by=nosuch", 400, "usage"),
         ("/api/v1/deployments/unheard/of", 404, "not_found"),
         ("/api/v1/gate", 400, "usage"),
         ("/api/v1/gate?deployment=unheard", 404, "not_found"),

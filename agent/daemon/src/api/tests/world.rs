@@ -616,6 +616,7 @@ fn answer(request: &Request) -> Result<serde_json::Value, Refusal> {
             version: *version,
             number: 3,
             subjects: vec!["/etc/web.conf".into()],
+            ends: vec!["/srv/web/2/index.html".into()],
         })),
         Request::TuneApply { .. } | Request::TuneRevert { .. } => json(serde_json::to_value(&tuning_versions()[1])),
         Request::Unlabel { .. } => json(serde_json::to_value(finding())),

@@ -66,7 +66,8 @@ pub(super) fn one(out: &mut String, it: &Finding, look: Look) {
     fact(out, "target", &it.target.to_string());
     fact(out, "began", &dated(it.began_at, look.now));
     fact(out, "detected", &dated(it.detected_at, look.now));
-    fact(out, "last seen", &format!("{}, {} times", dated(it.last_seen_at, look.now), it.count));
+    let often = if it.count == 1 { "once".to_owned() } else { format!("{} times", it.count) };
+    fact(out, "last seen", &format!("{}, {often}", dated(it.last_seen_at, look.now)));
     if let Some(at) = it.resolved_at {
         fact(out, "resolved", &dated(at, look.now));
     }

@@ -51,7 +51,12 @@ pub(in super::super) fn labelled(finding: &Finding) -> String {
     let _ = match (finding.label.as_deref(), evidence(finding, "label.effect")) {
         (Some("false-positive"), Some("suppressed")) => writeln!(
             out,
-            "The next one like it is suppressed, unless it is clearly larger; `holdfast findings unlabel {}` takes that back.",
+            "{} like it is suppressed, unless it is clearly larger; `holdfast findings unlabel {}` takes that back.",
+            if finding.state == FindingState::Suppressed {
+                "It is suppressed, and the next one"
+            } else {
+                "The next one"
+            },
             finding.id
         ),
         (Some("true-positive"), _) => {

@@ -42,6 +42,9 @@ pub(in super::super) fn restored(it: &RestoredBaseline) -> String {
     for subject in &it.subjects {
         let _ = writeln!(out, "accepted as at version {}: {}", it.version, flat(subject));
     }
+    for subject in &it.ends {
+        let _ = writeln!(out, "no longer expected, as nothing was at version {}: {}", it.version, flat(subject));
+    }
     let _ = writeln!(
         out,
         "Version {}: what was accepted at version {} is accepted again. Files were left as they are: `holdfast baseline verify` says what differs.",

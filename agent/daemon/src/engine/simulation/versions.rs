@@ -88,6 +88,35 @@ fn what_a_deployment_recorded_is_a_version_and_what_an_older_release_left_too() 
 }
 
 #[test]
+fn what_was_said_of_a_release_ends_when_nothing_is_expected_there_any_more_and_the_answer_says_so() {
+    let mut sim = Sim::new("", Mode::Advise);
+    sim.watched(CONF, "port = 80\n");
+    sim.world.files.insert("/srv/app/r1/bin".into(), ("x".into(), 0o755));
+    sim.world.files.insert("/srv/app/r1/css".into(), ("x".into(), 0o644));
+    sim.deploy("app-1", Some("/srv/app/r1"), &[]);
+    sim.finish("app-1");
+    sim.run(400);
+    sim.world.files.remove("/srv/app/r1/css");
+    sim.tell("/srv/app/r1/css");
+    sim.write("/srv/app/r1/bin", "other", 0o755);
+    assert_eq!(sim.drift().len(), 2);
+    let answer = sim.restore(1).unwrap();
+    sim.run(5);
+    assert_eq!((answer["subjects"].as_array().unwrap().len(), answer["ends"].as_array().unwrap().len()), (0, 2));
+    assert!(sim.drift().is_empty(), "{:?}", sim.drift());
+}
+
+#[test]
+fn a_file_that_appeared_can_be_accepted() {
+    let mut sim = Sim::new("", Mode::Advise);
+    sim.watched(CONF, "port = 80\n");
+    sim.write("/etc/app/conf.d/own.conf", "b = 1\n", 0o644);
+    assert_eq!(sim.drift().len(), 1);
+    sim.accept("/etc/app/conf.d/own.conf");
+    assert!(sim.drift().is_empty() && sim.accepted_digest("/etc/app/conf.d/own.conf").is_some());
+}
+
+#[test]
 fn a_restore_alters_what_is_accepted_and_not_the_file() {
     let mut sim = Sim::new("", Mode::Advise);
     sim.watched(CONF, "port = 80\n");

@@ -155,7 +155,7 @@ fn what_the_stores_hold_makes_a_good_release_pass() {
     assert_eq!(exit_code(&report), 0, "{}", text(&report));
     assert_snapshot!(text(&report), @r#"
     pass web-42
-      pass          deployment    web 1.2.3 finished well after 10 s
+      pass          deployment    web 1.2.3 succeeded, in 10 s
       pass          evidence      90 s of telemetry before the start (91 samples; wanted 60 s); 35 s since the finish (36 samples; wanted 30 s)
       pass          units         web.service is active for 35 s since the finish, no failure, no restart
       pass          incidents     no incident is open or was resolved since the start
@@ -184,7 +184,7 @@ fn without_history_it_is_inconclusive_and_says_what_is_missing() {
     assert_eq!((exit_code(&report), report.settled), (3, false), "{}", text(&report));
     assert_snapshot!(text(&report), @r#"
     inconclusive web-42 (may settle in 28 s: --wait waits for it)
-      pass          deployment    web 1.2.3 finished well after 10 s
+      pass          deployment    web 1.2.3 succeeded, in 10 s
       inconclusive  evidence      0.0 s of telemetry before the start (1 samples; wanted 60 s); 2.0 s since the finish (3 samples; wanted 30 s): 28 s more to wait
       inconclusive  units         the state of web.service is not known: the agent has seen no start or stop of it
       pass          incidents     no incident is open or was resolved since the start
@@ -215,7 +215,7 @@ fn a_release_that_breaks_its_unit_and_is_tampered_with_fails_with_the_reasons() 
           <property name="settled" value="true"/>
         </properties>
         <testcase name="deployment" classname="holdfast.gate.web-42">
-          <system-out>web 1.2.3 finished well after 10 s</system-out>
+          <system-out>web 1.2.3 succeeded, in 10 s</system-out>
         </testcase>
         <testcase name="evidence" classname="holdfast.gate.web-42">
           <system-out>90 s of telemetry before the start (91 samples; wanted 60 s); 35 s since the finish (36 samples; wanted 30 s)</system-out>
@@ -245,7 +245,7 @@ fn a_release_that_breaks_its_unit_and_is_tampered_with_fails_with_the_reasons() 
 
     | check | verdict | measured |
     | --- | --- | --- |
-    | deployment | pass | web 1.2.3 finished well after 10 s |
+    | deployment | pass | web 1.2.3 succeeded, in 10 s |
     | evidence | pass | 90 s of telemetry before the start (91 samples; wanted 60 s); 35 s since the finish (36 samples; wanted 30 s) |
     | units | **fail** | web.service is failed for 25 s, 35 s after the finish; since then failed once |
     | incidents | pass | no incident is open or was resolved since the start |
