@@ -60,7 +60,7 @@ fn suspicion(incident: &Incident, inputs: &GateInputs) -> Option<f64> {
     }
     let ours = |s: &&crate::model::Suspect| s.deployment.as_ref() == Some(&deployment.id);
     let mut findings = inputs.findings.iter().filter(|it| incident.findings.contains(&it.id)).peekable();
-    let drift = findings.peek().is_some() && findings.all(|it| it.kind.ends_with(".drift"));
+    let drift = findings.peek().is_some() && findings.all(|it| it.kind.rsplit('.').next() == Some("drift"));
     let related = |s: &&crate::model::Suspect| {
         let matched = s.evidence.iter().find(|it| it.name == TARGET_MATCH).map(|it| &it.value);
         !drift || !matches!(matched, Some(Value::Number(matched)) if *matched <= UNRELATED)

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use holdfast_core::model::series_name;
-use holdfast_core::quality::SeriesQuality;
+use holdfast_core::model::{Timestamp, series_name};
+use holdfast_core::quality::{SeriesQuality, Silence};
 
 use super::super::ink::{Ink, bold, dim, paint};
 use super::super::out::Look;
@@ -12,7 +12,7 @@ use super::super::table::Table;
 use super::super::when::{dated, percent, span, stamp};
 use super::words::{fact, section};
 use crate::answers::PurgeAnswer;
-use crate::data::{Lineage, Quality};
+use crate::data::{Lineage, Quality, SeriesReport};
 
 /// What is to be said of a series, in one line.
 fn verdict(it: &SeriesQuality, look: Look) -> String {
@@ -34,6 +34,31 @@ fn verdict(it: &SeriesQuality, look: Look) -> String {
     if parts.is_empty() { paint(Ink::Green, "good") } else { parts.join("; ") }
 }
 
+/// Gaps that begin and end so near to one another are one: series come at their own times.
+const SAME_GAP: Duration = Duration::from_mins(1);
+/// Series with one and the same gap that are told of together, from so many on.
+const TOGETHER_MIN: usize = 5;
+
+/// Series of which nothing is to be said but that they share one gap, as when the agent did not run; and the others.
+fn by_gap(all: &[SeriesReport]) -> (Vec<(Silence, usize)>, Vec<&SeriesReport>) {
+    let near = |a: Timestamp, b: Timestamp| a.max(b).since(a.min(b)) <= SAME_GAP;
+    let only_gap = |it: &SeriesReport| {
+        let (quality, good) = (&it.quality, it.quality.stale_since.or(it.quality.stuck_since).is_none());
+        quality.longest_gap.filter(|_| quality.gaps == 1 && quality.resets == 0 && good)
+    };
+    let mut shared: Vec<(Silence, usize)> = Vec::new();
+    for gap in all.iter().filter_map(only_gap) {
+        match shared.iter_mut().find(|(other, _)| near(other.from, gap.from) && near(other.until, gap.until)) {
+            Some((_, count)) => *count += 1,
+            None => shared.push((gap, 1)),
+        }
+    }
+    shared.retain(|(_, count)| *count >= TOGETHER_MIN);
+    let is_shared = |gap: Silence| shared.iter().any(|(it, _)| near(it.from, gap.from) && near(it.until, gap.until));
+    let others = all.iter().filter(|it| !only_gap(it).is_some_and(is_shared)).collect();
+    (shared, others)
+}
+
 pub(in super::super) fn quality(it: &Quality, look: Look) -> String {
     let mut out = String::new();
     let window = span(it.until.since(it.since));
@@ -42,10 +67,18 @@ pub(in super::super) fn quality(it: &Quality, look: Look) -> String {
         let _ =
             writeln!(out, "{}", paint(Ink::Yellow, "There are more series than one report looks at; name a metric."));
     }
-    if !it.reports.is_empty() {
+    let (shared, others) = by_gap(&it.reports);
+    for (gap, count) in &shared {
+        let (long, from) = (span(gap.until.since(gap.from)), stamp(gap.from));
+        let text = format!(
+            "{count} series have nothing but one and the same gap, of {long} from {from}: nothing was measured meanwhile."
+        );
+        let _ = writeln!(out, "{}", paint(Ink::Yellow, &text));
+    }
+    if !others.is_empty() {
         out.push('\n');
         let mut table = Table::new(&["SERIES", ">SAMPLES", ">EVERY", ">COVERED", "WHAT"]);
-        for one in &it.reports {
+        for one in others {
             let every = one.quality.interval_s.map_or_else(|| "-".to_owned(), |s| span(Duration::from_secs_f64(s)));
             table.row(vec![
                 series_name(&one.metric, &one.attributes),
@@ -160,4 +193,38 @@ pub(in super::super) fn purged(it: &PurgeAnswer) -> String {
     }
     out.push_str("Findings, decisions and the audit chain stay; what was exported has to be deleted there.\n");
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_core::model::{Attributes, MetricKind};
+    use holdfast_core::quality::judge;
+
+    use super::*;
+
+    /// A series a second that is silent for a while, and once more when it is told to.
+    fn silent(name: &str, from: i64, until: i64, again: bool) -> SeriesReport {
+        let gone = |second: &i64| (from..until).contains(second) || (again && (500..530).contains(second));
+        let points: Vec<(Timestamp, f64)> = (0..600)
+            .filter(|second| !gone(second))
+            .map(|second| (Timestamp::from_secs(second), (second % 7) as f64))
+            .collect();
+        let quality = judge(&points, MetricKind::Gauge, Timestamp::from_secs(600));
+        SeriesReport { metric: name.to_owned(), attributes: Attributes::new(), quality }
+    }
+
+    #[test]
+    fn series_with_one_and_the_same_gap_are_told_of_together_and_the_others_by_themselves() {
+        let mut all: Vec<SeriesReport> =
+            (0..6).map(|n| silent(&format!("alike.{n}"), 100 + n, 300 + n, false)).collect();
+        all.push(silent("twice", 100, 300, true));
+        all.push(silent("later", 310, 420, false));
+        let (shared, others) = by_gap(&all);
+        assert_eq!(shared.len(), 1);
+        assert_eq!(shared[0].1, 6);
+        let names: Vec<&str> = others.iter().map(|it| it.metric.as_str()).collect();
+        assert_eq!(names, ["twice", "later"]);
+        let (none, few) = by_gap(&all[..4]);
+        assert!(none.is_empty() && few.len() == 4, "four are still a list");
+    }
 }
