@@ -1,6 +1,6 @@
 //! A past that a scenario has not the time for: what the agent recorded of this very machine, drawn again and again, in its own store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 use std::sync::Arc;
@@ -46,11 +46,8 @@ fn drawn(kind: MetricKind, points: &[(Timestamp, f64)]) -> Vec<f64> {
 fn recorded(dir: &Path, until: Timestamp) -> Result<Vec<Recorded>> {
     let db = TelemetryDb::open(dir, TelemetryOptions { opened_at: until, ..TelemetryOptions::default() })?;
     let reader = db.reader();
-    let keys: Vec<Arc<SeriesKey>> =
-        reader.list_series(&SeriesFilter::default()).into_iter().map(|(_, key)| key).collect();
-    let mut metrics: Vec<&str> = keys.iter().map(|key| key.metric.as_str()).collect();
-    metrics.sort_unstable();
-    metrics.dedup();
+    let known = reader.list_series(&SeriesFilter::default());
+    let metrics: BTreeSet<&str> = known.iter().map(|(_, key)| key.metric.as_str()).collect();
     let mut all = Vec::new();
     for metric in metrics {
         for series in reader.query(&Query::raw(metric, until.minus(Duration::from_hours(1)), until))? {
@@ -60,7 +57,6 @@ fn recorded(dir: &Path, until: Timestamp) -> Result<Vec<Recorded>> {
             }
         }
     }
-    drop(db);
     Ok(all)
 }
 

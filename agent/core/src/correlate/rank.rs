@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::contrast::{self, Contrast};
+use crate::model::incident::{TARGET_MATCH_EVIDENCE, UNRELATED};
 use crate::model::unit_name::{base_of, word_in};
 use crate::model::{Change, Evidence, Finding, RELATED_UNITS, Suspect, Target, Value};
 
@@ -78,7 +79,7 @@ fn suspect(findings: &[Finding], group: &[&Change]) -> Option<Suspect> {
         .max_by(|a, b| a.score.total_cmp(&b.score))
         .filter(|parts| parts.score >= SCORE_MIN)?;
     let mut evidence = vec![
-        Evidence::new("suspect.target_match", rounded(best.fit)),
+        Evidence::new(TARGET_MATCH_EVIDENCE, rounded(best.fit)),
         Evidence::new("suspect.target_reason", best.why),
         Evidence::new("suspect.timing", rounded(best.timing)),
         Evidence::new("suspect.before_s", rounded(best.lag_s)),
@@ -233,7 +234,7 @@ fn fit_of(change: &Change, symptom: &Target) -> (f64, String) {
             if same {
                 (1.0, "the same deployment or service".to_owned())
             } else {
-                (0.1, "no known relation".to_owned())
+                (UNRELATED, "no known relation".to_owned())
             }
         }
         "filesystem" => {
@@ -247,7 +248,7 @@ fn fit_of(change: &Change, symptom: &Target) -> (f64, String) {
         }
         "series" => fit_of_series(change, &symptom.name),
         "host" => (0.3, "anything may move the whole machine".to_owned()),
-        _ => (0.1, "no known relation".to_owned()),
+        _ => (UNRELATED, "no known relation".to_owned()),
     }
 }
 
@@ -292,7 +293,7 @@ fn unit_fit(change: &Change, unit: &str) -> (f64, String) {
     if change.attributes.get("service.name").is_some_and(|service| service == base) {
         return (0.9, format!("the service that {unit} runs"));
     }
-    (0.1, "no known relation".to_owned())
+    (UNRELATED, "no known relation".to_owned())
 }
 
 /// Whether a path is this root or lies below it.

@@ -1,11 +1,9 @@
 //! The checks that look for something against the deployment: its end, incidents, tampering, breached thresholds.
 
 use super::{GateInputs, GateVerdict, Outcome, Until, span};
+use crate::model::incident::{TARGET_MATCH_EVIDENCE, UNRELATED};
 use crate::model::{DeploymentState, Evidence, Finding, FindingState, Incident, IncidentState, Timestamp, Value};
 
-/// What the ranking says of how far a suspect has to do with what is wrong, and up to where that is nothing known.
-const TARGET_MATCH: &str = "suspect.target_match";
-const UNRELATED: f64 = 0.1;
 /// What is listed in one line; more are counted.
 const LISTED_MAX: usize = 3;
 
@@ -62,7 +60,7 @@ fn suspicion(incident: &Incident, inputs: &GateInputs) -> Option<f64> {
     let mut findings = inputs.findings.iter().filter(|it| incident.findings.contains(&it.id)).peekable();
     let drift = findings.peek().is_some() && findings.all(|it| it.kind.rsplit('.').next() == Some("drift"));
     let related = |s: &&crate::model::Suspect| {
-        let matched = s.evidence.iter().find(|it| it.name == TARGET_MATCH).map(|it| &it.value);
+        let matched = s.evidence.iter().find(|it| it.name == TARGET_MATCH_EVIDENCE).map(|it| &it.value);
         !drift || !matches!(matched, Some(Value::Number(matched)) if *matched <= UNRELATED)
     };
     let own: Vec<f64> = incident.suspects.iter().filter(ours).filter(related).map(|s| s.score).collect();

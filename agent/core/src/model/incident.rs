@@ -18,6 +18,11 @@ pub enum IncidentState {
     Resolved,
 }
 
+/// Evidence of a suspect: how far it has to do with what is wrong, 0 to 1.
+pub const TARGET_MATCH_EVIDENCE: &str = "suspect.target_match";
+/// Up to so much, no relation is known.
+pub const UNRELATED: f64 = 0.1;
+
 /// A change close enough before an incident to be its cause: ranked with evidence, never asserted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Suspect {

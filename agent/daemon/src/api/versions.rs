@@ -13,12 +13,10 @@ use super::read::reading;
 use super::routes::{Reply, permit};
 use super::wire::{VersionChange, VersionDocument, VersionsDiffDocument, VersionsDocument};
 use crate::request::{Caller, Refusal, RefusalKind, Role};
-use crate::store::{BaselineFile, together};
+use crate::store::{BaselineFile, VERSIONS_READ_MAX, together};
 
 /// Versions that a list gives, and at most.
 const LIST: (usize, usize) = (50, 1_000);
-/// Versions that are looked through.
-const VERSIONS_MAX: usize = 100_000;
 /// Subjects that a list names of one version.
 const NAMED_MAX: usize = 3;
 /// Longer contents are not compared line by line.
@@ -93,7 +91,7 @@ pub(super) async fn diff(
             )
             .hint(format!("versions go from {oldest} to {newest}; 0 is what was accepted before the first")));
         }
-        let mut between = context.state.baseline_versions(from, VERSIONS_MAX)?;
+        let mut between = context.state.baseline_versions(from, VERSIONS_READ_MAX)?;
         between.retain(|it| it.number <= to);
         let changes = together(&between).into_iter().map(|(subject, (before, after))| {
             let texts =

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use holdfast_core::model::Change;
 use tokio::sync::{mpsc, watch};
 
 use crate::collect::{ClockTold, Collectors};
@@ -47,8 +46,9 @@ pub(super) fn start(
     stopping: &watch::Receiver<bool>,
 ) -> std::io::Result<Feeds> {
     let states: ActiveStates = Arc::default();
-    if let Some(told) = collectors.clock_told() {
-        tokio::spawn(time_server(told, config.units.bus, stopping.clone()));
+    // The host's bus is asked only where the agent is the host's.
+    if let Some(told) = collectors.clock_told().filter(|_| config.units.bus == Bus::System) {
+        tokio::spawn(time_server(told, stopping.clone()));
     }
     collect(
         config.collect.every.0,
@@ -92,11 +92,7 @@ fn collect(
     std::thread::Builder::new().name("collect".to_owned()).spawn(work).map(drop)
 }
 
-/// The host's bus is asked only where the agent is the host's.
-async fn time_server(told: Arc<ClockTold>, bus: Bus, mut stopping: watch::Receiver<bool>) {
-    if bus != Bus::System {
-        return;
-    }
+async fn time_server(told: Arc<ClockTold>, mut stopping: watch::Receiver<bool>) {
     loop {
         told.set(clock_is_synchronized().await);
         tokio::select! {
@@ -144,35 +140,30 @@ fn packages(fs: FsRoot, clock: &Arc<dyn Clock>, events: Events, stopping: watch:
     let dpkg = ingest::dpkg::tail(fs.clone(), now, since, sender.clone());
     let rpm = ingest::rpm::follow(fs, Arc::clone(clock), since, sender);
     tokio::spawn(async move {
-        forward(receiver, events, stopping).await;
+        forward(receiver, Event::Change, events, stopping).await;
         dpkg.abort();
         rpm.abort();
     });
 }
 
 /// Where changes go that others tell of; a busy loop makes them wait, and their senders.
-pub(super) fn told(events: Events, mut stopping: watch::Receiver<bool>) -> mpsc::Sender<Told> {
-    let (sender, mut receiver) = mpsc::channel(QUEUE_MAX);
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                told = receiver.recv() => match told {
-                    Some(Told { change, taken }) => events.send(Event::Told { change, taken }).await,
-                    None => break,
-                },
-                () = stopped(&mut stopping) => break,
-            }
-        }
-    });
+pub(super) fn told(events: Events, stopping: watch::Receiver<bool>) -> mpsc::Sender<Told> {
+    let (sender, receiver) = mpsc::channel(QUEUE_MAX);
+    tokio::spawn(forward(receiver, |Told { change, taken }| Event::Told { change, taken }, events, stopping));
     sender
 }
 
-/// Hands changes to the loop until their source or the agent ends.
-async fn forward(mut changes: mpsc::Receiver<Change>, events: Events, mut stopping: watch::Receiver<bool>) {
+/// Hands what comes to the loop until its source or the agent ends.
+async fn forward<T>(
+    mut from: mpsc::Receiver<T>,
+    as_event: fn(T) -> Event,
+    events: Events,
+    mut stopping: watch::Receiver<bool>,
+) {
     loop {
         tokio::select! {
-            change = changes.recv() => match change {
-                Some(change) => events.send(Event::Change(change)).await,
+            it = from.recv() => match it {
+                Some(it) => events.send(as_event(it)).await,
                 None => break,
             },
             () = stopped(&mut stopping) => break,

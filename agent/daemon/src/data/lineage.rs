@@ -9,15 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::{
     BaselineFile, ChangeFilter, DecisionFilter, Query, RemediationFilter, SeriesFilter, StateReader, StoreError,
-    TelemetryReader,
+    TelemetryReader, VERSIONS_READ_MAX,
 };
 
 /// Samples before the symptom that are named: what a baseline of the last hour rests on.
 const BEFORE: Duration = Duration::from_hours(1);
 /// Changes about the target that are named.
 const CHANGES_BEFORE: Duration = Duration::from_hours(24);
-/// Versions of what is accepted that are looked through.
-const VERSIONS_MAX: usize = 100_000;
 /// Documents of one kind.
 const DOCUMENTS_MAX: usize = 200;
 
@@ -146,7 +144,7 @@ fn held_against(state: &StateReader, finding: &Finding) -> Result<Option<Baselin
     if let Some(now) = state.baseline(path)?.filter(is_it) {
         return Ok(Some(now));
     }
-    let versions = state.baseline_versions(0, VERSIONS_MAX)?;
+    let versions = state.baseline_versions(0, VERSIONS_READ_MAX)?;
     let of_file = versions.into_iter().rev().flat_map(|it| it.entries).filter(|it| it.subject == *path);
     let values = of_file.flat_map(|it| [it.after, it.before]).flatten();
     Ok(values.filter_map(|it| serde_json::from_value(it).ok()).find(is_it))

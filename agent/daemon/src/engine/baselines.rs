@@ -7,10 +7,8 @@ use super::{Command, Engine, Moment};
 use crate::answers::RestoredBaseline;
 use crate::event_loop::ReadFor;
 use crate::request::{Answer, Caller, Refusal, RefusalKind};
-use crate::store::{BaselineFile, Writes, together};
+use crate::store::{BaselineFile, VERSIONS_READ_MAX, Writes, together};
 
-/// Versions that one restore goes back over.
-const VERSIONS_MAX: usize = 100_000;
 /// Subjects that the audit entry names; it counts all.
 const NAMED_MAX: usize = 100;
 
@@ -36,7 +34,7 @@ impl Engine {
             let message = format!("what was accepted at version {version} is kept no more; the oldest is {oldest}");
             return Err(Refusal::new(RefusalKind::NotFound, message).hint(hint));
         }
-        let altered = together(&self.reader.baseline_versions(version, VERSIONS_MAX)?);
+        let altered = together(&self.reader.baseline_versions(version, VERSIONS_READ_MAX)?);
         if altered.is_empty() {
             let message = format!("what was accepted at version {version} is accepted now");
             return Err(Refusal::new(RefusalKind::Conflict, message).hint(hint));

@@ -259,8 +259,9 @@ impl Engine {
                 skipped.push(Skipped { subject: file.state.path.clone(), reason: reason.to_owned() });
                 continue;
             }
-            let appeared = self.is_drifted(&Target::file(&file.state.path));
-            if known_only && !appeared && !self.baselines.contains_key(&file.state.path) {
+            // What appeared is accepted like what was altered.
+            let is_new = known_only && !self.baselines.contains_key(&file.state.path);
+            if is_new && !self.is_drifted(&Target::file(&file.state.path)) {
                 return Err(Refusal::new(RefusalKind::NotFound, format!("{} has no baseline", file.state.path))
                     .hint("`holdfast baseline capture PATH` records it for the first time"));
             }

@@ -522,7 +522,10 @@ impl Engine {
     fn on_change(&mut self, mut change: Change, now: Moment) -> bool {
         self.config.redactor.change(&mut change);
         self.detectors.note_activity(&change);
-        if self.changes.iter().any(|it| it.id == change.id) {
+        // What is told late has its place among the earlier ones.
+        let place = self.changes.partition_point(|it| it.at <= change.at);
+        let beside = self.changes.range(..place).rev().take_while(|it| it.at == change.at);
+        if beside.into_iter().any(|it| it.id == change.id) {
             return self.telemetry.write_change(change);
         }
         while self.changes.len() >= CHANGES_MAX
@@ -530,7 +533,6 @@ impl Engine {
         {
             self.changes.pop_front();
         }
-        // What is told late has its place among the earlier ones.
         let place = self.changes.partition_point(|it| it.at <= change.at);
         self.changes.insert(place, change.clone());
         self.history_of_changes.told(&change);

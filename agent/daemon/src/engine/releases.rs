@@ -57,10 +57,10 @@ impl Engine {
             };
             !released().any(|it| newer(&it))
         };
+        // What has the place is looked for first: it is few, and each costs a look at all.
         let in_use = |(it, other): (&Deployment, &str)| {
-            let running = it.state == DeploymentState::Running;
-            let released = it.state == DeploymentState::Succeeded && newest(it);
-            (running || released) && touches(other)
+            touches(other)
+                && (it.state == DeploymentState::Running || it.state == DeploymentState::Succeeded && newest(it))
         };
         if placed().any(in_use) {
             return None;

@@ -19,8 +19,8 @@ pub use state::{
     AUDIT_HEADS_FILE, AuditRow, BaselineFile, BaselineVersion, Blobs, ChainReport, Completeness, ContentsPlan,
     DecisionFilter, DeploymentFilter, Documents, EPISODES_BYTES_MAX, EpisodeHead, Expired, FindingFilter, InUse,
     IncidentFilter, Integrity, PluginStateWrite, RemediationFilter, Revised, Sent, StateCounts, StateDb, StateReader,
-    Swept, TUNING_SETTING, VersionEntry, Writes, items_setting, load_or_create_audit_key, read_anchors, together,
-    verify_chain,
+    Swept, TUNING_SETTING, VERSIONS_READ_MAX, VersionEntry, Writes, items_setting, load_or_create_audit_key,
+    read_anchors, together, verify_chain,
 };
 pub use telemetry::{
     Across, Agg, ChangeFilter, ExportCursor, ExportSeries, ExportSlice, Fill, Gap, Joined, Kept, NextPlan, PurgeFilter,

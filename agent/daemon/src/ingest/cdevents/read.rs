@@ -47,8 +47,6 @@ pub(super) struct Envelope {
 /// One event that was understood.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Noted {
-    /// Tells one event from all others.
-    pub(super) key: [u8; 32],
     pub(super) change: Change,
     /// What was deployed, when the event says enough to record a deployment.
     pub(super) deployed: Option<Deployed>,
@@ -166,7 +164,7 @@ pub(super) fn noted(envelope: &Envelope, data: &Value, now: Timestamp) -> Result
         deployment: None,
         cause: None,
     };
-    Ok(Noted { key, change, deployed })
+    Ok(Noted { change, deployed })
 }
 
 /// Ids that follow from what they name.

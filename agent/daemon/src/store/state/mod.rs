@@ -37,7 +37,7 @@ pub use reader::{
     StateReader,
 };
 pub use verify::{AUDIT_HEADS_FILE, ChainReport, Completeness, Integrity, read_anchors, verify_chain};
-pub use versions::{BaselineVersion, VersionEntry, together};
+pub use versions::{BaselineVersion, VERSIONS_READ_MAX, VersionEntry, together};
 pub use writes::{BaselineFile, PluginStateWrite, TUNING_SETTING, Writes, items_setting};
 
 /// The database's name within the data directory.

@@ -16,6 +16,9 @@ use super::super::error::{Context, StoreError};
 use super::reader::StateReader;
 use super::writes::{BaselineFile, Writes, items_setting};
 
+/// Versions that are read at once, by whoever goes back over them.
+pub const VERSIONS_READ_MAX: usize = 100_000;
+
 /// One file or item, and what was accepted of it. Files as [`BaselineFile`], items as their value; `None`: nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VersionEntry {

@@ -203,7 +203,7 @@ impl Gather {
                 at,
                 match self.agg {
                     Agg::Rate => part.rise.rate(),
-                    Agg::P50 | Agg::P95 | Agg::P99 => Some(part.sum / part.count),
+                    Agg::P50 | Agg::P95 | Agg::P99 => Some(part.mean()),
                     _ => Some(part.last),
                 },
             ),
@@ -227,7 +227,7 @@ impl Gather {
         let wanted = self.agg.quantile().is_some();
         let Some((_, bucket)) = self.current.as_mut() else { return };
         if wanted && part.count > 0.0 {
-            bucket.values.push((part.sum / part.count, part.count));
+            bucket.values.push((part.mean(), part.count));
         }
         let last = if last_at >= bucket.last_at { part.last } else { bucket.part.last };
         bucket.part.add(part);
@@ -271,7 +271,7 @@ impl Gather {
             let point = |(at, mut bucket): (i64, Bucket)| {
                 let part = bucket.part;
                 let value = match agg {
-                    Agg::Avg => part.sum / part.count,
+                    Agg::Avg => part.mean(),
                     Agg::Min => part.min,
                     Agg::Max => part.max,
                     Agg::Sum => part.sum,

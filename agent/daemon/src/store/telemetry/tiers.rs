@@ -71,6 +71,11 @@ impl Default for Part {
 }
 
 impl Part {
+    /// Arithmetic mean; not a number without samples.
+    pub(super) fn mean(&self) -> f64 {
+        self.sum / self.count
+    }
+
     /// Takes in a later part of the same step.
     pub(super) fn add(&mut self, later: &Self) {
         self.count += later.count;
