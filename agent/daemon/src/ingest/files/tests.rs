@@ -207,8 +207,10 @@ fn what_came_and_went_is_forgotten_and_directories_are_no_files() {
     assert_eq!(w.next(), "/d/sub/2=-");
     w.watch.sweep();
     w.nothing_until("/d/1");
-    fs::remove_file(w.path("/d/1")).unwrap();
-    fs::create_dir(w.path("/d/1")).unwrap();
+    // In one step: between two of them the file is gone, and a quick watch says so.
+    fs::create_dir_all(w.path("/e/1")).unwrap();
+    let (cwd, swap) = (rustix::fs::CWD, rustix::fs::RenameFlags::EXCHANGE);
+    rustix::fs::renameat_with(cwd, w.path("/e/1"), cwd, w.path("/d/1"), swap).unwrap();
     assert_eq!(w.next(), "/d/1=?");
 }
 
